@@ -1,0 +1,1 @@
+"""The log: framed, checksummed records, one writer, many followers."""
