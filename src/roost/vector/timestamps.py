@@ -37,6 +37,15 @@ class HybridClock:
             self._last = max(self._last + 1, now)
             return self._last
 
+    def reserve(self, count: int) -> int:
+        """Return the first of `count` timestamps in a row that nobody else gets."""
+        assert count > 0, count
+        with self._lock:
+            now = from_ms(self._clock.wall_ns() // 1_000_000)
+            first = max(self._last + 1, now)
+            self._last = first + count - 1
+            return first
+
     def raise_floor(self, timestamp: int) -> None:
         """Make every later timestamp larger than `timestamp`."""
         with self._lock:

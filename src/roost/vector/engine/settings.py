@@ -1,0 +1,52 @@
+"""The numbers that shape the engine, in one place, each with its reason."""
+
+from dataclasses import dataclass
+
+from roost.sizes import GIB, MIB
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How the writing side behaves.  Defaults suit a machine with a few cores."""
+
+    flush_rows: int = 262_144
+    """Growing rows of a collection that start a flush: growing rows have no full index."""
+    flush_bytes: int = 256 * MIB
+    """Growing bytes of a collection that start a flush: they live in memory on every member."""
+    flush_age_s: float = 600.0
+    """Rows older than this are flushed, so that a quiet collection does not pin the log."""
+    log_bytes_max: int = 1 * GIB
+    """Log not yet covered by manifests; above it the oldest collections are flushed by force.
+
+    Bounds the replay of a take-over (hazard H17).
+    """
+    growing_bytes_max: int = 2 * GIB
+    """Growing bytes of all collections above which inserts wait for a flush (back-pressure)."""
+
+    segment_bytes: int = 512 * MIB
+    """Target of compaction: one million rows of 128 float32 make one or two segments."""
+    compact_segments_min: int = 4
+    """Small segments of a partition that are merged by themselves without anybody asking."""
+    compact_deleted_share: float = 0.2
+    """A segment with more deleted rows than this is rewritten."""
+
+    index_rows_min: int = 1_024
+    """Smaller segments are scanned faster than their index is opened; they get none."""
+    index_retries_max: int = 3
+    """Builds of one segment and field that may fail before the index is shown as failed."""
+
+    grace_s: float = 3_600.0
+    """Doomed files and covered log files stay this long (hazards H9, H21)."""
+    collect_interval_s: float = 60.0
+    """Between two looks for files nobody needs."""
+    flush_interval_s: float = 1.0
+    """Between two looks whether a collection wants a flush."""
+
+    lease_term_s: float = 10.0
+    """A standby takes over after the lease stood still this long (hazard H1)."""
+    heartbeat_s: float = 0.2
+    """Between two watermarks while nothing is written: bounds how stale a reader seems."""
+    background_threads: int = 2
+    """Threads for flushes, compactions and commits of built indexes."""
+    load_wait_s: float = 60.0
+    """How long a write waits for back-pressure before it is refused as Unavailable."""
