@@ -1,0 +1,200 @@
+"""Objects as files of a local directory, where JuiceFS's `file` storage would put them.
+
+An object is written to `.jfs.<name>.tmp.<random>` beside its place and renamed.  The file, and
+every folder on the way to it, are synced before `put` returns (H10: the original does not).
+
+Invariant: a folder in `_durable` was made durable, with all folders above it, by this process.
+Lock order: `_lock` guards `_durable` alone and is not held during system calls.
+"""
+
+import contextlib
+import errno
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from typing_extensions import Buffer
+
+from roost.blob.store import BlobExists, BlobInfo, BlobNotFound, check_key, key_problem
+from roost.errors import CorruptRecord, RoostError, StorageFull, Unavailable
+
+_DURABLE_FOLDERS_MAX = 1 << 16
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+
+
+class DirectoryStore:
+    """`BlobStore` over a local directory; `root` is made when the first object comes."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._durable: set[Path] = set()
+
+    @property
+    def name(self) -> str:
+        """As in BlobStore."""
+        return f"{self._root}/"
+
+    def put(self, key: str, data: Buffer) -> None:
+        """As in BlobStore."""
+        target = self._path(key)
+        with _plainly(key, absent=()):
+            draft = self._write_draft(target, data)
+            try:
+                draft.rename(target)
+            except OSError:
+                draft.unlink(missing_ok=True)
+                raise
+            _sync_folder(target.parent)
+
+    def put_if_absent(self, key: str, data: Buffer) -> None:
+        """As in BlobStore."""
+        target = self._path(key)
+        with _plainly(key, absent=()):
+            draft = self._write_draft(target, data)
+            try:
+                os.link(draft, target)
+            except FileExistsError:
+                raise BlobExists(key) from None
+            finally:
+                draft.unlink(missing_ok=True)
+            _sync_folder(target.parent)
+
+    def get(self, key: str) -> bytes:
+        """As in BlobStore."""
+        with _plainly(key):
+            return self._path(key).read_bytes()
+
+    def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
+        """As in BlobStore."""
+        with _plainly(key), self._path(key).open("rb") as file:
+            file.seek(offset)
+            return file.read(size_bytes)
+
+    def head(self, key: str) -> BlobInfo:
+        """As in BlobStore."""
+        target = self._path(key)
+        with _plainly(key):
+            found = target.stat()
+            if not target.is_file():
+                raise BlobNotFound(key)
+        return BlobInfo(key, found.st_size, found.st_mtime_ns)
+
+    def delete(self, key: str) -> None:
+        """As in BlobStore."""
+        with contextlib.suppress(BlobNotFound), _plainly(key):
+            self._path(key).unlink(missing_ok=True)
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """As in BlobStore.  Files being written are not objects yet and are passed over."""
+        folder = prefix.rpartition("/")[0]
+        if folder:
+            check_key(folder)
+        yield from self._walk(self._root / folder if folder else self._root, folder, prefix)
+
+    def _walk(self, folder: Path, name: str, prefix: str) -> Iterator[BlobInfo]:
+        for entry, is_folder in _entries(folder):
+            key = f"{name}/{entry.name}" if name else entry.name
+            matching = key.startswith(prefix)
+            if is_folder and (matching or prefix.startswith(key + "/")):
+                yield from self._walk(folder / entry.name, key, prefix)
+            elif matching and not is_folder and not _is_draft(entry.name):
+                problem = key_problem(key)
+                if problem is not None:
+                    raise CorruptRecord(f"{self._root}/{key!r}", f"the object's name {problem}")
+                with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+                    found = entry.stat()
+                    yield BlobInfo(key, found.st_size, found.st_mtime_ns)
+
+    def _path(self, key: str) -> Path:
+        check_key(key)
+        return self._root / key
+
+    def _write_draft(self, target: Path, data: Buffer) -> Path:
+        draft = target.with_name(f".jfs.{target.name[:200]}.tmp.{uuid.uuid4().hex[:12]}")
+        self._make_durable(target.parent)
+        try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileNotFoundError:  # somebody removed the folder since we made it
+            with self._lock:
+                self._durable.clear()
+            self._make_durable(target.parent)
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            try:
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+        return draft
+
+    def _make_durable(self, folder: Path) -> None:
+        """Make `folder` and sync every name on the way to it, once in the life of this store."""
+        with self._lock:
+            if folder in self._durable:
+                return
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in (folder, *folder.parents):
+            if part == part.parent:
+                break
+            _sync_folder(part.parent)
+            if part == self._root:
+                break
+        with self._lock:
+            if len(self._durable) >= _DURABLE_FOLDERS_MAX:
+                self._durable.clear()
+            self._durable.add(folder)
+
+
+def _entries(folder: Path) -> list[tuple["os.DirEntry[str]", bool]]:
+    """Return a folder's entries so that walking them yields keys in ascending order."""
+    try:
+        with os.scandir(folder) as scan:
+            found = [(entry, entry.is_dir(follow_symlinks=False)) for entry in scan]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise Unavailable(f"{folder}: {error.strerror}") from error
+    return sorted(found, key=lambda pair: pair[0].name + ("/" if pair[1] else ""))
+
+
+def _is_draft(name: str) -> bool:
+    return name.startswith(".jfs.") and ".tmp." in name
+
+
+def _write_all(descriptor: int, data: Buffer) -> None:
+    view = memoryview(data).cast("B")
+    while view:  # a write may be short
+        view = view[os.write(descriptor, view) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _plainly(key: str, absent: tuple[int, ...] = _ABSENT) -> Iterator[None]:
+    """Turn the system's errors about one object into the words of `BlobStore`.
+
+    `absent` are the errors that mean "no such object"; when storing there are none.
+    """
+    try:
+        yield
+    except RoostError:
+        raise
+    except OSError as error:
+        if error.errno in absent:
+            raise BlobNotFound(key) from error
+        if error.errno in _FULL:
+            raise StorageFull(f"{key}: {error.strerror}") from error
+        raise Unavailable(f"{error.filename or key}: {error.strerror}") from error

@@ -1,0 +1,101 @@
+"""What only the directory store promises: JuiceFS's places, and durability (H10)."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from roost.blob.directory import DirectoryStore
+from roost.blob.store import BlobNotFound
+from roost.errors import CorruptRecord, StorageFull, Unavailable
+
+
+def test_an_object_lies_where_juicefs_puts_it(tmp_path: Path) -> None:
+    DirectoryStore(tmp_path).put("vol/chunks/0/4/4097_1_805696", b"x")
+    assert (tmp_path / "vol/chunks/0/4/4097_1_805696").read_bytes() == b"x"
+
+
+def test_file_and_every_folder_on_the_way_are_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store = DirectoryStore(tmp_path / "root")
+    store.put("a/b/object", b"x")
+    root = str(tmp_path / "root")
+    for folder in (str(tmp_path), root, f"{root}/a", f"{root}/a/b"):
+        assert folder in synced, folder
+    data = next(n for n, path in enumerate(synced) if ".tmp." in path)
+    assert synced[-1] == f"{root}/a/b", "the name is synced after the rename"
+    assert data < len(synced) - 1, "and after the bytes"
+
+    synced.clear()
+    store.put("a/b/second", b"y")
+    assert synced[-1] == f"{root}/a/b"
+    assert len(synced) == 2
+
+
+@pytest.mark.parametrize("verb", ["put", "put_if_absent"])
+def test_a_failed_put_leaves_neither_object_nor_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/first", b"x")
+
+    def full(_descriptor: int, _data: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StorageFull):
+        getattr(store, verb)("a/second", b"y")
+    monkeypatch.undo()
+    assert os.listdir(tmp_path / "a") == ["first"]
+
+
+def test_a_short_write_is_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, bytes(data[:3])))
+    DirectoryStore(tmp_path).put("a", b"0123456789")
+    monkeypatch.undo()
+    assert (tmp_path / "a").read_bytes() == b"0123456789"
+
+
+def test_a_draft_is_never_listed(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/b", b"x")
+    (tmp_path / "a" / ".jfs.c.tmp.123").write_bytes(b"half")
+    assert [info.key for info in store.list()] == ["a/b"]
+
+
+def test_a_name_that_could_not_have_been_stored_is_damage(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"bad\xff")).write_bytes(b"x")
+    with pytest.raises(CorruptRecord, match="name"):
+        list(DirectoryStore(tmp_path).list())
+
+
+def test_a_folder_is_no_object_and_is_not_replaced(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/b", b"x")
+    with pytest.raises(Unavailable):
+        store.put("a", b"y")
+    with pytest.raises(Unavailable):
+        store.put("a/b/c", b"y")
+    with pytest.raises(BlobNotFound):
+        store.get("a")
+    assert [info.key for info in store.list()] == ["a/b"]
+
+
+def test_a_folder_removed_behind_our_back_is_made_again(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("a/b", b"x")
+    (tmp_path / "a" / "b").unlink()
+    (tmp_path / "a").rmdir()
+    store.put("a/c", b"y")
+    assert store.get("a/c") == b"y"
