@@ -27,7 +27,7 @@ POINT_SIZES_PX = (6, 12)
 GRID_STEP_PX = 2
 MARGIN_PX = 8
 PATCH_SIDE_FACTOR = 6
-"""A descriptor of a point of size s sees about 6 s pixels across.  Source: cv::SIFT, 4 cells of 3 s / 2."""
+"""A descriptor of a point of size s sees about 6 s pixels: 4 cells of 1.5 s.  Source: cv::SIFT."""
 PICTURES = (
     "astronaut", "brick", "camera", "chelsea", "china", "coffee", "coins", "color", "flower",
     "grass", "gravel", "hubble_deep_field", "ihc", "moon", "motorcycle_left", "page", "retina",
@@ -146,7 +146,8 @@ def _describe(
         import cv2
     except ImportError:
         raise Unavailable("the demo needs OpenCV", hint=_INSTALL) from None
-    sift: Any = cv2.SIFT_create()
+    opencv: Any = cv2  # its stubs lack SIFT
+    sift = opencv.SIFT_create()
     image: Any = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     for step, scale in enumerate(SCALES):
         scaled = image if scale == 1.0 else cv2.resize(image, None, fx=scale, fy=scale)
@@ -185,14 +186,15 @@ def _distinct(vectors: npt.NDArray[np.uint8], wanted: int) -> npt.NDArray[np.int
     textured = first[shuffled[first].sum(axis=1, dtype=np.int64) > 100]
     if len(textured) < wanted:
         raise CorruptRecord("demo pictures", f"{len(textured)} distinct vectors, {wanted} wanted")
-    return order[textured[:wanted]].astype(np.int64)
+    chosen: npt.NDArray[np.int64] = order[textured[:wanted]]
+    return chosen
 
 
 def _is_known(vectors: npt.NDArray[np.uint8], rows: int, file: Path) -> bool:
     known = KNOWN.get(rows)
     if known is None:
         return False
-    if hashlib.sha256(np.ascontiguousarray(vectors)).hexdigest() in known.sha256:
+    if hashlib.sha256(np.ascontiguousarray(vectors).data).hexdigest() in known.sha256:
         return True
     mean = float(vectors.mean())
     if vectors.shape != (rows + QUERY_ROWS, DIM) or abs(mean - known.mean) > MEAN_TOLERANCE:
