@@ -1,0 +1,265 @@
+"""What a transaction does, as plain values that an engine applies in one atomic step.
+
+Times merge by maximum, link counts and counters by addition, so that two creators in one directory
+never conflict.
+"""
+
+from dataclasses import dataclass, replace
+
+from roost.volume.model import (
+    Attr,
+    ChunkNo,
+    DeletedFile,
+    DirUsage,
+    Edge,
+    Ino,
+    Session,
+    SessionId,
+    Slice,
+    SliceId,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChange:
+    """How a node's stored attributes become new ones; None and 0 leave a value alone.
+
+    `data_time_ns` becomes mtime and never equals the one before, because caches of other clients
+    go by a different mtime.
+    """
+
+    nlink_by: int = 0
+    mtime_at_least_ns: int | None = None
+    ctime_at_least_ns: int | None = None
+    data_time_ns: int | None = None
+    atime_ns: int | None = None
+    mtime_ns: int | None = None
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    flags: int | None = None
+    parent: Ino | None = None
+    length: int | None = None
+    length_at_least: int | None = None
+
+
+def merged(attr: Attr, change: NodeChange) -> Attr:
+    """Return `attr` after `change`; engines call it on what is stored at the commit."""
+    mtime_ns = attr.mtime_ns if change.mtime_ns is None else change.mtime_ns
+    if change.mtime_at_least_ns is not None:
+        mtime_ns = max(mtime_ns, change.mtime_at_least_ns)
+    if change.data_time_ns is not None:
+        mtime_ns = change.data_time_ns + (change.data_time_ns == attr.mtime_ns)
+    length = attr.length if change.length is None else change.length
+    return replace(
+        attr,
+        nlink=attr.nlink + change.nlink_by,
+        atime_ns=_either(change.atime_ns, attr.atime_ns),
+        mtime_ns=mtime_ns,
+        ctime_ns=max(attr.ctime_ns, _either(change.ctime_at_least_ns, attr.ctime_ns)),
+        mode=_either(change.mode, attr.mode),
+        uid=_either(change.uid, attr.uid),
+        gid=_either(change.gid, attr.gid),
+        flags=_either(change.flags, attr.flags),
+        parent=Ino(_either(change.parent, attr.parent)),
+        length=max(length, _either(change.length_at_least, length)),
+    )
+
+
+def _either(new: int | None, old: int) -> int:
+    return old if new is None else new
+
+
+@dataclass(frozen=True, slots=True)
+class AddNode:
+    """Store a node that is not there."""
+
+    ino: Ino
+    attr: Attr
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeNode:
+    """Change a node that is there."""
+
+    ino: Ino
+    change: NodeChange
+
+
+@dataclass(frozen=True, slots=True)
+class DropNode:
+    """Remove a node, its link target and its extended attributes."""
+
+    ino: Ino
+
+
+@dataclass(frozen=True, slots=True)
+class AddEdge:
+    """Store an entry that is not there."""
+
+    parent: Ino
+    name: bytes
+    edge: Edge
+
+
+@dataclass(frozen=True, slots=True)
+class DropEdge:
+    """Remove an entry."""
+
+    parent: Ino
+    name: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PutSymlink:
+    """Store a link's target."""
+
+    ino: Ino
+    target: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PutXattr:
+    """Store an extended attribute; None removes it."""
+
+    ino: Ino
+    name: bytes
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class DropXattrs:
+    """Remove all extended attributes of a node."""
+
+    ino: Ino
+
+
+@dataclass(frozen=True, slots=True)
+class AppendSlices:
+    """Append records to a chunk."""
+
+    ino: Ino
+    chunk_no: ChunkNo
+    records: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DropChunk:
+    """Remove a chunk's records."""
+
+    ino: Ino
+    chunk_no: ChunkNo
+
+
+@dataclass(frozen=True, slots=True)
+class AddSliceRefs:
+    """Change how many records refer to a slice; with `size` a slice is made known."""
+
+    slice_id: SliceId
+    by: int
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DropSliceRef:
+    """Forget a slice that no record refers to; one in use is left alone."""
+
+    slice_id: SliceId
+
+
+@dataclass(frozen=True, slots=True)
+class AddCounter:
+    """Add to a counter, which starts at 0."""
+
+    name: str
+    by: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutCounter:
+    """Set a counter."""
+
+    name: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class UseDirectory:
+    """Add to the statistics of a directory; absent ones are computed from its entries."""
+
+    ino: Ino
+    by: DirUsage
+
+
+@dataclass(frozen=True, slots=True)
+class PutDirUsage:
+    """Store the statistics of a directory; None removes them, and a quota of it."""
+
+    ino: Ino
+    usage: DirUsage | None
+
+
+@dataclass(frozen=True, slots=True)
+class PutSession:
+    """Register or renew a session."""
+
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class DropSession:
+    """Remove a session with its locks."""
+
+    sid: SessionId
+
+
+@dataclass(frozen=True, slots=True)
+class PutSustained:
+    """Keep a nameless file while a session has it open."""
+
+    sid: SessionId
+    ino: Ino
+
+
+@dataclass(frozen=True, slots=True)
+class DropSustained:
+    """No longer keep a file."""
+
+    sid: SessionId
+    ino: Ino
+
+
+@dataclass(frozen=True, slots=True)
+class PutDeletedFile:
+    """Note that a file's data is to be removed."""
+
+    file: DeletedFile
+
+
+@dataclass(frozen=True, slots=True)
+class DropDeletedFile:
+    """Remove the note."""
+
+    ino: Ino
+
+
+@dataclass(frozen=True, slots=True)
+class DropDelayed:
+    """Remove the note of slices that a compaction replaced."""
+
+    chunk_id: SliceId
+
+
+@dataclass(frozen=True, slots=True)
+class PutSetting:
+    """Store the volume's settings."""
+
+    text: str
+
+
+Effect = (
+    AddNode | ChangeNode | DropNode | AddEdge | DropEdge | PutSymlink | PutXattr | DropXattrs
+    | AppendSlices | DropChunk | AddSliceRefs | DropSliceRef | AddCounter | PutCounter
+    | UseDirectory | PutDirUsage | PutSession | DropSession | PutSustained | DropSustained
+    | PutDeletedFile | DropDeletedFile | DropDelayed | PutSetting
+)  # fmt: skip

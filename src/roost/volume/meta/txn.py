@@ -1,0 +1,193 @@
+"""A transaction: what a rule read, what must still hold, what it will do.
+
+A rule is a function over `Txn`.  It reads first and writes after, touches nothing else, and may run
+several times.  Every read leaves its predicate behind, so a rule cannot forget one.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from roost.volume.meta.checks import (
+    Check,
+    CounterIs,
+    EdgeIs,
+    EntriesAre,
+    NodeIs,
+    NodeIsExactly,
+    ParentsAre,
+    RowIs,
+    SlicesAre,
+    XattrIs,
+    identity,
+)
+from roost.volume.meta.effects import Effect
+from roost.volume.meta.reads import Reads, Scans
+from roost.volume.model import (
+    Attr,
+    ChunkNo,
+    DeletedFile,
+    Edge,
+    Ino,
+    Session,
+    SessionId,
+    Slice,
+    SliceId,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One atomic step: all checks hold, then all effects are applied in order; or nothing is."""
+
+    checks: tuple[Check, ...]
+    effects: tuple[Effect, ...]
+
+
+class Txn:
+    """What a rule sees.  `now_ns` is the same for the whole transaction."""
+
+    def __init__(self, reads: Reads, now_ns: int) -> None:
+        self._reads = reads
+        self._checks: dict[Check, None] = {}  # ordered, each once
+        self._effects: list[Effect] = []
+        self.now_ns = now_ns
+
+    @property
+    def now_s(self) -> int:
+        """Unix seconds."""
+        return self.now_ns // 1_000_000_000
+
+    @property
+    def commit(self) -> Commit:
+        """What the engine is to commit."""
+        return Commit(tuple(self._checks), tuple(self._effects))
+
+    def do(self, *effects: Effect) -> None:
+        """Add effects, applied in this order."""
+        self._effects.extend(effects)
+
+    def _depends(self, check: Check) -> None:
+        assert not self._effects, "a rule reads before it writes"
+        self._checks[check] = None
+
+    # ---- reads; as in Reads
+    def node(self, ino: Ino) -> Attr | None:
+        """Return the attributes; the rule may decide on identity, not on times or counts."""
+        attr = self._reads.node(ino)
+        self._depends(NodeIs(ino, identity(attr)))
+        return attr
+
+    def exact_node(self, ino: Ino) -> Attr | None:
+        """Return the attributes; the rule may decide on link count and length too."""
+        attr = self._reads.node(ino)
+        self._depends(NodeIsExactly(ino, attr))
+        return attr
+
+    def edge(self, parent: Ino, name: bytes) -> Edge | None:
+        """Return what an entry points at."""
+        edge = self._reads.edge(parent, name)
+        self._depends(EdgeIs(parent, name, edge))
+        return edge
+
+    def has_entries(self, ino: Ino) -> bool:
+        """True if the directory is not empty."""
+        found = self._reads.has_entries(ino)
+        self._depends(EntriesAre(ino, found))
+        return found
+
+    def parents(self, ino: Ino) -> dict[Ino, int]:
+        """Return how many names each directory has for the node."""
+        parents = self._reads.parents(ino)
+        self._depends(ParentsAre(ino, tuple(sorted(parents.items()))))
+        return parents
+
+    def symlink(self, ino: Ino) -> bytes | None:
+        """Return a link's target, which never changes while the node exists."""
+        return self._reads.symlink(ino)
+
+    def xattr(self, ino: Ino, name: bytes) -> bytes | None:
+        """Return an extended attribute."""
+        value = self._reads.xattr(ino, name)
+        self._depends(XattrIs(ino, name, value))
+        return value
+
+    def slices(self, ino: Ino, chunk_no: ChunkNo) -> tuple[Slice, ...]:
+        """Return a chunk's records, oldest first."""
+        slices = self._reads.slices(ino, chunk_no)
+        self._depends(SlicesAre(ino, chunk_no, slices))
+        return slices
+
+    def chunk_numbers(self, ino: Ino) -> tuple[ChunkNo, ...]:
+        """Return the chunks of a file that have records, ascending."""
+        numbers = self._reads.chunk_numbers(ino)
+        self._depends(RowIs("chunk_numbers", ino, numbers))
+        return numbers
+
+    def slice_refs(self, slice_id: SliceId) -> int | None:
+        """Return how many records refer to a slice."""
+        refs = self._reads.slice_refs(slice_id)
+        self._depends(RowIs("slice_refs", slice_id, refs))
+        return refs
+
+    def counter(self, name: str) -> int:
+        """Return a counter; an absent one is 0."""
+        value = self._reads.counter(name)
+        self._depends(CounterIs(name, value))
+        return value or 0
+
+    def loose_counter(self, name: str) -> int:
+        """Return a counter that may move on before the commit: a limit, not an identity."""
+        return self._reads.counter(name) or 0
+
+    def session(self, sid: SessionId) -> Session | None:
+        """Return a session."""
+        session = self._reads.session(sid)
+        self._depends(RowIs("session", sid, session))
+        return session
+
+    def sustained(self, sid: SessionId) -> tuple[Ino, ...]:
+        """Return the nameless files that a session keeps."""
+        inos = self._reads.sustained(sid)
+        self._depends(RowIs("sustained", sid, inos))
+        return inos
+
+    def deleted_file(self, ino: Ino) -> DeletedFile | None:
+        """Return the note that a file's data is to be removed."""
+        file = self._reads.deleted_file(ino)
+        self._depends(RowIs("deleted_file", ino, file))
+        return file
+
+
+class Engine(Protocol):
+    """A store of metadata that commits in one atomic step."""
+
+    @property
+    def is_read_only(self) -> bool:
+        """True if `run` refuses every effect."""
+        ...
+
+    def read(self, rule: Callable[[Reads], T]) -> T:
+        """Return what `rule` makes of one consistent snapshot."""
+        ...
+
+    def run(self, rule: Callable[[Txn], T]) -> T:
+        """Run `rule` until its commit is done, and return its answer.
+
+        A refusal (an FsError it raises) or a commit of nothing is final only if it was computed
+        from real reads.  Raises CommitUnknown if even the commit token cannot be read back,
+        Unavailable if nothing was committed because the store does not answer, FsError EROFS for
+        effects on a read-only engine.
+        """
+        ...
+
+    def scan(self) -> AbstractContextManager[Scans]:
+        """Give access to listings of whole tables."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and threads."""
+        ...
