@@ -1,0 +1,152 @@
+"""A member as seen by another: one channel, calls with deadlines, errors as our own classes.
+
+Thread-safe.  A channel connects by itself and again after a break; `ready` says whether it is
+connected, so that a caller knows a call that never left from one whose answer was lost.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+
+import grpc
+
+from roost.cluster.rpc import errors
+from roost.cluster.rpc.methods import FOLLOW_PATH, Method
+from roost.cluster.wire import roost_pb2 as wire
+from roost.errors import Unavailable
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+
+KEEPALIVE_S = 10.0
+KEEPALIVE_TIMEOUT_S = 5.0
+RECONNECT_MAX_S = 1.0
+"""A restarted member is found again within about this time."""
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
+    ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", int(RECONNECT_MAX_S * 1000)),
+    ("grpc.enable_retries", 0),  # We retry, knowing what may be retried.
+    ("grpc.use_local_subchannel_pool", 1),
+)
+
+
+class Pending(Generic[A]):
+    """A call on its way."""
+
+    def __init__(self, call: Any, address: str) -> None:
+        self._call = call
+        self._address = address
+
+    def result(self) -> A:
+        """Wait for the answer; bounded by the call's deadline.  Raises what the server raised."""
+        try:
+            answer: A = self._call.result()
+        except grpc.RpcError as failed:
+            raise errors.from_grpc(failed, self._address) from None
+        except grpc.FutureCancelledError:
+            raise Unavailable(f"the call to {self._address} was given up") from None
+        return answer
+
+    def when_done(self, tell: Callable[[], None]) -> None:
+        """Call `tell` from a thread of gRPC's when the answer or failure is there."""
+        self._call.add_done_callback(lambda _: tell())
+
+    def cancel(self) -> None:
+        """Stop waiting; the server may finish the work."""
+        self._call.cancel()
+
+
+class Peer:
+    """The member at `address`, host:port."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._calls: dict[str, Any] = {}
+        self._ready = threading.Event()
+        self._channel.subscribe(self._observe, try_to_connect=True)
+
+    def call(self, method: Method[Q, A], request: Q, timeout_s: float) -> A:
+        """Ask and wait.  Raises what the server raised; Unavailable, TimedOut."""
+        try:
+            answer: A = self._callable(method)(request, timeout=timeout_s)
+        except grpc.RpcError as failed:
+            raise errors.from_grpc(failed, self.address) from None
+        except ValueError:  # gRPC's word for a channel closed meanwhile
+            raise Unavailable(f"the channel to {self.address} is closed") from None
+        return answer
+
+    def start(self, method: Method[Q, A], request: Q, timeout_s: float) -> Pending[A]:
+        """Ask without waiting."""
+        try:
+            return Pending(self._callable(method).future(request, timeout=timeout_s), self.address)
+        except ValueError:
+            raise Unavailable(f"the channel to {self.address} is closed") from None
+
+    def follow(self, member: str) -> "EventStream":
+        """Open the log stream of a writer; no deadline, but keepalive ends a dead one."""
+        stream = self._channel.unary_stream(
+            FOLLOW_PATH,
+            request_serializer=wire.FollowRequest.SerializeToString,
+            response_deserializer=wire.FollowEvent.FromString,
+        )
+        return EventStream(stream(wire.FollowRequest(member=member)), self.address)
+
+    @property
+    def ready(self) -> bool:
+        """True while the channel is connected."""
+        return self._ready.is_set()
+
+    def wait_ready(self, timeout_s: float) -> bool:
+        """Wait for the connection; False if there is none by then."""
+        return self._ready.wait(timeout_s)
+
+    def close(self) -> None:
+        """Drop the channel; calls under way fail as Unavailable."""
+        self._channel.unsubscribe(self._observe)
+        self._channel.close()
+
+    def _observe(self, connectivity: grpc.ChannelConnectivity) -> None:
+        if connectivity is grpc.ChannelConnectivity.READY:
+            self._ready.set()
+        else:
+            self._ready.clear()
+
+    def _callable(self, method: Method[Any, Any]) -> Any:
+        path = method.path
+        found = self._calls.get(path)
+        if found is None:
+            found = self._channel.unary_unary(
+                path,
+                request_serializer=method.request.encode,
+                response_deserializer=method.reply.decode,
+            )
+            self._calls[path] = found
+        return found
+
+
+class EventStream:
+    """Events of a log stream as they come.  Iterate in one thread; `cancel` from any."""
+
+    def __init__(self, call: Any, address: str) -> None:
+        self._call = call
+        self._address = address
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield events until the writer ends it.  Raises Unavailable and what the writer raised."""
+        try:
+            yield from self._call
+        except grpc.RpcError as failed:
+            raise errors.from_grpc(failed, self._address) from None
+
+    def cancel(self) -> None:
+        """End it; the iteration raises Unavailable."""
+        self._call.cancel()

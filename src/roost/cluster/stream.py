@@ -1,0 +1,243 @@
+"""The writer's side of the log stream: what happens in its `Feed`, to every follower, in order.
+
+Records go out as soon as they are appended, in frames of at most 1 MiB, so that most of a large
+insert has arrived when its fsync returns; a separate event says up to which timestamp they are
+durable and may be shown (hazard H18).  An event is encoded once, however many followers there are.
+
+A follower has a bounded queue.  One that falls behind further than that is cut off: it joins again
+and reads what it missed from the log files, which costs the writer nothing.
+
+Lock order: the feed's lock (held while it calls us), then ours, then one queue's.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Iterator
+from typing import Protocol
+
+from typing_extensions import Buffer
+
+from roost.cluster.wire import roost_pb2 as wire
+from roost.errors import Unavailable
+from roost.sizes import MIB
+from roost.vector.engine.follow import Subscription
+from roost.vector.log.record import Record, encode
+from roost.vector.manifest import Manifest
+
+FRAME_BYTES = 1 * MIB
+QUEUE_BYTES = 256 * MIB
+"""What one follower may be behind before it is cut off; shared between followers, not copied."""
+FOLLOWERS_MAX = 32
+"""Each takes a thread of the server; further ones are refused and poll the log files."""
+
+
+class Feeds(Protocol):
+    """The part of the writer that we listen to."""
+
+    @property
+    def generation(self) -> int:
+        """The generation of this writer's lease."""
+        ...
+
+    def subscribe(self, listener: "LogStream") -> Subscription:
+        """As in WriterEngine."""
+        ...
+
+    def unsubscribe(self, token: int) -> None:
+        """As in WriterEngine."""
+        ...
+
+
+class LogStream:
+    """Listens to one writer and hands its events to followers."""
+
+    def __init__(self, writer: Feeds, queue_bytes: int = QUEUE_BYTES) -> None:
+        self._writer = writer
+        self._queue_bytes = queue_bytes
+        self._lock = threading.Lock()
+        self._queues: dict[int, FollowerQueue] = {}
+        self._next_queue = 1
+        self._ended: str | None = None
+        self._appended = 0
+        self._watermark = 0
+        subscription = writer.subscribe(self)
+        self._token = subscription.token
+        with self._lock:
+            self._appended = max(self._appended, subscription.start_ts)
+            self._watermark = max(self._watermark, subscription.watermark)
+
+    def follow(self, member: str) -> "FollowerQueue":
+        """Return a new follower's events: where its stream begins, then everything after.
+
+        Raises Unavailable when the writer has ended or has `FOLLOWERS_MAX` followers.
+        """
+        with self._lock:
+            if self._ended is not None:
+                raise Unavailable(f"this writer has ended: {self._ended}")
+            if len(self._queues) >= FOLLOWERS_MAX:
+                raise Unavailable(f"this writer has {FOLLOWERS_MAX} followers already")
+            number = self._next_queue
+            self._next_queue += 1
+            queue = FollowerQueue(member, self._queue_bytes, lambda: self._forget(number))
+            hello = wire.Hello(
+                generation=self._writer.generation, complete_from_ts=self._appended
+            )
+            queue.put(wire.FollowEvent(hello=hello).SerializeToString())
+            queue.put(wire.FollowEvent(durable_ts=self._watermark).SerializeToString())
+            self._queues[number] = queue
+            return queue
+
+    @property
+    def followers(self) -> tuple[str, ...]:
+        """The members that follow now."""
+        with self._lock:
+            return tuple(queue.member for queue in self._queues.values())
+
+    def close(self) -> None:
+        """Stop listening and end all streams."""
+        self._writer.unsubscribe(self._token)
+        self.on_end("the writer stops")
+
+    def on_record(self, record: Record) -> None:
+        """As in Listener."""
+        with self._lock:
+            self._appended = max(self._appended, record.timestamp)
+            if self._queues:
+                for event in frame_events(encode(record)):
+                    self._put(event)
+
+    def on_watermark(self, timestamp: int) -> None:
+        """As in Listener."""
+        with self._lock:
+            self._watermark = max(self._watermark, timestamp)
+            self._appended = max(self._appended, timestamp)
+            self._put(wire.FollowEvent(durable_ts=timestamp).SerializeToString())
+
+    def on_manifest(self, manifest: Manifest) -> None:
+        """As in Listener."""
+        with self._lock:
+            self._put(wire.FollowEvent(manifest=manifest.to_json()).SerializeToString())
+
+    def on_catalog_change(self) -> None:
+        """As in Listener."""
+        with self._lock:
+            self._put(wire.FollowEvent(catalog_change=1).SerializeToString())
+
+    def on_end(self, reason: str) -> None:
+        """As in Listener."""
+        with self._lock:
+            self._ended = reason
+            queues = list(self._queues.values())
+            self._queues.clear()
+        for queue in queues:
+            queue.end(f"this writer has ended: {reason}")
+
+    def _put(self, event: bytes) -> None:
+        behind = [n for n, queue in self._queues.items() if not queue.put(event)]
+        for number in behind:
+            del self._queues[number]
+
+    def _forget(self, number: int) -> None:
+        with self._lock:
+            self._queues.pop(number, None)
+
+
+class FollowerQueue:
+    """Encoded events on their way to one follower.  One thread iterates, others put."""
+
+    def __init__(self, member: str, limit_bytes: int, forget: "Forget") -> None:
+        self.member = member
+        self._limit_bytes = limit_bytes
+        self._forget = forget
+        self._changed = threading.Condition()
+        self._events: deque[bytes] = deque()
+        self._size_bytes = 0
+        self._end: str | None = None
+
+    def put(self, event: bytes) -> bool:
+        """Add an event; False if the queue has ended or is full, which ends it."""
+        with self._changed:
+            if self._end is not None:
+                return False
+            if self._size_bytes + len(event) > self._limit_bytes and self._events:
+                self._events.clear()
+                self._end = f"{self.member} fell more than {self._limit_bytes} bytes behind"
+            else:
+                self._events.append(event)
+                self._size_bytes += len(event)
+            self._changed.notify()
+            return self._end is None
+
+    def end(self, reason: str) -> None:
+        """Let the iteration raise Unavailable with `reason` after the events put so far."""
+        with self._changed:
+            self._end = self._end or reason
+            self._changed.notify()
+
+    def close(self) -> None:
+        """The follower is gone: drop everything."""
+        self._forget()
+        with self._changed:
+            self._events.clear()
+            self._end = self._end or "the follower left"
+            self._changed.notify()
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield events as they come.  Raises Unavailable at the end."""
+        while True:
+            with self._changed:
+                # Unbounded, but every end (cut off, writer gone, follower gone) wakes it.
+                while not self._events and self._end is None:
+                    self._changed.wait()
+                if not self._events:
+                    raise Unavailable(str(self._end))
+                event = self._events.popleft()
+                self._size_bytes -= len(event)
+            yield event
+
+
+class Forget(Protocol):
+    """Takes a queue off its stream's list."""
+
+    def __call__(self) -> None:
+        """Do it; again is fine."""
+        ...
+
+
+def frame_events(pieces: list[Buffer]) -> Iterator[bytes]:
+    """Yield one record as encoded FollowEvents, each with at most `FRAME_BYTES` of it.
+
+    Written by hand so that the payload is copied once, into the message that gRPC sends; protobuf
+    would copy it three times.  The bytes are what protobuf makes of the same message.
+    """
+    views = [memoryview(piece).cast("B") for piece in pieces]
+    size_field = b"\x08" + _varint(sum(len(view) for view in views))
+    for parts in _slices(views):
+        length = sum(len(part) for part in parts)
+        data_field = b"\x12" + _varint(length)
+        head = b"\x12" + _varint(len(size_field) + len(data_field) + length)
+        yield b"".join((head, size_field, data_field, *parts))
+
+
+def _slices(views: list[memoryview]) -> Iterator[list[memoryview]]:
+    """Cut the buffers, taken one after the other, into groups of `FRAME_BYTES`."""
+    group: list[memoryview] = []
+    room = FRAME_BYTES
+    for whole in views:
+        view = whole
+        while len(view) > room:
+            yield [*group, view[:room]]
+            view, group, room = view[room:], [], FRAME_BYTES
+        group.append(view)
+        room -= len(view)
+    if group:
+        yield group
+
+
+def _varint(number: int) -> bytes:
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)

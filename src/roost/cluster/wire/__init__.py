@@ -1,0 +1,1 @@
+"""Messages generated from proto/roost.proto by scripts/proto."""
