@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from roost.blob.counted import CountedStore
 from roost.blob.directory import DirectoryStore
 from roost.blob.sharded import ShardedStore
 from roost.blob.store import BlobStore
@@ -35,7 +36,7 @@ def open_store(storage: str, bucket: str, shards: int = 0) -> BlobStore:
             hint=f"Use one of: {', '.join(sorted(_STORES))}.",
         )
     if shards <= 1:
-        return opener(bucket)
+        return CountedStore(opener(bucket))
     if shards > SHARDS_MAX:
         raise InvalidArgument(f"{shards} shards are more than {SHARDS_MAX}")
     if bucket.count("%d") != 1:
@@ -43,4 +44,5 @@ def open_store(storage: str, bucket: str, shards: int = 0) -> BlobStore:
             f"bucket {bucket!r} of a sharded volume must hold one %d",
             hint="Write the number's place as %d, for example --bucket /data/shard%d/.",
         )
-    return ShardedStore([opener(bucket.replace("%d", str(shard))) for shard in range(shards)])
+    stores = [opener(bucket.replace("%d", str(shard))) for shard in range(shards)]
+    return CountedStore(ShardedStore(stores))
