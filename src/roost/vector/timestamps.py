@@ -8,6 +8,7 @@ Source: Milvus's timestamp oracle, as clients see it in MutationResult.timestamp
 import threading
 
 from roost.clock import Clock
+from roost.errors import Unavailable
 
 COUNTER_BITS = 18
 
@@ -23,19 +24,37 @@ def to_ms(timestamp: int) -> int:
 
 
 class HybridClock:
-    """Hands out rising timestamps.  Thread-safe: one lock, held for arithmetic only."""
+    """Hands out rising timestamps.  Thread-safe: one lock, held for arithmetic only.
 
-    def __init__(self, clock: Clock, floor: int = 0) -> None:
+    With a `ceiling` it stays at or below it: what the catalog has reserved (hazard H22).  A wall
+    clock beyond the ceiling makes timestamps lag, not fail, while there is room below.
+    """
+
+    def __init__(self, clock: Clock, floor: int = 0, ceiling: int | None = None) -> None:
         self._clock = clock
         self._last = floor
+        self._ceiling = ceiling
         self._lock = threading.Lock()
 
     def next(self) -> int:
-        """Return a timestamp above every one returned before and above the floor."""
+        """Return a timestamp above every one returned before and above the floor.
+
+        Raises Unavailable if that would be above the ceiling.
+        """
         with self._lock:
             now = from_ms(self._clock.wall_ns() // 1_000_000)
-            self._last = max(self._last + 1, now)
-            return self._last
+            following = max(self._last + 1, now)
+            if self._ceiling is not None and following > self._ceiling:
+                following = self._last + 1
+                if following > self._ceiling:
+                    raise Unavailable("all reserved timestamps are used: the lease is not renewed")
+            self._last = following
+            return following
+
+    def raise_ceiling(self, timestamp: int) -> None:
+        """Allow timestamps up to `timestamp`; nothing if it is lower than the ceiling."""
+        with self._lock:
+            self._ceiling = max(self._ceiling or 0, timestamp)
 
     def reserve(self, count: int) -> int:
         """Return the first of `count` timestamps in a row that nobody else gets."""

@@ -13,9 +13,9 @@
         48      …  payload, then zeros up to a multiple of 64
 
 Payload: INSERT and UPSERT the rows (`columns.encode_rows`, primary key included); DELETE one
-column of primary keys in the same encoding; BARRIER JSON that names a catalog change already committed.
-An UPSERT deletes its primary keys at its own timestamp, and its rows are not touched by that
-(`row_ts < delete_ts` is false), so one record is one instant.
+column of primary keys in the same encoding; BARRIER JSON that names a catalog change that is
+committed already.  An UPSERT deletes its primary keys at its own timestamp, and its rows are not
+touched by that (`row_ts < delete_ts` is false), so one record is one instant.
 
 The payload comes first in the checksum so that callers compute it side by side, before the
 timestamp is known.  A record that opens a group exists only if the group before it was durable:
