@@ -1,7 +1,7 @@
 """The engine in this process: `with roost.open("./data") as db`.
 
 Columns in, columns out: a mapping from field names to numpy arrays, Arrow arrays or lists goes in,
-Arrow record batches come out.  The data directory is the one of `roost up`; one of the two at a time.
+Arrow record batches come out.  The data directory is that of `roost up`; one of the two at a time.
 """
 
 import json
