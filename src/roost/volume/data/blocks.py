@@ -1,0 +1,90 @@
+"""Blocks of slices as objects of the store: names, compression, and what damage means.
+
+A block that is missing or does not decode to its size is Damage that names the object; it is
+never zeros.
+"""
+
+from dataclasses import dataclass
+
+from typing_extensions import Buffer
+
+from roost.blob.store import BlobNotFound, BlobStore
+from roost.errors import CorruptRecord, MissingBlock
+from roost.volume import layout
+from roost.volume.data.compress import Compression
+from roost.volume.model import SliceId
+
+
+@dataclass(frozen=True, slots=True)
+class BlockRef:
+    """One block: `size_bytes` is its size before compression, which its name contains."""
+
+    slice_id: SliceId
+    block_no: int
+    size_bytes: int
+
+
+class Blocks:
+    """The blocks of one volume.  Holds no state; safe to call from several threads."""
+
+    def __init__(
+        self,
+        store: BlobStore,
+        compression: Compression,
+        block_bytes: int,
+        *,
+        hash_prefix: bool = False,
+    ) -> None:
+        self.store = store
+        self.block_bytes = block_bytes
+        self.compression = compression
+        self._hash_prefix = hash_prefix
+
+    def refs(self, slice_id: SliceId, slice_bytes: int) -> list[BlockRef]:
+        """Return the blocks of a slice, in order."""
+        return [
+            BlockRef(slice_id, no, layout.block_size(slice_bytes, no, self.block_bytes))
+            for no in range(layout.block_count(slice_bytes, self.block_bytes))
+        ]
+
+    def key(self, ref: BlockRef) -> str:
+        """Return the block's object name inside the volume's prefix."""
+        return layout.block_key(
+            ref.slice_id, ref.block_no, ref.size_bytes, hash_prefix=self._hash_prefix
+        )
+
+    def put(self, ref: BlockRef, data: Buffer) -> None:
+        """Store a block durably.  Raises StorageFull, Unavailable."""
+        assert memoryview(data).nbytes == ref.size_bytes, ref
+        self.store.put(self.key(ref), self.compression.encode(data))
+
+    def get(self, ref: BlockRef) -> bytes:
+        """Return a block's bytes.  Raises MissingBlock, CorruptRecord, Unavailable."""
+        key = self.key(ref)
+        try:
+            stored = self.store.get(key)
+        except BlobNotFound as error:
+            raise MissingBlock(f"{self.store.name}{key}") from error
+        return self.compression.decode(stored, ref.size_bytes, f"{self.store.name}{key}")
+
+    def get_range(self, ref: BlockRef, offset: int, size_bytes: int) -> bytes:
+        """Return part of a block; only for a volume whose compression keeps bytes.
+
+        Raises MissingBlock, CorruptRecord, Unavailable.
+        """
+        assert self.compression.keeps_bytes
+        assert offset + size_bytes <= ref.size_bytes, ref
+        key = self.key(ref)
+        try:
+            data = self.store.get_range(key, offset, size_bytes)
+        except BlobNotFound as error:
+            raise MissingBlock(f"{self.store.name}{key}") from error
+        if len(data) != size_bytes:
+            why = f"ends before byte {offset + size_bytes} of {ref.size_bytes}"
+            raise CorruptRecord(f"{self.store.name}{key}", why)
+        return data
+
+    def delete(self, slice_id: SliceId, slice_bytes: int) -> None:
+        """Remove all blocks of a slice; those that are gone already do not matter."""
+        for ref in self.refs(slice_id, slice_bytes):
+            self.store.delete(self.key(ref))
