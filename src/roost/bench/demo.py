@@ -127,12 +127,17 @@ class Demo:
 
     def run(self, start_reader: Callable[[], FreshReader]) -> DemoResult:
         """Do all of it.  Raises WrongAnswer, TimedOut, and what pymilvus raises."""
+        self.measure()
+        self._ask_fresh_reader(start_reader)
+        return self.result
+
+    def measure(self) -> DemoResult:
+        """Do what any Milvus can do: everything but the fresh reader.  Raises as `run`."""
         self._create()
         self._insert_all()
         self._build_index()
         self._measure_recall()
         self._measure_throughput()
-        self._ask_fresh_reader(start_reader)
         return self.result
 
     def nearest(self, query: npt.NDArray[np.float32], k: int) -> list[int]:
