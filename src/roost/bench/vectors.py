@@ -67,13 +67,15 @@ def measure(rows: int, peers: tuple[str, ...], rounds: int, tell: Callable[[str]
 def _measure_side(side: str, data: photographs.Descriptors, rows: int) -> DemoResult:
     settings = DemoSettings(rows, max(rows // 10, 1), pause_s=(0.0, 0.0))
     events = DemoEvents(lambda *_: None, lambda *_: None)
-    with tempfile.TemporaryDirectory(prefix="roost-bench-") as folder:
-        with _SIDES[side](Path(folder)) as uri:
-            run = Demo(data, uri, settings, events)
-            try:
-                return run.measure()
-            finally:
-                run.close()
+    with (
+        tempfile.TemporaryDirectory(prefix="roost-bench-") as folder,
+        _SIDES[side](Path(folder)) as uri,
+    ):
+        run = Demo(data, uri, settings, events)
+        try:
+            return run.measure()
+        finally:
+            run.close()
 
 
 @contextmanager
