@@ -39,9 +39,7 @@ def answers(reply: Callable[..., Any]) -> Callable[[Handler], Handler]:
                     context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
                 _log.debug("%s: %s", handler.__name__, error)
                 return failed(status.of(error))
-            except Exception as error:
-                if not context.is_active():
-                    raise  # The call was given up, by `abort` or by the client.
+            except Exception as error:  # noqa: BLE001  # the boundary of the process
                 _log.exception("%s failed", handler.__name__)
                 return failed(status.of_bug(error))
 

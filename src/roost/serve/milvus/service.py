@@ -24,7 +24,7 @@ from roost.serve.milvus.session import SessionCalls
 from roost.vector.api import VectorService
 
 WORKERS = 16
-"""Threads that run handlers; numpy, faiss and Arrow let go of the interpreter, waits for disks too."""
+"""Threads that run handlers; numpy, faiss, Arrow and waits for disks let go of the interpreter."""
 
 QUEUED_CALLS = 512
 """Calls running or waiting for a thread; more are refused at once."""
@@ -34,7 +34,7 @@ STOP_GRACE_S = 5.0
 
 _UNLIMITED = -1
 _PING_INTERVAL_MS = 1000
-"""Clients ping every 10 s also without calls; gRPC would close the connection at less than 5 min."""
+"""Clients ping every 10 s, also without calls; gRPC itself would hang up at less than 5 min."""
 
 
 class MilvusService(
@@ -79,7 +79,7 @@ def serve(
 ) -> MilvusServer:
     """Answer Milvus's clients at host:port until `stop`; port 0 takes a free one.
 
-    With `reuse_port`, several processes may share one port and the kernel deals the connections out.
+    With `reuse_port`, processes may share one port; the kernel deals the connections out.
     Raises Unavailable if the port is taken.
     """
     server = grpc.server(

@@ -1,7 +1,7 @@
 """The one table from our errors to Milvus's codes.
 
-A reply carries both the code of today (`code`) and the one of Milvus 2.2 (`error_code`); clients look
-at either.  An error answers with the row of its class, or of the nearest class it derives from.
+A reply carries both the code of today (`code`) and the one of Milvus 2.2 (`error_code`); clients
+look at either.  An error answers with the row of its class, or of the nearest one it derives from.
 Source: milvus pkg/util/merr/errors.go; milvus-proto common.proto, ErrorCode.
 """
 

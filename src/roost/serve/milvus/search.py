@@ -1,0 +1,34 @@
+"""Calls that find rows."""
+
+from typing import Any
+
+import grpc
+from pymilvus.grpc_gen import milvus_pb2
+
+from roost.serve.milvus import iterator
+from roost.serve.milvus.answer import answers
+from roost.serve.milvus.wire.query import query_request, query_results
+from roost.serve.milvus.wire.search import search_request, search_results
+from roost.vector.api import VectorService
+
+
+class SearchCalls:
+    """Search by vector, query by filter or keys."""
+
+    service: VectorService
+
+    @answers(milvus_pb2.SearchResults)
+    def Search(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Find the nearest rows; or the next page of them, for an iterator."""
+        info = self.service.describe_collection(request.collection_name)
+        asked = search_request(request, info)
+        page = iterator.page_of(request)
+        if page is not None:
+            return iterator.next_page(self.service, request, asked, page, info)
+        return search_results(request, self.service.search(asked), info)
+
+    @answers(milvus_pb2.QueryResults)
+    def Query(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Find rows by filter or primary keys, in the order of their keys."""
+        info = self.service.describe_collection(request.collection_name)
+        return query_results(request, self.service.query(query_request(request, info)), info)
