@@ -8,6 +8,7 @@ Source: pymilvus client/iterator/search_iterator.py, SearchIteratorV2.
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,12 +34,11 @@ class Page:
     """Score of the last row of the page before; None for the first page."""
 
 
-def page_of(request: Any) -> Page | None:
+def page_of(sent: Mapping[str, str]) -> Page | None:
     """Return the page wanted, or None if the search is no iterator of version 2.
 
     Raises InvalidArgument: more than one query vector, or numbers that are none.
     """
-    sent = params.texts(request.search_params)
     if not params.flag(sent, "search_iter_v2"):
         return None
     size = params.whole_number(sent, "search_iter_batch_size", 0)
@@ -55,7 +55,7 @@ def page_of(request: Any) -> Page | None:
 
 def next_page(
     service: VectorService,
-    request: Any,
+    sent: Mapping[str, str],
     asked: SearchRequest,
     page: Page,
     info: CollectionInfo,
@@ -73,7 +73,7 @@ def next_page(
     if page.last_bound is not None:
         asked = replace(asked, params=_beyond(asked, page.last_bound, ascending))
     found = _whole_ties(service, asked, page.size)
-    reply = search_results(request, found, info)
+    reply = search_results(sent, found, info)
     results = reply.results.search_iterator_v2_results
     results.token = page.token
     if len(found.scores):

@@ -7,6 +7,7 @@ from pymilvus.grpc_gen import milvus_pb2
 
 from roost.serve.milvus import iterator
 from roost.serve.milvus.answer import answers
+from roost.serve.milvus.wire import params
 from roost.serve.milvus.wire.query import query_request, query_results
 from roost.serve.milvus.wire.search import search_request, search_results
 from roost.vector.api import VectorService
@@ -21,11 +22,12 @@ class SearchCalls:
     def Search(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Find the nearest rows; or the next page of them, for an iterator."""
         info = self.service.describe_collection(request.collection_name)
-        asked = search_request(request, info)
-        page = iterator.page_of(request)
+        sent = params.texts(request.search_params)
+        asked = search_request(request, sent, info)
+        page = iterator.page_of(sent)
         if page is not None:
-            return iterator.next_page(self.service, request, asked, page, info)
-        return search_results(request, self.service.search(asked), info)
+            return iterator.next_page(self.service, sent, asked, page, info)
+        return search_results(sent, self.service.search(asked), info)
 
     @answers(milvus_pb2.QueryResults)
     def Query(self, request: Any, context: grpc.ServicerContext) -> Any:

@@ -1,5 +1,6 @@
 """Search messages to `SearchRequest`, and `SearchAnswer` back."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -42,13 +43,14 @@ _NOT_PARAMS = frozenset(
 """Clients repeat these inside `params`; they are not the index type's own."""
 
 
-def search_request(request: Any, info: CollectionInfo) -> SearchRequest:
+def search_request(request: Any, sent: Mapping[str, str], info: CollectionInfo) -> SearchRequest:
     """Return what a Search call asks for; `queries` is (nq, dim) float32.
+
+    `sent` are the call's search_params.
 
     Raises InvalidArgument: vectors or numbers that do not parse or are out of range;
     Unsupported: grouping, ordering, ranking, highlighting, search by primary keys, other vectors.
     """
-    sent = params.texts(request.search_params)
     _refuse_unsupported(request, sent)
     k = params.whole_number(sent, "topk", 0)
     offset = params.whole_number(sent, "offset", 0)
@@ -70,7 +72,7 @@ def search_request(request: Any, info: CollectionInfo) -> SearchRequest:
     )
 
 
-def search_results(request: Any, found: SearchAnswer, info: CollectionInfo) -> Any:
+def search_results(sent: Mapping[str, str], found: SearchAnswer, info: CollectionInfo) -> Any:
     """Return the SearchResults message."""
     results = schema_pb2.SearchResultData(
         num_queries=len(found.counts),
@@ -82,11 +84,11 @@ def search_results(request: Any, found: SearchAnswer, info: CollectionInfo) -> A
         primary_field_name=found.primary_field,
         all_search_count=len(found.ids),
     )
-    scores = rounded(found.scores, params.texts(request.search_params))
+    scores = rounded(found.scores, sent)
     results.MergeFromString(_scores_field(scores))
     return milvus_pb2.SearchResults(
         results=results,
-        collection_name=request.collection_name,
+        collection_name=info.name,
         session_ts=found.read_ts,
     )
 
@@ -120,7 +122,7 @@ def query_vectors(group: bytes) -> npt.NDArray[np.float32]:
     return np.frombuffer(b"".join(values), dtype="<f4").reshape(len(values), size // 4)
 
 
-def rounded(scores: npt.NDArray[np.float32], sent: dict[str, str]) -> npt.NDArray[np.float32]:
+def rounded(scores: npt.NDArray[np.float32], sent: Mapping[str, str]) -> npt.NDArray[np.float32]:
     """Return the scores with as many decimals as the client wants; -1 means all."""
     decimals = params.whole_number(sent, "round_decimal", -1)
     if decimals < 0:
@@ -149,7 +151,7 @@ def _scores_field(scores: npt.NDArray[np.float32]) -> bytes:
     return b"\x22" + array[1:] if array else b""
 
 
-def _refuse_unsupported(request: Any, sent: dict[str, str]) -> None:
+def _refuse_unsupported(request: Any, sent: Mapping[str, str]) -> None:
     for key in _UNSUPPORTED_PARAMS:
         if sent.get(key):
             raise Unsupported(f"search with {key} is not supported by Roost")
