@@ -7,6 +7,7 @@ to a write under way.
 Source: the volume format reference, section 5.1; JuiceFS cmd/fsck.go.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from roost.volume.data.blocks import BlockRef, Blocks
 from roost.volume.data.pool import BoundedPool
 from roost.volume.layout import parse_block_key
 from roost.volume.meta.api import Meta
-from roost.volume.model import Ino, Problem, SliceId
+from roost.volume.model import Ino, Kind, Problem, SliceId
 
 LEAK_AGE_S = 3600
 _IN_FLIGHT_MAX = 64
@@ -148,3 +149,18 @@ def _damage(
 
 def _is_leaked(key: str, mtime_ns: int, old_ns: int) -> bool:
     return mtime_ns < old_ns and parse_block_key(key) is not None
+
+
+def paths_of(client: VolumeClient, inos: frozenset[Ino]) -> dict[Ino, str]:
+    """Return a path of each inode that has one, by a walk over the whole tree."""
+    found: dict[Ino, str] = {}
+    folders = ["/"]
+    while folders and len(found) < len(inos):
+        folder = folders.pop()
+        for entry in client.readdir(folder):
+            path = f"{folder.rstrip('/')}/{os.fsdecode(entry.name)}"
+            if entry.ino in inos:
+                found.setdefault(entry.ino, path)
+            if entry.kind is Kind.DIRECTORY:
+                folders.append(path)
+    return found

@@ -1,6 +1,7 @@
 """Finished files as local files, and local files as finished files."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 from roost.errors import Gone, MissingBlock
@@ -27,10 +28,9 @@ class LocalFiles:
         for _ in range(_TRIES_MAX):
             attr, chunks = self._snapshot(ino)
             name = core.whole_files.name_of(attr.length, chunks)
+            fill = partial(self._fill, attr, chunks)
             try:
-                return core.whole_files.fetch(
-                    name, lambda fd, attr=attr, chunks=chunks: self._fill(fd, attr, chunks)
-                )
+                return core.whole_files.fetch(name, fill)
             except MissingBlock:
                 if self._snapshot(ino)[1] == chunks:  # else compaction took the blocks away
                     raise
@@ -87,7 +87,7 @@ class LocalFiles:
         raise Gone(f"inode {ino} keeps changing; only finished files have a local copy")
 
     def _fill(
-        self, descriptor: int, attr: Attr, chunks: list[tuple[ChunkNo, tuple[Slice, ...]]]
+        self, attr: Attr, chunks: list[tuple[ChunkNo, tuple[Slice, ...]]], descriptor: int
     ) -> None:
         core = self._core
         transfer.download(chunks, attr.length, descriptor, core.blocks, core.downloads)

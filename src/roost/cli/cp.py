@@ -1,0 +1,183 @@
+"""`roost cp`: copy between the local disk and a volume, either way, or within one."""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from roost.cli.output import plain_errors
+from roost.cli.paths import CacheOption, MetaOption, inside, open_volume
+from roost.errors import InvalidArgument, NotFound
+from roost.volume.client import VolumeClient
+
+Told = Callable[[int], None]
+
+
+def cp(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="What to copy.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A file, or a folder.")],
+    meta: MetaOption = None,
+    recursive: Annotated[
+        bool, typer.Option("-r", "-R", "--recursive", help="Folders with all in them.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,
+    cache_dir: CacheOption = None,
+) -> None:
+    """Copy files.  With --meta, a path that begins with ":" is in the volume, any other is local.
+
+    A target that is a folder, or ends in "/", gets the sources inside it; a file appears whole or
+    not at all.
+
+    Example: roost cp --meta sqlite3:///srv/photos.db holiday.jpg :/2026/
+    """
+    with plain_errors():
+        if meta is None:
+            _copy_by_the_system(sources, target, recursive)
+            return
+        to_volume = target.startswith(":")
+        read_only = not to_volume
+        with open_volume(meta, read_only=read_only, cache_dir=cache_dir) as client:
+            copier = _Copier(client, recursive)
+            with _progress(quiet) as bar:
+                copier.told = _teller(bar)
+                for source in sources:
+                    copier.copy(source, target, into=len(sources) > 1)
+
+
+class _Copier:
+    """Copies one source at a time; `told` hears of bytes."""
+
+    def __init__(self, client: VolumeClient, recursive: bool) -> None:
+        self._client = client
+        self._recursive = recursive
+        self.told: Told = lambda _size_bytes: None
+
+    def copy(self, source: str, target: str, *, into: bool) -> None:
+        """Copy `source` to `target`; with `into` the target must be a folder."""
+        if not source.startswith(":") and not target.startswith(":"):
+            raise InvalidArgument(
+                "neither path is in the volume", hint='Write ":/path" for a path in the volume.'
+            )
+        place = self._place_of(source, target, into)
+        for below, is_folder in self._tree(source):
+            one = f"{source.rstrip('/')}/{below}" if below else source
+            other = f"{place.rstrip('/')}/{below}" if below else place
+            if is_folder:
+                self._make_folder(other)
+            else:
+                self._copy_file(one, other)
+
+    def _copy_file(self, source: str, target: str) -> None:
+        if target.startswith(":"):
+            if source.startswith(":"):
+                with TemporaryDirectory() as folder:
+                    local = Path(folder) / "copy"
+                    self._client.download(inside(source), local)
+                    self._client.upload(local, inside(target), progress=self.told)
+            else:
+                self._client.upload(Path(source), inside(target), progress=self.told)
+            return
+        local = Path(target)
+        draft = local.with_name(f".{local.name}.roost-{os.getpid()}.tmp")
+        try:
+            self._client.download(inside(source), draft, progress=self.told)
+            draft.rename(local)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def _place_of(self, source: str, target: str, into: bool) -> str:
+        """Return where the source itself goes: a folder that is there takes it inside."""
+        is_folder = self._is_folder(target)
+        if not is_folder and (into or target.rstrip(":").endswith("/")):
+            raise NotFound(f"{target} is not a folder", hint="Make it first: roost mkdir -p …")
+        if not is_folder:
+            return target
+        name = os.path.basename(source.removeprefix(":").rstrip("/"))
+        return f"{target.rstrip('/')}/{name}" if name else target
+
+    def _is_folder(self, path: str) -> bool:
+        if not path.startswith(":"):
+            return Path(path).is_dir()
+        return self._client.exists(inside(path)) and self._client.stat(inside(path)).is_directory
+
+    def _tree(self, source: str) -> Iterator[tuple[str, bool]]:
+        """Yield (path below `source`, is a folder), folders first; "" is `source` itself."""
+        if not self._is_folder(source):
+            yield "", False
+            return
+        if not self._recursive:
+            raise InvalidArgument(f"{source} is a folder", hint="Use -r to copy folders.")
+        root = inside(source) if source.startswith(":") else source
+        walk = self._client.walk(root) if source.startswith(":") else _walk(root)
+        for folder, _, names in walk:
+            below = os.path.relpath(folder, root)
+            below = "" if below == "." else below
+            yield below, True
+            for name in names:
+                yield f"{below}/{name}".lstrip("/"), False
+
+    def _make_folder(self, path: str) -> None:
+        if path.startswith(":"):
+            if inside(path) != "/":
+                self._client.mkdir(inside(path), exist_ok=True)
+        else:
+            Path(path).mkdir(exist_ok=True)
+
+
+def _walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    def fail(error: OSError) -> None:
+        raise error
+
+    yield from os.walk(root, onerror=fail)
+
+
+def _copy_by_the_system(sources: list[str], target: str, recursive: bool) -> None:
+    if len(sources) > 1 and not Path(target).is_dir():
+        raise NotFound(f"{target} is not a folder")
+    for source in sources:
+        path, place = Path(source), Path(target)
+        if place.is_dir():
+            place /= path.name
+        if not path.is_dir():
+            shutil.copy2(path, place)
+        elif recursive:
+            shutil.copytree(path, place, symlinks=True, dirs_exist_ok=True)
+        else:
+            raise InvalidArgument(f"{source} is a folder", hint="Use -r to copy folders.")
+
+
+def _progress(quiet: bool) -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("copied"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        console=console,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    )
+
+
+def _teller(bar: Progress) -> Told:
+    """Return what adds bytes to the bar, from any thread."""
+    task = bar.add_task("copy", total=None)
+    lock = threading.Lock()
+
+    def tell(size_bytes: int) -> None:
+        with lock:
+            bar.advance(task, size_bytes)
+
+    return tell
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("cp")(cp)

@@ -1,0 +1,20 @@
+"""The command `roost`: one module per command, put together here."""
+
+import typer
+
+from roost.cli import cat, cp, format, fsck, info, ls, mkdir, rm, status  # noqa: A004 - a command's name
+
+app = typer.Typer(
+    name="roost",
+    help="A vector search cluster on a shared file system.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for _module in (format, status, info, ls, cp, cat, rm, mkdir, fsck):
+    _module.register(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,35 @@
+"""`roost mkdir`: make folders."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from roost.cli.output import plain_errors
+from roost.cli.paths import MetaOption, inside, open_volume
+
+
+def mkdir(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Folders to make.")],
+    meta: MetaOption = None,
+    parents: Annotated[
+        bool, typer.Option("-p", "--parents", help="Those above too; no error if it exists.")
+    ] = False,
+) -> None:
+    """Make folders.
+
+    Example: roost mkdir -p --meta sqlite3:///srv/photos.db /2026/summer
+    """
+    with plain_errors():
+        if meta is None:
+            for path in paths:
+                Path(path).mkdir(parents=parents, exist_ok=parents)
+            return
+        with open_volume(meta, read_only=False) as client:
+            for path in paths:
+                client.mkdir(inside(path), parents=parents, exist_ok=parents)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("mkdir")(mkdir)
