@@ -79,9 +79,7 @@ class LogStream:
             number = self._next_queue
             self._next_queue += 1
             queue = FollowerQueue(member, self._queue_bytes, lambda: self._forget(number))
-            hello = wire.Hello(
-                generation=self._writer.generation, complete_from_ts=self._appended
-            )
+            hello = wire.Hello(generation=self._writer.generation, complete_from_ts=self._appended)
             queue.put(wire.FollowEvent(hello=hello).SerializeToString())
             queue.put(wire.FollowEvent(durable_ts=self._watermark).SerializeToString())
             self._queues[number] = queue

@@ -160,9 +160,7 @@ def get_delete(m: wire.Delete) -> api.DeleteRequest:
 def put_mutation(answer: api.MutationAnswer) -> wire.Mutation:
     """Return the message for `answer`."""
     ids = answer.ids.combine_chunks() if isinstance(answer.ids, pa.ChunkedArray) else answer.ids
-    return wire.Mutation(
-        ids=arrays.put_column(ids), count=answer.count, timestamp=answer.timestamp
-    )
+    return wire.Mutation(ids=arrays.put_column(ids), count=answer.count, timestamp=answer.timestamp)
 
 
 def get_mutation(m: wire.Mutation) -> api.MutationAnswer:

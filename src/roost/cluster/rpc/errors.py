@@ -15,6 +15,11 @@ from roost.cluster.wire import roost_pb2 as wire
 from roost.errors import RoostError
 from roost.vector import errors as vector_errors
 
+
+class Unreachable(errors.Unavailable):
+    """The connection failed or broke: whether a call under way was carried out is not known."""
+
+
 METADATA_KEY = "roost-error-bin"
 MESSAGE_LIMIT_CHARACTERS = 2000
 """Longer messages are cut: gRPC refuses trailing metadata of more than 8 KiB."""
@@ -40,6 +45,7 @@ CLASSES: dict[str, type[RoostError]] = {
         errors.CorruptRecord,
         errors.MissingBlock,
         errors.NewerFormat,
+        Unreachable,
         vector_errors.CollectionNotFound,
         vector_errors.CollectionExists,
         vector_errors.CollectionNotLoaded,
@@ -121,7 +127,7 @@ def from_grpc(failed: grpc.RpcError, address: str) -> RoostError:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.TimedOut(f"{address} did not answer in time")
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED):
-        return errors.Unavailable(f"{address} cannot be reached: {details}")
+        return Unreachable(f"{address} cannot be reached: {details}")
     return errors.Failure(f"{address} failed: {code.name}: {details}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from roost.cluster.rpc import definitions, parts, status
+from roost.cluster.rpc import arrays, definitions, parts, status
 from roost.cluster.wire import roost_pb2 as wire
 from roost.vector import api
 from roost.vector.collection import parts as asked
@@ -74,7 +74,7 @@ _new_index: Codec[tuple[str, api.IndexSpec]] = _codec(
 _flush: Codec[tuple[tuple[str, ...]]] = _codec(
     wire.Flush, lambda v: wire.Flush(collections=v[0]), lambda m: (tuple(m.collections),)
 )
-_rows = Codec(parts.arrays.put_rows, parts.arrays.get_rows)
+_rows = Codec(arrays.put_rows, arrays.get_rows)
 
 CREATE_COLLECTION = Method(
     WRITER,
@@ -134,7 +134,6 @@ WRITER_METHODS: tuple[Method[Any, Any], ...] = (
     COMPACT,
     COMPACTION_DONE,
     ROW_COUNT,
-    TIP,
 )
 
 SEARCH_PART: Method[asked.SearchPart, asked.PartHits] = Method(

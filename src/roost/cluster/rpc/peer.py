@@ -13,7 +13,6 @@ import grpc
 from roost.cluster.rpc import errors
 from roost.cluster.rpc.methods import FOLLOW_PATH, Method
 from roost.cluster.wire import roost_pb2 as wire
-from roost.errors import Unavailable
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -52,7 +51,7 @@ class Pending(Generic[A]):
         except grpc.RpcError as failed:
             raise errors.from_grpc(failed, self._address) from None
         except grpc.FutureCancelledError:
-            raise Unavailable(f"the call to {self._address} was given up") from None
+            raise errors.Unreachable(f"the call to {self._address} was given up") from None
         return answer
 
     def when_done(self, tell: Callable[[], None]) -> None:
@@ -81,7 +80,7 @@ class Peer:
         except grpc.RpcError as failed:
             raise errors.from_grpc(failed, self.address) from None
         except ValueError:  # gRPC's word for a channel closed meanwhile
-            raise Unavailable(f"the channel to {self.address} is closed") from None
+            raise errors.Unreachable(f"the channel to {self.address} is closed") from None
         return answer
 
     def start(self, method: Method[Q, A], request: Q, timeout_s: float) -> Pending[A]:
@@ -89,7 +88,7 @@ class Peer:
         try:
             return Pending(self._callable(method).future(request, timeout=timeout_s), self.address)
         except ValueError:
-            raise Unavailable(f"the channel to {self.address} is closed") from None
+            raise errors.Unreachable(f"the channel to {self.address} is closed") from None
 
     def follow(self, member: str) -> "EventStream":
         """Open the log stream of a writer; no deadline, but keepalive ends a dead one."""

@@ -51,7 +51,10 @@ class RpcServer:
     """Serves methods on one port until stopped."""
 
     def __init__(self, address: str) -> None:
-        """Bind `address`, host:port; port 0 takes a free one.  Raises Unavailable if it is taken."""
+        """Bind `address`, host:port; port 0 takes a free one.
+
+        Raises Unavailable if the port is taken.
+        """
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="roost-rpc")
         self._server = grpc.server(
             self._pool, options=SERVER_OPTIONS, maximum_concurrent_rpcs=BACKLOG
