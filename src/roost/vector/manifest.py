@@ -41,6 +41,9 @@ class SegmentEntry:
     deletes_complete_to: int = 0
     """Every delete up to this timestamp is in `deletes` (hazard H8)."""
     indexes: tuple[IndexFile, ...] = ()
+    oldest_read_ts: int = 0
+    """Rows deleted up to this timestamp were left out when it was written (compaction), so reads at
+    an older instant need an older version."""
 
 
 @dataclass(frozen=True, slots=True)

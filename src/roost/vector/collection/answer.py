@@ -15,7 +15,14 @@ from roost.vector.api import (
     SearchAnswer,
     SearchRequest,
 )
+from roost.vector.collection.merge import merge_counts, merge_hits, merge_rows
 from roost.vector.collection.parts import FetchPart, PartHits, PartRows, QueryPart, SearchPart
+from roost.vector.collection.planning import plan_query, plan_search
+from roost.vector.columns import arrow_schema
+from roost.vector.index import Metric
+from roost.vector.segment.blocks import empty_rows
+
+COUNT_NAME = "count(*)"
 
 
 class Ask(Protocol):
@@ -52,11 +59,42 @@ def answer_search(
 
     Raises as `planning.plan_search` and as `Ask`.
     """
-    raise NotImplementedError
+    part, output = plan_search(info, request)
+    ask = view()
+    hits = merge_hits(
+        ask.search(part),
+        request.k,
+        nearest_first=Metric(part.metric).small_is_near,
+        offset=request.offset,
+    )
+    if output.columns and len(hits.ids):
+        rows = ask.fetch(FetchPart(part.at, hits.segment_ids, hits.offsets, output.columns))
+        assert rows.num_rows == len(hits.ids), (rows.num_rows, len(hits.ids))
+    else:
+        rows = empty_rows(arrow_schema(info.schema.field(name) for name in output.columns))
+    return SearchAnswer(
+        counts=hits.counts,
+        ids=hits.ids,
+        scores=hits.scores,
+        rows=rows,
+        primary_field=info.schema.primary.name,
+        read_ts=ask.read_ts,
+        output_fields=output.names,
+    )
 
 
 def answer_query(
     info: CollectionInfo, request: QueryRequest, view: Callable[[], Ask]
 ) -> QueryAnswer:
     """Answer a query; as `answer_search`."""
-    raise NotImplementedError
+    part, output = plan_query(info, request)
+    ask = view()
+    primary = info.schema.primary.name
+    parts = ask.query(part)
+    if request.count_only:
+        counted = pa.array([merge_counts(parts)], pa.int64())
+        rows = pa.RecordBatch.from_arrays([counted], names=[COUNT_NAME])
+        return QueryAnswer(rows, primary, ask.read_ts, (COUNT_NAME,))
+    merged = merge_rows(parts, primary, request.limit, request.offset)
+    rows = merged.rows.select(list(output.columns))
+    return QueryAnswer(rows, primary, ask.read_ts, output.names)

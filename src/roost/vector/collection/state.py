@@ -1,51 +1,63 @@
-"""A collection as one member holds it: answerable versions, growing rows, remembered deletes."""
+"""A collection as one member holds it: answerable versions, growing rows, remembered deletes.
 
+Invariants:
+* A row of the log above `complete_to` of the oldest answerable version is in the growing rows; a
+  delete above every such version's and segment's completeness is in the delete log.
+* A record is applied before the watermark passes it, and never after, so what a read at
+  `read_ts <= watermark` sees does not change.
+* An open version never changes; `install` replaces it as a whole.
+
+Lock: `_changed` guards the versions, the watermark and the information; opening files happens
+outside it.  Growing rows, delete log and segments have locks of their own, taken after it, never
+before.
+"""
+
+import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from roost.clock import Clock
+from roost.errors import Gone, TimedOut, Unavailable
 from roost.vector.api import CollectionInfo
-from roost.vector.collection.parts import FetchPart, PartHits, PartRows, QueryPart, SearchPart
+from roost.vector.collection import reading, sealing
+from roost.vector.collection.parts import (
+    GROWING,
+    FetchPart,
+    PartAddress,
+    PartHits,
+    PartRows,
+    QueryPart,
+    SearchPart,
+)
+from roost.vector.collection.questions import Questions
+from roost.vector.collection.sealing import CutRows, GrowingStatistics, LiveRows
+from roost.vector.collection.sources import GrowingSource, SealedSource
+from roost.vector.columns import decode_rows
+from roost.vector.errors import TimestampNotReached
 from roost.vector.files import Files
-from roost.vector.log.record import Record
+from roost.vector.log.record import Record, RecordKind
 from roost.vector.manifest import Manifest, SegmentEntry
+from roost.vector.segment.deletes import ALL_PARTITIONS, DeleteLog, RowDeletes
+from roost.vector.segment.growing import GrowingRows, GrowingView
+from roost.vector.segment.sealed import SealedSegment
+
+__all__ = ["CollectionState", "CutRows", "GrowingStatistics", "LiveRows"]
+
+DELETES_UNRESOLVED_MAX = 65_536
+"""Deletes that may wait for the next reader; more are resolved at once, so that it waits little."""
 
 
 @dataclass(frozen=True, slots=True)
-class GrowingStatistics:
-    """Rows not yet in any sealed segment of the newest version."""
-
-    rows: int
-    size_bytes: int
-    oldest_ts: int
-    """Of the oldest such row; 0 if there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class CutRows:
-    """Growing rows of one partition, to become one or more segments, with their deletes."""
-
-    partition_id: int
-    rows: pa.RecordBatch
-    """Whole rows, in the order they were written; deleted ones too."""
-    row_ts: npt.NDArray[np.int64]
-    delete_offsets: npt.NDArray[np.int64]
-    """Row numbers within `rows` that are deleted up to the cut …"""
-    delete_ts: npt.NDArray[np.int64]
-    """… and when; for `deletes.write_deletes`."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiveRows:
-    """The rows of a sealed segment that live at an instant."""
-
-    rows: pa.RecordBatch
-    row_ts: npt.NDArray[np.int64]
+class _OpenVersion:
+    manifest: Manifest
+    entries: dict[int, SegmentEntry]
+    """Those this member serves."""
+    segments: dict[int, SealedSegment]
+    superseded_at_s: float | None = None
 
 
 class CollectionState:
@@ -58,16 +70,38 @@ class CollectionState:
         self, info: CollectionInfo, files: Files, pool: ThreadPoolExecutor, clock: Clock
     ) -> None:
         """`pool` is shared and bounded; its tasks never wait for other tasks."""
-        raise NotImplementedError
+        self._files = files
+        self._pool = pool
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._info = info
+        self._questions = Questions(info)
+        self._versions: dict[int, _OpenVersion] = {}
+        self._dropped_partitions: frozenset[int] = frozenset()
+        self._watermark = 0
+        self._applied_ts = 0
+        self._dropped_to_ts = 0
+        """Growing rows up to it were dropped, or lay in segments when the collection was opened."""
+        self._growing = GrowingRows(info.schema)
+        self._deletes = DeleteLog()
+        self._resolved = 0
 
     @property
     def info(self) -> CollectionInfo:
         """The collection as last told by `update_info`."""
-        raise NotImplementedError
+        with self._changed:
+            return self._info
 
     def update_info(self, info: CollectionInfo) -> None:
-        """Take the catalog's newer word (indexes, partitions, loaded, name)."""
-        raise NotImplementedError
+        """Take the catalog's newer word (indexes, partitions, loaded, name).
+
+        Rows of a partition that is no longer named are not seen any more.
+        """
+        with self._changed:
+            gone = {p.id for p in self._info.partitions} - {p.id for p in info.partitions}
+            self._dropped_partitions |= gone
+            self._info = info
+            self._questions = Questions(info)
 
     def apply(self, record: Record) -> None:
         """Take one durable record; one that is not newer than the last applied is ignored.
@@ -75,98 +109,332 @@ class CollectionState:
         Records come in the order of their timestamps.  A record of another collection is refused by
         assertion; BARRIERs are ignored.
         """
-        raise NotImplementedError
+        assert record.collection_id == self._info.id, (record.collection_id, self._info.id)
+        if record.timestamp <= self._applied_ts:
+            return
+        assert record.timestamp > self._watermark, "a record arrived behind the watermark"
+        if record.kind is not RecordKind.BARRIER:
+            rows = decode_rows(record.payload)
+            if record.timestamp > self._deletes.known_from:
+                self._apply_deletes(record, rows)
+            if record.kind is not RecordKind.DELETE and record.timestamp > self._dropped_to_ts:
+                self._growing.append(rows, record.timestamp, record.partition_id)
+        self._applied_ts = record.timestamp
 
     def advance(self, watermark_ts: int) -> None:
         """Declare that every record up to `watermark_ts` was applied; older values are ignored."""
-        raise NotImplementedError
+        if self._deletes.end - self._resolved > DELETES_UNRESOLVED_MAX:
+            self._resolve_deletes()
+        with self._changed:
+            if watermark_ts > self._watermark:
+                self._watermark = watermark_ts
+                self._changed.notify_all()
 
     @property
     def watermark(self) -> int:
         """Reads up to this timestamp are answered."""
-        raise NotImplementedError
+        with self._changed:
+            return self._watermark
 
     @property
     def versions(self) -> tuple[int, ...]:
         """Answerable versions, oldest first."""
-        raise NotImplementedError
+        with self._changed:
+            return tuple(sorted(self._versions))
 
     @property
     def newest(self) -> Manifest:
         """The newest answerable version.  Raises Gone if none was installed yet."""
-        raise NotImplementedError
+        return self._newest().manifest
 
     def manifest(self, version: int) -> Manifest:
         """Return an answerable version.  Raises Gone."""
-        raise NotImplementedError
+        return self._version(version).manifest
+
+    def version_for(self, read_ts: int) -> int:
+        """Return the newest version that can answer at `read_ts`.
+
+        Compaction leaves out rows that were deleted, so an instant before that needs an older
+        version.  Raises Gone if none is held any more.
+        """
+        with self._changed:
+            fit = [v for v, held in self._versions.items() if _oldest_ts(held) <= read_ts]
+        if not fit:
+            raise Gone(f"no version of {self._info.name} can be read at {read_ts} any more")
+        return max(fit)
+
+    @property
+    def replay_from_ts(self) -> int:
+        """Records above this timestamp must be applied after the first `install`."""
+        return _known_from(self.newest)
 
     def wait_for(self, version: int, read_ts: int, timeout_s: float) -> None:
         """Wait until both have arrived.
 
         Raises Gone if `version` was superseded and dropped, TimedOut.
         """
-        raise NotImplementedError
+
+        def arrived() -> bool:
+            newest = max(self._versions, default=-1)
+            if version not in self._versions and version < newest:
+                raise Gone(f"version {version} of {self._info.name} is no longer held")
+            return version in self._versions and read_ts <= self._watermark
+
+        with self._changed:
+            if not self._changed.wait_for(arrived, timeout_s):
+                raise TimedOut(
+                    f"{self._info.name}: version {version} at {read_ts} did not arrive within "
+                    f"{timeout_s:g} s (newest {max(self._versions, default=None)} at "
+                    f"{self._watermark})"
+                )
 
     def install(self, manifest: Manifest, segment_ids: Collection[int] | None = None) -> None:
         """Open the segments of a version that this member serves (None: all), then answer it.
 
         Returns when it is warm.  Deletes applied from the log that are newer than a segment's
         `deletes_complete_to` count at once (hazard H8).  Again with other ids: replaces what is
-        served of that version.  Raises Damage, NotFound; Unavailable if deletes that a segment
-        lacks are no longer remembered.
+        served of that version.  Raises Damage, NotFound; Gone for a version older than the growing
+        rows still held; Unavailable if deletes that a segment lacks are no longer remembered.
         """
-        raise NotImplementedError
+        assert manifest.collection_id == self._info.id
+        if not self._versions:
+            self._open_at(manifest)
+        elif manifest.complete_to < self._dropped_to_ts:
+            raise Gone(f"version {manifest.version}: its growing rows were dropped already")
+        served = {
+            entry.id: entry
+            for entry in manifest.segments
+            if segment_ids is None or entry.id in segment_ids
+        }
+        segments = {entry.id: self._segment(entry) for entry in served.values()}
+        for segment in segments.values():
+            segment.deletes()
+        self._warm_indexes(served, segments)
+        with self._changed:
+            newer = any(version > manifest.version for version in self._versions)
+            now_s = self._clock.monotonic_s()
+            for version, held in self._versions.items():
+                if version < manifest.version and held.superseded_at_s is None:
+                    self._versions[version] = replace(held, superseded_at_s=now_s)
+            opened = _OpenVersion(manifest, served, segments, now_s if newer else None)
+            self._versions[manifest.version] = opened
+            self._changed.notify_all()
 
     def retire(self, grace_s: float) -> tuple[int, ...]:
         """Drop versions that were superseded `grace_s` ago, and growing rows only they needed.
 
         Returns the versions dropped; asking for them is Gone.
         """
-        raise NotImplementedError
+        oldest_s = self._clock.monotonic_s() - grace_s
+        with self._changed:
+            dropped = tuple(
+                sorted(
+                    version
+                    for version, held in self._versions.items()
+                    if held.superseded_at_s is not None and held.superseded_at_s <= oldest_s
+                )
+            )
+            kept = [held.manifest for v, held in self._versions.items() if v not in dropped]
+        if not dropped:
+            return ()
+        # Before deletes are forgotten: a segment that nobody reads has not resolved them yet.
+        self._resolve_deletes()
+        with self._changed:
+            for version in dropped:
+                del self._versions[version]
+            self._dropped_to_ts = min(manifest.complete_to for manifest in kept)
+        self._growing.drop(self._dropped_to_ts)
+        self._deletes.forget(min(_known_from(manifest) for manifest in kept))
+        return dropped
 
     def search_part(self, part: SearchPart) -> PartHits:
         """As in PartService, without waiting."""
-        raise NotImplementedError
+        asked = self._questions.search(part)
+        return reading.search(
+            self._sources(part.at), self._info.schema, asked.question, asked.filter, self._pool
+        )
 
     def query_part(self, part: QueryPart) -> PartRows:
         """As in PartService, without waiting."""
-        raise NotImplementedError
+        named, keys = self._questions.query(part)
+        return reading.query(self._sources(part.at), self._info.schema, part, named, keys)
 
     def fetch_part(self, part: FetchPart) -> pa.RecordBatch:
         """As in PartService, without waiting."""
-        raise NotImplementedError
+        held = self._at(part.at)
+        return reading.fetch(
+            lambda segment_id: self._source(held, segment_id, part.at), self._info.schema, part
+        )
 
     def growing_statistics(self) -> GrowingStatistics:
         """Return what a flush would seal."""
-        raise NotImplementedError
+        return GrowingStatistics(*self._growing.statistics(self._complete_to()))
 
     def cut(self, up_to_ts: int) -> list[CutRows]:
         """Return the rows after the newest version's `complete_to` up to `up_to_ts`, by partition.
 
         Nothing changes: the rows go when a version that has them is installed and the older ones
-        are retired.  Partitions without rows are left out.
+        are retired.  Partitions without rows, and dropped ones, are left out.
         """
-        raise NotImplementedError
+        with self._changed:
+            left_out = self._dropped_partitions
+        view = self._growing.view(self._deletes)
+        return sealing.cut(view, self._complete_to(), up_to_ts, left_out)
 
-    def pending_deletes(
-        self, entry: SegmentEntry, up_to_ts: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def pending_deletes(self, entry: SegmentEntry, up_to_ts: int) -> RowDeletes:
         """Return (offsets, delete_ts) in (`entry.deletes_complete_to`, `up_to_ts`] of a segment.
 
         The segment need not be installed: a compaction's output is resolved by key and row
         timestamp before its commit (hazard H8).  Raises Unavailable if deletes that far back are no
         longer remembered.
         """
-        raise NotImplementedError
+        return sealing.within(self._segment(entry).deletes(), entry.deletes_complete_to, up_to_ts)
 
     def live_rows(self, segment_id: int, at_ts: int) -> LiveRows:
-        """Return the rows of a segment of the newest version that live at `at_ts`."""
-        raise NotImplementedError
+        """Return the rows of a segment of the newest version that live at `at_ts`.
+
+        For compaction: what is written from them has `deletes_complete_to` and `oldest_read_ts`
+        `at_ts`, which is not above the watermark.
+        """
+        return sealing.live_rows(
+            self._newest().segments[segment_id], at_ts, [f.name for f in self._info.schema.fields]
+        )
 
     def row_count(self, version: int, read_ts: int, partition_ids: Sequence[int] = ()) -> int:
-        """Return how many rows are seen at that instant; empty `partition_ids` means all.  Raises Gone."""
-        raise NotImplementedError
+        """Return how many rows are seen at that instant; no `partition_ids` means all.
+
+        Raises Gone.
+        """
+        ids = (GROWING, *self._version(version).segments)
+        at = PartAddress(self._info.id, version, read_ts, ids, tuple(partition_ids))
+        return sum(source.count(None) for source in self._sources(at))
 
     def close(self) -> None:
         """Drop every version and segment."""
-        raise NotImplementedError
+        with self._changed:
+            self._versions.clear()
+            self._changed.notify_all()
+
+    def _apply_deletes(self, record: Record, rows: pa.RecordBatch) -> None:
+        if record.kind is RecordKind.DELETE:
+            self._deletes.append(rows.column(0), record.timestamp, record.partition_id)
+        elif record.kind is RecordKind.UPSERT:
+            keys = rows.column(self._info.schema.primary.name)
+            self._deletes.append(keys, record.timestamp, ALL_PARTITIONS)
+
+    def _resolve_deletes(self) -> None:
+        with self._changed:
+            segments = {
+                id(segment): segment
+                for held in self._versions.values()
+                for segment in held.segments.values()
+            }
+        self._resolved = self._deletes.end
+        for segment in segments.values():
+            segment.deletes()
+        self._growing.view(self._deletes)
+
+    def _open_at(self, manifest: Manifest) -> None:
+        self._dropped_to_ts = manifest.complete_to
+        self._growing.drop(manifest.complete_to)
+        self._deletes.forget(_known_from(manifest))
+
+    def _segment(self, entry: SegmentEntry) -> SealedSegment:
+        """Return the open segment of an entry, shared by versions, or open it."""
+        with self._changed:
+            for held in self._versions.values():
+                segment = held.segments.get(entry.id)
+                if segment is not None and segment.entry.folder == entry.folder:
+                    return segment
+        if entry.deletes_complete_to < self._deletes.known_from:
+            raise Unavailable(
+                f"segment {entry.id} lacks deletes after {entry.deletes_complete_to}, and those up "
+                f"to {self._deletes.known_from} are no longer remembered",
+                hint="Open the collection again, so that the log is replayed from further back.",
+            )
+        return SealedSegment.open(self._files, entry, self._info.schema, self._deletes)
+
+    def _warm_indexes(
+        self, entries: dict[int, SegmentEntry], segments: dict[int, SealedSegment]
+    ) -> None:
+        with self._changed:
+            indexes = {spec.id: spec for spec in self._info.indexes}
+        for entry in entries.values():
+            for built in entry.indexes:
+                if built.index_id in indexes:
+                    segments[entry.id].searcher(built.field_id, indexes[built.index_id], built)
+
+    def _newest(self) -> _OpenVersion:
+        with self._changed:
+            if not self._versions:
+                raise Gone(f"no version of {self._info.name} is open yet")
+            return self._versions[max(self._versions)]
+
+    def _version(self, version: int) -> _OpenVersion:
+        with self._changed:
+            held = self._versions.get(version)
+        if held is None:
+            raise Gone(f"version {version} of {self._info.name} is not held")
+        return held
+
+    def _complete_to(self) -> int:
+        with self._changed:
+            return self._newest().manifest.complete_to if self._versions else 0
+
+    def _at(self, at: PartAddress) -> _OpenVersion:
+        """Return the version, if it can be read at that instant.  Raises Gone, TimedOut."""
+        held = self._version(at.version)
+        if at.read_ts > self.watermark:
+            raise TimestampNotReached(f"{self._info.name}: {at.read_ts} is above {self._watermark}")
+        if at.read_ts < _oldest_ts(held):
+            raise Gone(f"version {at.version} cannot be read at {at.read_ts} any more")
+        return held
+
+    def _sources(self, at: PartAddress) -> list[SealedSource | GrowingSource]:
+        held = self._at(at)
+        with self._changed:
+            dropped = self._dropped_partitions
+        wanted = frozenset(at.partition_ids)
+        sources = [self._source(held, segment_id, at) for segment_id in at.segment_ids]
+        return [
+            source
+            for source in sources
+            if isinstance(source, GrowingSource)
+            or (
+                source.entry.partition_id not in dropped
+                and (not wanted or source.entry.partition_id in wanted)
+            )
+        ]
+
+    def _source(
+        self, held: _OpenVersion, segment_id: int, at: PartAddress
+    ) -> SealedSource | GrowingSource:
+        if segment_id == GROWING:
+            view = self._growing.view(self._deletes)
+            if held.manifest.complete_to < view.dropped_to_ts:  # retired since it was looked up
+                raise Gone(f"version {at.version} of {self._info.name} is no longer held")
+            partitions = _partitions(view, at.partition_ids, self._dropped_partitions)
+            return GrowingSource(view, held.manifest.complete_to, at.read_ts, partitions)
+        if segment_id not in held.segments:
+            raise Gone(f"segment {segment_id} of version {at.version} is not held here")
+        return SealedSource(held.entries[segment_id], held.segments[segment_id], at.read_ts)
+
+
+def _known_from(manifest: Manifest) -> int:
+    """Return the timestamp above which a version needs the log: rows or deletes."""
+    complete = (entry.deletes_complete_to for entry in manifest.segments)
+    return min((manifest.complete_to, *complete))
+
+
+def _oldest_ts(held: _OpenVersion) -> int:
+    return max((entry.oldest_read_ts for entry in held.manifest.segments), default=0)
+
+
+def _partitions(
+    view: GrowingView, wanted: Sequence[int], dropped: Collection[int]
+) -> tuple[int, ...] | None:
+    """Return the partitions of growing rows that are seen, None for all."""
+    if not wanted and not dropped:
+        return None
+    named = wanted or np.unique(view.partition_ids).tolist()
+    return tuple(partition_id for partition_id in named if partition_id not in dropped)
