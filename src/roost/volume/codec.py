@@ -113,7 +113,7 @@ def decode_edge(raw: bytes, where: str = "entry") -> Edge:
 
 
 def encode_slices(slices: Iterable[Slice]) -> bytes:
-    """Return the records of a chunk: per slice u32 pos, u64 id, u32 size, u32 offset, u32 length."""
+    """Return the records of a chunk: u32 pos, u64 id, u32 size, offset, length each."""
     return b"".join(_SLICE.pack(s.pos, s.id, s.size, s.offset, s.length) for s in slices)
 
 

@@ -136,7 +136,7 @@ class SlicesAre:
 
 @dataclass(frozen=True, slots=True)
 class RowIs:
-    """A session, sustained set, deleted file or slice count is as seen."""
+    """Settings, a session, its sustained files, a note or a slice count are as seen."""
 
     what: str  # the method of Reads
     key: int
@@ -154,6 +154,10 @@ class RowIs:
                 return reads.deleted_file(Ino(number)) == self.seen
             case "chunk_numbers":
                 return reads.chunk_numbers(Ino(number)) == self.seen
+            case "setting":
+                return reads.setting() == self.seen
+            case "delayed":
+                return reads.delayed(SliceId(number)) == self.seen
             case _:
                 assert self.what == "slice_refs", self.what
                 return reads.slice_refs(SliceId(number)) == self.seen

@@ -4,6 +4,7 @@ Times merge by maximum, link counts and counters by addition, so that two creato
 never conflict.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from roost.volume.model import (
@@ -263,3 +264,22 @@ Effect = (
     | UseDirectory | PutDirUsage | PutSession | DropSession | PutSustained | DropSustained
     | PutDeletedFile | DropDeletedFile | DropDelayed | PutSetting
 )  # fmt: skip
+
+
+def split_usage(effects: Iterable[Effect]) -> tuple[list[Effect], dict[Ino, DirUsage]]:
+    """Return the other effects, and per directory the sum of what UseDirectory adds.
+
+    Engines apply the sums last: statistics that are absent are then computed once, from the
+    entries as the transaction leaves them.
+    """
+    others: list[Effect] = []
+    usage: dict[Ino, DirUsage] = {}
+    for effect in effects:
+        if not isinstance(effect, UseDirectory):
+            others.append(effect)
+            continue
+        sum_, by = usage.get(effect.ino, DirUsage()), effect.by
+        usage[effect.ino] = DirUsage(
+            sum_.length + by.length, sum_.space_bytes + by.space_bytes, sum_.inodes + by.inodes
+        )
+    return others, usage

@@ -87,6 +87,10 @@ class Reads(Protocol):
         """Return the note that a file's data is to be removed."""
         ...
 
+    def delayed(self, chunk_id: SliceId) -> DelayedSlices | None:
+        """Return the note of what the compaction into this slice replaced."""
+        ...
+
 
 class Scans(Protocol):
     """Listings of whole tables, for cleaning up and checking; not for rules.
@@ -96,6 +100,10 @@ class Scans(Protocol):
 
     def sessions(self) -> tuple[Session, ...]:
         """Return all sessions."""
+        ...
+
+    def all_sustained(self) -> tuple[tuple[SessionId, Ino], ...]:
+        """Return all nameless files that sessions keep."""
         ...
 
     def deleted_files(self, before_s: int, limit: int) -> tuple[DeletedFile, ...]:

@@ -27,6 +27,7 @@ from roost.volume.meta.reads import Reads, Scans
 from roost.volume.model import (
     Attr,
     ChunkNo,
+    DelayedSlices,
     DeletedFile,
     Edge,
     Ino,
@@ -52,7 +53,7 @@ class Txn:
 
     def __init__(self, reads: Reads, now_ns: int) -> None:
         self._reads = reads
-        self._checks: dict[Check, None] = {}  # ordered, each once
+        self._checks: list[Check] = []
         self._effects: list[Effect] = []
         self.now_ns = now_ns
 
@@ -72,7 +73,7 @@ class Txn:
 
     def _depends(self, check: Check) -> None:
         assert not self._effects, "a rule reads before it writes"
-        self._checks[check] = None
+        self._checks.append(check)
 
     # ---- reads; as in Reads
     def node(self, ino: Ino) -> Attr | None:
@@ -143,6 +144,12 @@ class Txn:
         """Return a counter that may move on before the commit: a limit, not an identity."""
         return self._reads.counter(name) or 0
 
+    def setting(self) -> str | None:
+        """Return the volume's settings as stored."""
+        text = self._reads.setting()
+        self._depends(RowIs("setting", 0, text))
+        return text
+
     def session(self, sid: SessionId) -> Session | None:
         """Return a session."""
         session = self._reads.session(sid)
@@ -160,6 +167,12 @@ class Txn:
         file = self._reads.deleted_file(ino)
         self._depends(RowIs("deleted_file", ino, file))
         return file
+
+    def delayed(self, chunk_id: SliceId) -> DelayedSlices | None:
+        """Return the note of what the compaction into this slice replaced."""
+        delayed = self._reads.delayed(chunk_id)
+        self._depends(RowIs("delayed", chunk_id, delayed))
+        return delayed
 
 
 class Engine(Protocol):

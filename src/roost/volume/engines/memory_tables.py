@@ -1,0 +1,173 @@
+"""The tables of the memory engine, and how they are read."""
+
+from collections.abc import Iterator
+from copy import copy
+from dataclasses import dataclass, field
+
+from roost.volume.model import (
+    Attr,
+    ChunkNo,
+    ChunkSlices,
+    DelayedSlices,
+    DeletedFile,
+    DirUsage,
+    Edge,
+    Ino,
+    Session,
+    SessionId,
+    Slice,
+    SliceId,
+    SliceRef,
+)
+
+
+@dataclass(slots=True)
+class Tables:
+    """All records.  Satisfies meta.reads.Reads and meta.reads.Scans."""
+
+    nodes: dict[Ino, Attr] = field(default_factory=dict)
+    folders: dict[Ino, dict[bytes, Edge]] = field(default_factory=dict)
+    names: dict[Ino, dict[Ino, int]] = field(default_factory=dict)  # inode → parent → count
+    symlinks: dict[Ino, bytes] = field(default_factory=dict)
+    xattrs: dict[Ino, dict[bytes, bytes]] = field(default_factory=dict)
+    chunks: dict[Ino, dict[ChunkNo, tuple[Slice, ...]]] = field(default_factory=dict)
+    refs: dict[SliceId, SliceRef] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+    usage: dict[Ino, DirUsage] = field(default_factory=dict)
+    live_sessions: dict[SessionId, Session] = field(default_factory=dict)
+    kept: dict[SessionId, frozenset[Ino]] = field(default_factory=dict)
+    deleted: dict[Ino, DeletedFile] = field(default_factory=dict)
+    replaced: dict[SliceId, DelayedSlices] = field(default_factory=dict)
+    settings: str | None = None
+
+    def copy(self) -> "Tables":
+        """Return an independent copy."""
+        nested = ("folders", "names", "xattrs", "chunks")
+        made = Tables()
+        for name in self.__slots__:
+            value = getattr(self, name)
+            if name in nested:
+                value = {key: dict(inner) for key, inner in value.items()}
+            setattr(made, name, copy(value))
+        return made
+
+    # ---- Reads
+    def node(self, ino: Ino) -> Attr | None:
+        """As in Reads."""
+        return self.nodes.get(ino)
+
+    def edge(self, parent: Ino, name: bytes) -> Edge | None:
+        """As in Reads."""
+        return self.folders.get(parent, {}).get(name)
+
+    def has_entries(self, ino: Ino) -> bool:
+        """As in Reads."""
+        return bool(self.folders.get(ino))
+
+    def entries(self, ino: Ino, after: bytes | None, limit: int) -> tuple[tuple[bytes, Edge], ...]:
+        """As in Reads."""
+        rows = sorted(dict(self.folders.get(ino, {})).items())
+        return tuple(row for row in rows if after is None or row[0] > after)[:limit]
+
+    def parents(self, ino: Ino) -> dict[Ino, int]:
+        """As in Reads."""
+        return dict(self.names.get(ino, {}))
+
+    def symlink(self, ino: Ino) -> bytes | None:
+        """As in Reads."""
+        return self.symlinks.get(ino)
+
+    def xattr(self, ino: Ino, name: bytes) -> bytes | None:
+        """As in Reads."""
+        return self.xattrs.get(ino, {}).get(name)
+
+    def xattr_names(self, ino: Ino) -> tuple[bytes, ...]:
+        """As in Reads."""
+        return tuple(sorted(self.xattrs.get(ino, {})))
+
+    def slices(self, ino: Ino, chunk_no: ChunkNo) -> tuple[Slice, ...]:
+        """As in Reads."""
+        return self.chunks.get(ino, {}).get(chunk_no, ())
+
+    def chunk_numbers(self, ino: Ino) -> tuple[ChunkNo, ...]:
+        """As in Reads."""
+        return tuple(sorted(self.chunks.get(ino, {})))
+
+    def slice_refs(self, slice_id: SliceId) -> int | None:
+        """As in Reads."""
+        ref = self.refs.get(slice_id)
+        return None if ref is None else ref.refs
+
+    def counter(self, name: str) -> int | None:
+        """As in Reads."""
+        return self.counters.get(name)
+
+    def setting(self) -> str | None:
+        """As in Reads."""
+        return self.settings
+
+    def session(self, sid: SessionId) -> Session | None:
+        """As in Reads."""
+        return self.live_sessions.get(sid)
+
+    def sustained(self, sid: SessionId) -> tuple[Ino, ...]:
+        """As in Reads."""
+        return tuple(sorted(self.kept.get(sid, frozenset())))
+
+    def deleted_file(self, ino: Ino) -> DeletedFile | None:
+        """As in Reads."""
+        return self.deleted.get(ino)
+
+    def delayed(self, chunk_id: SliceId) -> DelayedSlices | None:
+        """As in Reads."""
+        return self.replaced.get(chunk_id)
+
+    # ---- Scans
+    def sessions(self) -> tuple[Session, ...]:
+        """As in Scans."""
+        return tuple(self.live_sessions[sid] for sid in sorted(self.live_sessions))
+
+    def all_sustained(self) -> tuple[tuple[SessionId, Ino], ...]:
+        """As in Scans."""
+        return tuple((sid, ino) for sid in sorted(self.kept) for ino in sorted(self.kept[sid]))
+
+    def deleted_files(self, before_s: int, limit: int) -> tuple[DeletedFile, ...]:
+        """As in Scans."""
+        files = (f for f in self.deleted.values() if f.deleted_s < before_s)
+        return tuple(sorted(files, key=lambda f: (f.deleted_s, f.ino)))[:limit]
+
+    def unreferenced_slices(self, limit: int) -> tuple[SliceRef, ...]:
+        """As in Scans."""
+        return tuple(ref for ref in self.all_slice_refs() if ref.refs <= 0)[:limit]
+
+    def delayed_slices(self, before_s: int) -> tuple[DelayedSlices, ...]:
+        """As in Scans."""
+        return tuple(d for _, d in sorted(self.replaced.items()) if d.deleted_s < before_s)
+
+    def all_nodes(self) -> Iterator[tuple[Ino, Attr]]:
+        """As in Scans."""
+        return iter(sorted(self.nodes.items()))
+
+    def all_edges(self) -> Iterator[tuple[Ino, bytes, Edge]]:
+        """As in Scans."""
+        for parent in sorted(self.folders):
+            for name, edge in sorted(self.folders[parent].items()):
+                yield parent, name, edge
+
+    def all_chunks(self) -> Iterator[ChunkSlices]:
+        """As in Scans."""
+        for ino in sorted(self.chunks):
+            for chunk_no, slices in sorted(self.chunks[ino].items()):
+                yield ChunkSlices(ino, chunk_no, slices)
+
+    def all_slice_refs(self) -> Iterator[SliceRef]:
+        """As in Scans."""
+        return (self.refs[slice_id] for slice_id in sorted(self.refs))
+
+    def all_dir_usage(self) -> Iterator[tuple[Ino, DirUsage]]:
+        """As in Scans."""
+        return iter(sorted(self.usage.items()))
+
+    def quota_count(self) -> int:
+        """The memory engine keeps no quotas."""
+        return 0

@@ -1,0 +1,324 @@
+"""Metadata in SQLite, in JuiceFS's own tables; the official client may have it open as well.
+
+Writes: one thread owns the writing connection.  It takes all operations that wait, up to a bound,
+runs each inside its own savepoint of one BEGIN IMMEDIATE transaction, where reads are real, and
+commits once with `synchronous=FULL`.  Nobody hears an answer, refusals included, before that
+commit: a refusal may rest on an earlier operation of the same batch.
+Each batch also writes its number in `roost_commit`.  If the answer of COMMIT is lost, that row
+decides whether the batch was done.
+
+Reads: a bounded pool of connections, each read in one snapshot.  A read-only engine has only
+these, opened with mode=ro, and writes nothing.
+
+Invariants: `_jobs` is bounded; a job taken from it is always answered.
+Locks: the queues' own; no lock is held while a rule runs.
+"""
+
+import errno
+import logging
+import queue
+import secrets
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Generic, TypeVar
+from urllib.parse import quote
+
+from roost.clock import Clock
+from roost.errors import CommitUnknown, RoostError, StorageFull, Unavailable
+from roost.volume.engines.sqlite_apply import apply_all
+from roost.volume.engines.sqlite_reads import SqliteReads, SqliteScans
+from roost.volume.engines.sqlite_tables import COMMIT_TABLE
+from roost.volume.errors import FsError
+from roost.volume.meta.reads import Reads, Scans
+from roost.volume.meta.txn import Txn
+
+BATCH_JOBS_MAX = 64
+WAITING_JOBS_MAX = 1024
+READ_CONNECTIONS_MAX = 8
+BUSY_WAIT_MS = 5000  # as JuiceFS; another process may hold the lock that long
+BUSY_ATTEMPTS_MAX = 6
+TOKEN_DAYS_KEPT = 7
+
+T = TypeVar("T")
+Connect = Callable[..., sqlite3.Connection]
+log = logging.getLogger(__name__)
+
+
+class _Job(Generic[T]):
+    """One operation: its rule, and later its answer or error."""
+
+    def __init__(self, rule: Callable[[Txn], T]) -> None:
+        self.rule = rule
+        self.done = threading.Event()
+        self.answer: T | None = None
+        self.error: BaseException | None = None
+
+    def fail(self, error: BaseException) -> None:
+        self.error = error
+
+
+class SqliteEngine:
+    """An open database.  Satisfies meta.txn.Engine."""
+
+    def __init__(
+        self, path: Path, clock: Clock, *, read_only: bool, connect: Connect = sqlite3.connect
+    ) -> None:
+        """Open the database, which must exist.  `connect` stands in for sqlite3.connect in tests.
+
+        Raises Unavailable if it cannot be opened.
+        """
+        self._path = path
+        self._clock = clock
+        self._connect = connect
+        self._read_only = read_only
+        self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
+        self._readers_allowed = threading.BoundedSemaphore(READ_CONNECTIONS_MAX)
+        self._jobs: queue.Queue[_Job[object] | None] = queue.Queue(WAITING_JOBS_MAX)
+        self._closing = threading.Lock()  # guards `_closed` and what is put on `_jobs`
+        self._closed = False
+        self._client = secrets.randbits(62)  # names this client in `roost_commit`
+        self._batch = 0
+        self._thread: threading.Thread | None = None
+        self._put_reader(self._open(writing=False))
+        if not read_only:
+            self._writer = self._open(writing=True)
+            self._prepare()
+            self._thread = threading.Thread(target=self._work, name="roost-sqlite", daemon=True)
+            self._thread.start()
+
+    @property
+    def is_read_only(self) -> bool:
+        """As in Engine."""
+        return self._read_only
+
+    # ---- connections
+    def _open(self, *, writing: bool) -> sqlite3.Connection:
+        mode = "ro" if self._read_only else "rw"
+        uri = f"file:{quote(str(self._path.absolute()))}?mode={mode}"
+        try:
+            connection = self._connect(
+                uri,
+                uri=True,
+                timeout=BUSY_WAIT_MS / 1000,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=256,
+            )
+            connection.text_factory = bytes
+            if writing:
+                connection.execute("PRAGMA synchronous = FULL")
+            else:
+                connection.execute("PRAGMA query_only = ON")
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot open {self._path}: {error}") from error
+        return connection
+
+    def _put_reader(self, connection: sqlite3.Connection) -> None:
+        self._readers.put(connection)
+
+    @contextmanager
+    def _reader(self) -> Iterator[sqlite3.Connection]:
+        with self._readers_allowed:
+            try:
+                connection = self._readers.get_nowait()
+            except queue.Empty:
+                connection = self._open(writing=False)
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if self._closed:
+                    connection.close()
+                else:
+                    self._put_reader(connection)
+
+    def _prepare(self) -> None:
+        """Make the private table, and forget tokens of clients long gone."""
+        now_s = self._clock.wall_ns() // 1_000_000_000
+        try:
+            self._begin()
+            self._writer.execute(COMMIT_TABLE)
+            old_s = now_s - TOKEN_DAYS_KEPT * 86400
+            self._writer.execute("DELETE FROM roost_commit WHERE at < ?", (old_s,))
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot write to {self._path}: {error}") from error
+
+    # ---- Engine
+    def read(self, rule: Callable[[Reads], T]) -> T:
+        """As in Engine.read.  Raises Unavailable if the database does not answer."""
+        with self._reader() as connection:
+            try:
+                connection.execute("BEGIN")
+                return rule(SqliteReads(connection))
+            except sqlite3.Error as error:
+                raise Unavailable(f"cannot read {self._path}: {error}") from error
+
+    def run(self, rule: Callable[[Txn], T]) -> T:
+        """As in Engine.run; one commit of SQLite at most, shared with whoever waits."""
+        if self._read_only:
+            raise FsError(errno.EROFS)
+        job: _Job[T] = _Job(rule)
+        with self._closing:
+            if self._closed:
+                raise Unavailable(f"{self._path} is closed")
+            self._jobs.put(job)  # type: ignore[arg-type]  # a job of T is a job of objects
+        job.done.wait()
+        if job.error is not None:
+            raise job.error
+        return job.answer  # type: ignore[return-value]  # answered, so it is a T
+
+    @contextmanager
+    def scan(self) -> Iterator[Scans]:
+        """As in Engine.scan; each page is its own snapshot."""
+        with self._reader() as connection:
+            try:
+                yield SqliteScans(connection)
+            except sqlite3.Error as error:
+                raise Unavailable(f"cannot read {self._path}: {error}") from error
+
+    def close(self) -> None:
+        """Finish what waits, then close all connections."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._jobs.put(None)
+        if self._thread is not None:
+            self._thread.join()
+            self._forget_token()
+            self._writer.close()
+        while not self._readers.empty():
+            self._readers.get_nowait().close()
+
+    # ---- the writing thread
+    def _work(self) -> None:
+        is_open = True
+        while is_open:
+            batch: list[_Job[object]] = []
+            job = self._jobs.get()
+            while job is not None:
+                batch.append(job)
+                if len(batch) == BATCH_JOBS_MAX or self._jobs.empty():
+                    break
+                job = self._jobs.get()
+            is_open = job is not None
+            if batch:
+                try:
+                    self._run_batch(batch)
+                except Exception as error:
+                    log.exception("a batch of metadata commits failed")
+                    for failed in batch:
+                        failed.fail(error)
+                finally:
+                    for answered in batch:
+                        answered.done.set()
+
+    def _run_batch(self, batch: list[_Job[object]]) -> None:
+        try:
+            self._begin()
+            writes = sum([self._run_job(job) for job in batch])
+        except sqlite3.Error as error:
+            self._abandon()
+            self._fail_all(batch, error)
+            return
+        if not writes:
+            self._abandon()
+            return
+        self._batch += 1
+        try:
+            now_s = self._clock.wall_ns() // 1_000_000_000
+            self._writer.execute(
+                "INSERT OR REPLACE INTO roost_commit (client, batch, at) VALUES (?, ?, ?)",
+                (self._client, self._batch, now_s),
+            )
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._abandon()
+            self._decide(batch, error)
+
+    def _begin(self) -> None:
+        for attempt in range(1, BUSY_ATTEMPTS_MAX + 1):
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                if attempt == BUSY_ATTEMPTS_MAX:
+                    raise
+                log.warning("the metadata database is locked by another process: %s", self._path)
+
+    def _run_job(self, job: _Job[object]) -> bool:
+        """Run one operation in its savepoint; True if it wrote.
+
+        Raises sqlite3.Error only if the whole transaction can no longer be relied on.
+        """
+        self._writer.execute("SAVEPOINT operation")
+        try:
+            reads = SqliteReads(self._writer)
+            txn = Txn(reads, self._clock.wall_ns())
+            job.answer = job.rule(txn)
+            effects = txn.commit.effects
+            apply_all(self._writer, reads, effects)
+            self._writer.execute("RELEASE operation")
+            return bool(effects)
+        except sqlite3.Error as error:
+            job.fail(self._not_done(error))
+        except RoostError as error:
+            job.fail(error)
+        except Exception as error:  # noqa: BLE001  # a bug in one must not fail its neighbours
+            job.fail(error)
+        self._writer.execute("ROLLBACK TO operation")
+        self._writer.execute("RELEASE operation")
+        return False
+
+    def _abandon(self) -> None:
+        """Leave the transaction, whatever is left of it; a broken connection is replaced."""
+        try:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        except sqlite3.Error:
+            log.warning("replacing a broken connection to %s", self._path)
+            self._writer.close()
+            self._writer = self._open(writing=True)
+
+    def _decide(self, batch: list[_Job[object]], lost: sqlite3.Error) -> None:
+        """Find out by the token what became of a batch whose answer was lost."""
+        try:
+            row = self._writer.execute(
+                "SELECT batch FROM roost_commit WHERE client = ?", (self._client,)
+            ).fetchone()
+        except sqlite3.Error as error:
+            for job in batch:
+                unknown = CommitUnknown(f"the answer of a commit to {self._path} was lost: {lost}")
+                unknown.__cause__ = error
+                job.fail(unknown)
+            return
+        if row is not None and row[0] == self._batch:
+            log.warning("a commit was done although its answer was lost: %s", lost)
+            return
+        self._fail_all(batch, lost)
+
+    def _fail_all(self, batch: list[_Job[object]], error: sqlite3.Error) -> None:
+        """Fail every operation, refusals too: they may rest on what was not committed."""
+        for job in batch:
+            job.fail(self._not_done(error))
+
+    def _not_done(self, error: sqlite3.Error) -> RoostError:
+        """Return the failure of an operation of which nothing was committed."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        kind = StorageFull if code == sqlite3.SQLITE_FULL else Unavailable
+        failure = kind(f"nothing was committed to {self._path}: {error}")
+        failure.__cause__ = error
+        return failure
+
+    def _forget_token(self) -> None:
+        try:
+            self._writer.execute("DELETE FROM roost_commit WHERE client = ?", (self._client,))
+        except sqlite3.Error as error:
+            log.debug("a commit token stays behind: %s", error)

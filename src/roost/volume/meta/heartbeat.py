@@ -1,0 +1,73 @@
+"""The heartbeat of a session: the lease is renewed, the settings are read again.
+
+One thread per session.  A heartbeat that fails is logged and tried again at the next; a volume that
+was replaced by another ends the session for good.
+"""
+
+import logging
+import threading
+
+from roost.errors import CorruptRecord, RoostError
+from roost.volume.errors import VolumeReplaced
+from roost.volume.meta import sessions
+from roost.volume.meta.open_volume import OpenVolume
+from roost.volume.settings import VolumeSettings, decode_settings, open_secrets
+
+log = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """Keeps one session alive until `stop`."""
+
+    def __init__(self, volume: OpenVolume, mount_point: str) -> None:
+        self._volume = volume
+        self._mount_point = mount_point
+        self._stopping = threading.Event()
+        self.lost: VolumeReplaced | None = None  # why the volume may no longer be used
+        self._thread = threading.Thread(target=self._work, name="roost-session", daemon=True)
+
+    def start(self) -> None:
+        """Begin beating."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; the session itself is not touched."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _work(self) -> None:
+        while not self._volume.clock.wait(self._stopping, sessions.HEARTBEAT_S):
+            try:
+                self.beat()
+            except VolumeReplaced as error:
+                log.error("the volume was replaced: %s", error)
+                self.lost = error
+                return
+            except RoostError as error:
+                log.warning("heartbeat failed, trying again: %s", error)
+
+    def beat(self) -> None:
+        """Renew the lease, read the settings, clean up after ended sessions.
+
+        Raises VolumeReplaced if the database holds no volume or another one now.
+        """
+        self._volume.settings = read_again(self._volume)
+        sessions.renew(self._volume, self._mount_point)
+        if sessions.claim_cleanup(self._volume, sessions.LAST_CLEANUP, sessions.CLEANUP_EVERY_S):
+            sessions.clean_stale(self._volume)
+
+
+def read_again(volume: OpenVolume) -> VolumeSettings:
+    """Return the settings as stored now, secrets in plain text.  Raises VolumeReplaced."""
+    text = volume.engine.read(lambda reads: reads.setting())
+    if text is None:
+        raise VolumeReplaced("the database holds no volume any more")
+    try:
+        settings = open_secrets(decode_settings(text))
+    except CorruptRecord:
+        log.warning("the settings do not parse; those read before stay in force")
+        return volume.settings
+    if settings.uuid != volume.settings.uuid:
+        raise VolumeReplaced(f"the database holds volume {settings.uuid} now")
+    return settings

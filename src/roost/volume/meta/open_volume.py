@@ -1,0 +1,79 @@
+"""What all operations of one open volume share."""
+
+import threading
+from dataclasses import dataclass
+
+from roost.clock import Clock
+from roost.volume.meta.effects import PutCounter
+from roost.volume.meta.open_files import OpenFiles
+from roost.volume.meta.txn import Engine, Txn
+from roost.volume.model import SessionId
+from roost.volume.settings import VolumeSettings
+
+NEXT_INO = "nextInode"
+NEXT_SLICE = "nextChunk"
+FIRST_INO = 2
+FIRST_SLICE = 1
+INOS_AT_ONCE = 1024  # as JuiceFS reserves them
+SLICES_AT_ONCE = 4096
+
+
+class Ids:
+    """Numbers never given before, reserved in batches; what is left at the end is wasted.
+
+    Safe from many threads.  The lock is held over the reservation, so that a batch is reserved
+    once; the transaction takes no other lock of this room.
+    """
+
+    def __init__(self, engine: Engine, counter: str, first: int, at_once: int) -> None:
+        self._engine = engine
+        self._counter = counter
+        self._first = first
+        self._at_once = at_once
+        self._lock = threading.Lock()
+        self._next = self._end = 0
+
+    def take(self) -> int:
+        """Return the next number; one commit per batch."""
+        with self._lock:
+            if self._next == self._end:
+                self._next = self._engine.run(self._reserve)
+                self._end = self._next + self._at_once
+            self._next += 1
+            return self._next - 1
+
+    def _reserve(self, txn: Txn) -> int:
+        start = max(txn.counter(self._counter), self._first)
+        txn.do(PutCounter(self._counter, start + self._at_once))
+        return start
+
+
+@dataclass(slots=True)
+class OpenVolume:
+    """An engine, the settings as last read, this client's session and open files."""
+
+    engine: Engine
+    settings: VolumeSettings
+    sid: SessionId
+    clock: Clock
+    opens: OpenFiles
+    inos: Ids
+    slice_ids: Ids
+
+    @property
+    def now_s(self) -> int:
+        """Unix seconds."""
+        return self.clock.wall_ns() // 1_000_000_000
+
+
+def open_volume(engine: Engine, settings: VolumeSettings, clock: Clock) -> OpenVolume:
+    """Return the shared state of a volume just opened, without a session."""
+    return OpenVolume(
+        engine=engine,
+        settings=settings,
+        sid=SessionId(0),
+        clock=clock,
+        opens=OpenFiles(),
+        inos=Ids(engine, NEXT_INO, FIRST_INO, INOS_AT_ONCE),
+        slice_ids=Ids(engine, NEXT_SLICE, FIRST_SLICE, SLICES_AT_ONCE),
+    )

@@ -1,0 +1,104 @@
+"""Sessions: who may write, how long, and what is left when one ends.
+
+A session renews its lease with each heartbeat.  Whoever finds an ended lease cleans up after it.
+Source: the volume format reference, sections 6.1 to 6.3.
+"""
+
+import json
+import os
+import socket
+from datetime import UTC, datetime
+
+from roost.volume.meta.effects import DropSession, PutCounter, PutSession
+from roost.volume.meta.open_volume import OpenVolume
+from roost.volume.meta.remove import delete_sustained
+from roost.volume.meta.txn import Txn
+from roost.volume.model import DeletedFile, Ino, Session, SessionId
+from roost.volume.settings import SPEAKS_VERSION
+
+HEARTBEAT_S = 12
+LEASE_S = 5 * HEARTBEAT_S
+NEXT_SESSION = "nextSession"
+LAST_CLEANUP = "lastCleanupSessions"
+CLEANUP_EVERY_S = 10
+
+
+def session_info(mount_point: str, now_s: int) -> bytes:
+    """Return the JSON that `status` shows of a session; JuiceFS parses version and time."""
+    started = datetime.fromtimestamp(now_s, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return json.dumps(
+        {
+            "Version": f"{SPEAKS_VERSION}+roost",
+            "HostName": socket.gethostname(),
+            "IPAddrs": [],
+            "MountPoint": mount_point,
+            "MountTime": started,
+            "ProcessID": os.getpid(),
+        },
+        separators=(",", ":"),
+    ).encode()
+
+
+def begin(volume: OpenVolume, mount_point: str) -> SessionId:
+    """Register a session and return its number.  One commit."""
+
+    def register(txn: Txn) -> SessionId:
+        sid = SessionId(txn.counter(NEXT_SESSION) + 1)
+        info = session_info(mount_point, txn.now_s)
+        txn.do(PutCounter(NEXT_SESSION, sid), PutSession(Session(sid, txn.now_s + LEASE_S, info)))
+        return sid
+
+    return volume.engine.run(register)
+
+
+def renew(volume: OpenVolume, mount_point: str) -> None:
+    """Renew the lease; a session that others removed is registered again.  One commit."""
+
+    def put(txn: Txn) -> None:
+        known = txn.session(volume.sid)
+        info = session_info(mount_point, txn.now_s) if known is None else known.info
+        txn.do(PutSession(Session(volume.sid, txn.now_s + LEASE_S, info)))
+
+    volume.engine.run(put)
+
+
+def end(volume: OpenVolume, sid: SessionId) -> tuple[DeletedFile, ...]:
+    """Delete what the session kept, drop its locks and the session.  A commit per kept file."""
+    deleted: list[DeletedFile] = []
+
+    def drop(txn: Txn) -> tuple[Ino, ...]:
+        kept = txn.sustained(sid)
+        if not kept and txn.session(sid) is not None:
+            txn.do(DropSession(sid))
+        return kept
+
+    while kept := volume.engine.run(drop):
+        for ino in kept:
+            file = delete_sustained(volume, sid, ino)
+            if file is not None:
+                deleted.append(file)
+    return tuple(deleted)
+
+
+def clean_stale(volume: OpenVolume) -> int:
+    """Clean up after sessions with an ended lease; return how many."""
+    with volume.engine.scan() as scans:
+        stale = [s.sid for s in scans.sessions() if s.expire_s < volume.now_s]
+    ended = 0
+    for sid in stale:
+        if sid != volume.sid:
+            end(volume, sid)
+            ended += 1
+    return ended
+
+
+def claim_cleanup(volume: OpenVolume, counter: str, period_s: int) -> bool:
+    """True if a shared job was not done within `period_s` and is ours to do now."""
+
+    def claim(txn: Txn) -> bool:
+        if txn.counter(counter) > txn.now_s - period_s:
+            return False
+        txn.do(PutCounter(counter, txn.now_s))
+        return True
+
+    return volume.engine.run(claim)
