@@ -5,7 +5,8 @@ Arrow record batches come out.  The data directory is that of `roost up`; one of
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from roost.app.data_directory import FolderLock, prepare
-from roost.app.volume import open_files
+from roost.app.holder_proof import HolderProof
+from roost.app.volume import EngineVolume
 from roost.config.settings import Settings, check_names
 from roost.errors import InvalidArgument
 from roost.serve.milvus.service import MilvusServer, serve
@@ -56,15 +58,23 @@ def open_database(data: str | Path = "roost-data", **engine_numbers: float) -> "
 class Database:
     """An engine of one process.  Safe to use from many threads; close it in the end."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_lost: Callable[[str], None] | None = None) -> None:
+        """`on_lost` is told once, from a thread, when this process may not write any more."""
         directory = prepare(settings)
         self._lock = FolderLock.take(
             directory.locks / "up.lock", f"the data directory {directory.root}"
         )
         try:
-            self._files = open_files(directory)
+            member_id = f"standalone-{uuid.uuid4().hex[:12]}"
+            self._proof = HolderProof(directory.locks / "writer.lock", member_id)
+            self._volume = EngineVolume(directory)
             self.engine: Engine = open_engine(
-                directory.catalog_url, self._files, settings=engine_settings(settings)
+                directory.catalog_url,
+                self._volume.files,
+                holder=member_id,
+                settings=engine_settings(settings),
+                on_lost=on_lost,
+                proof=self._proof.shows_dead,
             )
         except BaseException:
             self._lock.release()
@@ -87,7 +97,8 @@ class Database:
         if self._server is not None:
             self._server.stop()
         self.engine.close()
-        self._files.close()
+        self._volume.close()
+        self._proof.release()
         self._lock.release()
 
     @property

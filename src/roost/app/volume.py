@@ -13,15 +13,25 @@ ENGINE_FOLDER = "/milvus"
 """Where the engine's files lie inside the volume; the rest of it is the user's."""
 
 
-def open_files(directory: DataDirectory, *, read_only: bool = False) -> VolumeFiles:
-    """Return the engine's files on the volume; the first writer makes the volume.
+class EngineVolume:
+    """The engine's files, and the client beneath them."""
 
-    Raises NotFormatted for a read-only opening before that, Damage, Unavailable.
-    """
-    if not read_only:
-        _ensure_volume(directory)
-    client = VolumeClient.open(directory.meta_url, read_only=read_only, cache_dir=directory.cache)
-    return VolumeFiles(client, ENGINE_FOLDER)
+    def __init__(self, directory: DataDirectory, *, read_only: bool = False) -> None:
+        """Open it; a writer makes the volume if there is none.
+
+        Raises NotFormatted for a read-only opening before that, Damage, Unavailable.
+        """
+        if not read_only:
+            _ensure_volume(directory)
+        self._client = VolumeClient.open(
+            directory.meta_url, read_only=read_only, cache_dir=directory.cache
+        )
+        self.files = VolumeFiles(self._client, ENGINE_FOLDER, directory.cache)
+
+    def close(self) -> None:
+        """Store what is pending and let go."""
+        self.files.close()
+        self._client.close()
 
 
 def _ensure_volume(directory: DataDirectory) -> None:

@@ -2,7 +2,21 @@
 
 import typer
 
-from roost.cli import cat, cp, format, fsck, info, ls, mkdir, rm, status  # noqa: A004 - a command's name
+from roost.cli import (
+    bench,
+    cat,
+    cp,
+    demo,
+    format,  # noqa: A004 - a command's name
+    fsck,
+    info,
+    ls,
+    mkdir,
+    rm,
+    serve,
+    status,
+    up,
+)
 
 app = typer.Typer(
     name="roost",
@@ -11,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _module in (format, status, info, ls, cp, cat, rm, mkdir, fsck):
+for _module in (up, serve, demo, bench, format, status, info, ls, cp, cat, rm, mkdir, fsck):
     _module.register(app)
 
 

@@ -1,0 +1,127 @@
+"""One member of a cluster in this process, from settings to a served port, until told to end."""
+
+import logging
+import signal
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from roost.app.data_directory import DataDirectory, prepare
+from roost.app.database import Database, engine_settings
+from roost.app.holder_proof import HolderProof
+from roost.app.volume import EngineVolume
+from roost.cluster.assembly import MemberSettings, ReaderMember, RouterMember, WriterMember
+from roost.config.settings import Settings
+from roost.errors import InvalidArgument, TimedOut
+from roost.serve.milvus.service import serve
+from roost.telemetry import metrics
+from roost.vector.api import VectorService
+
+log = logging.getLogger(__name__)
+
+ROLES = ("rw", "ro", "router", "standalone")
+ALL_REPLICAS = 1 << 16
+READY_WAIT_S = 120.0
+
+OnReady = Callable[[str], None]
+"""Told the address of the Milvus port once it serves; empty if none is open."""
+
+
+def run(role: str, settings: Settings, on_ready: OnReady, *, shared_port: bool = False) -> None:
+    """Run that member until SIGTERM or SIGINT; a writer also until it loses its lease.
+
+    Raises InvalidArgument for an unknown role, Unavailable (port in use, another writer), Damage.
+    """
+    if role not in ROLES:
+        raise InvalidArgument(f"unknown role {role!r}", hint=f"Use one of: {', '.join(ROLES)}.")
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    if settings.metrics_port:
+        metrics.serve(settings.host, settings.metrics_port)
+    with ExitStack() as stack:
+        service = stack.enter_context(_SERVICES[role](settings, ended))
+        address = ""
+        if service is not None and not (role == "rw" and settings.port == 0):
+            server = serve(service, settings.host, settings.port, reuse_port=shared_port)
+            stack.callback(server.stop)
+            address = server.address
+        if not ended.is_set():
+            on_ready(address)
+        ended.wait()
+
+
+@contextmanager
+def _writer(settings: Settings, ended: threading.Event) -> Iterator[VectorService | None]:
+    directory = prepare(settings)
+    member_id = f"rw-{uuid.uuid4().hex[:12]}"
+    proof = HolderProof(directory.locks / "writer.lock", member_id)
+    volume = EngineVolume(directory)
+    member = WriterMember(
+        _member_settings(settings, directory, member_id),
+        volume.files,
+        engine_settings(settings),
+        on_lost=lambda _: ended.set(),
+        proof=proof.shows_dead,
+    )
+    waiting = threading.Thread(target=_stop_when, args=(ended, member), name="stop", daemon=True)
+    waiting.start()
+    try:
+        yield member.service if member.start(standby=True) else None
+    finally:
+        ended.set()
+        waiting.join()
+        volume.close()
+        proof.release()
+
+
+def _stop_when(ended: threading.Event, member: WriterMember) -> None:
+    ended.wait()  # also while it stands by, in `start`
+    member.stop()
+
+
+@contextmanager
+def _reader(settings: Settings, ended: threading.Event) -> Iterator[VectorService | None]:
+    directory = prepare(settings)
+    volume = EngineVolume(directory, read_only=True)
+    member = ReaderMember(_member_settings(settings, directory, ""), volume.files)
+    member.start()
+    try:
+        if not member.wait_ready(READY_WAIT_S):
+            raise TimedOut(f"the reader has not caught up with the log in {READY_WAIT_S:.0f} s")
+        yield member.service
+    finally:
+        member.stop()
+        volume.close()
+
+
+@contextmanager
+def _router(settings: Settings, ended: threading.Event) -> Iterator[VectorService | None]:
+    member = RouterMember(_member_settings(settings, prepare(settings), ""))
+    member.start()
+    try:
+        yield member.service
+    finally:
+        member.stop()
+
+
+@contextmanager
+def _standalone(settings: Settings, ended: threading.Event) -> Iterator[VectorService | None]:
+    with Database(settings, on_lost=lambda _: ended.set()) as database:
+        yield database.engine
+
+
+_SERVICES = {"rw": _writer, "ro": _reader, "router": _router, "standalone": _standalone}
+
+
+def _member_settings(
+    settings: Settings, directory: DataDirectory, member_id: str
+) -> MemberSettings:
+    return MemberSettings(
+        catalog_url=directory.catalog_url,
+        address=f"{settings.member_host}:0",
+        member_id=member_id,
+        client_address=f"{settings.host}:{settings.port}" if settings.port else "",
+        replicas=settings.replicas or ALL_REPLICAS,
+    )
