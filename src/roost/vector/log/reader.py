@@ -122,14 +122,14 @@ def replay(
 ) -> Iterator[Record]:
     """Yield all records with a timestamp above `after_ts`, in order, of all sealed generations.
 
-    `open_generation`, if given, is read last, up to its present end; it has no seal yet.
+    `open_generation`, if given, is read last, up to its present end or the seal it got meanwhile.
     Files wholly at or before `after_ts` are skipped without reading all of them.
     Raises Unavailable if a generation in between is not sealed yet (a take-over is under way);
     CorruptRecord, NewerFormat, MissingBlock.
     """
     last_ts = 0
     for generation in _wanted(files, seals, floor, open_generation):
-        end = None if generation == open_generation else seals[generation]
+        end = seals.get(generation)  # none for the open generation
         first = floor.file if generation == floor.generation else 0
         start = _first_needed(files, generation, first, end, after_ts)
         for record in read_generation(files, generation, start, end):
@@ -158,20 +158,19 @@ def collect(
     """
     paths: list[str] = []
     for generation in _wanted(files, seals, floor, open_generation):
-        is_open = generation == open_generation
-        end = None if is_open else seals[generation]
+        end = seals.get(generation)
         first = floor.file if generation == floor.generation else 0
         numbers = _readable(files, generation, first, end)
-        for number in numbers[:-1] if is_open else numbers:
+        for number in numbers if end is not None else numbers[:-1]:
             path = _path(generation, number)
             limit = end.offset if end is not None and number == end.file else None
             data = files.read(path) if limit is None else _read_sealed(files, path, limit)
             if any(framed.record.timestamp > complete_to for framed in scan(data, path)):
                 return LogGarbage(tuple(paths), LogFloor(generation, number))
             paths.append(path)
-        if is_open:
-            return LogGarbage(tuple(paths), LogFloor(generation, numbers[-1] if numbers else 0))
-        paths.extend(_beyond_seal(files, generation, seals[generation]))
+        if end is None:
+            return LogGarbage(tuple(paths), LogFloor(generation, numbers[-1] if numbers else first))
+        paths.extend(_beyond_seal(files, generation, end))
         floor = LogFloor(generation + 1, 0)
     return LogGarbage(tuple(paths), floor)
 
@@ -235,14 +234,15 @@ def _wanted(
     open_generation: int | None,
 ) -> list[int]:
     """Return the generations to read, rising, from the floor on."""
-    wanted = [g for g in sorted(seals) if g >= floor.generation and g != open_generation]
-    if open_generation is not None:
-        wanted.append(open_generation)
+    wanted = [g for g in sorted(seals) if g >= floor.generation]
+    if open_generation is not None and open_generation not in seals:
+        wanted = sorted([*wanted, open_generation])
     end = wanted[-1] if wanted else 0
     for generation in _generations(files):
         if floor.generation <= generation < end and generation not in wanted:
             raise Unavailable(f"generation {generation} of the log is not sealed yet")
-    assert wanted == sorted(wanted), "the open generation is the last"
+    if open_generation not in (None, *wanted[-1:]):
+        raise Unavailable(f"generation {open_generation} of the log is not the last any more")
     return wanted
 
 
