@@ -41,29 +41,27 @@ class HybridClock:
 
         Raises Unavailable if that would be above the ceiling.
         """
+        return self.reserve(1)
+
+    def reserve(self, count: int) -> int:
+        """Return the first of `count` timestamps in a row that nobody else gets.
+
+        Raises Unavailable if the last would be above the ceiling.
+        """
+        assert count > 0, count
         with self._lock:
-            now = from_ms(self._clock.wall_ns() // 1_000_000)
-            following = max(self._last + 1, now)
-            if self._ceiling is not None and following > self._ceiling:
-                following = self._last + 1
-                if following > self._ceiling:
+            first = max(self._last + 1, from_ms(self._clock.wall_ns() // 1_000_000))
+            if self._ceiling is not None and first + count - 1 > self._ceiling:
+                first = self._last + 1
+                if first + count - 1 > self._ceiling:
                     raise Unavailable("all reserved timestamps are used: the lease is not renewed")
-            self._last = following
-            return following
+            self._last = first + count - 1
+            return first
 
     def raise_ceiling(self, timestamp: int) -> None:
         """Allow timestamps up to `timestamp`; nothing if it is lower than the ceiling."""
         with self._lock:
             self._ceiling = max(self._ceiling or 0, timestamp)
-
-    def reserve(self, count: int) -> int:
-        """Return the first of `count` timestamps in a row that nobody else gets."""
-        assert count > 0, count
-        with self._lock:
-            now = from_ms(self._clock.wall_ns() // 1_000_000)
-            first = max(self._last + 1, now)
-            self._last = first + count - 1
-            return first
 
     def raise_floor(self, timestamp: int) -> None:
         """Make every later timestamp larger than `timestamp`."""

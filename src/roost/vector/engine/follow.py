@@ -10,21 +10,21 @@ The protocol, which `cluster` carries over the wire unchanged:
    lease.  Records up to `ts` may be shown, and a read at `read_ts <= ts` may be answered.  Idle
    ticks advance it.  Watermarks never go back.
 3. The joining follower waits for a watermark >= `start_ts`, then reads the newest manifests from
-   the catalog and the log files after each manifest's `log_needed_from` (`replay`) up to that
-   watermark, and applies from the stream only records above what it read: timestamps rise
-   strictly, so the dedup is one comparison.
+   the catalog and the log files (`replay`) up to that watermark, and applies from the stream only
+   records above what it read: timestamps rise strictly, so the dedup is one comparison.
 4. `on_manifest` follows the commit of every manifest; a follower that opens it keeps answering the
    older version for a while (hazard H7).  `on_catalog_change` asks to read the catalog again.
-5. `on_end(sealed)`: this writer is gone (closed, deposed or its log failed).  Records above the last
+5. `on_end`: this writer is gone (closed, deposed or its log failed).  Records above the last
    watermark are not to be shown unless the log files up to the seal have them.
 
 Listener methods run on the writer's own lanes and must return at once (put it into a queue of their
-own); one that raises is unsubscribed and told by `on_end`.
+own); one that raises is dropped.
 Lock order: a lane's own lock, then the feed's; the feed calls listeners under its lock, in order.
 """
 
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -103,8 +103,7 @@ class Feed:
         with self._lock:
             assert record.timestamp > self._appended, (record.timestamp, self._appended)
             self._appended = record.timestamp
-            for token, listener in list(self._listeners.items()):
-                self._tell(token, lambda at=listener: at.on_record(record))
+            self._tell(lambda at: at.on_record(record))
 
     def advance(self, timestamp: int) -> None:
         """Tell that everything up to `timestamp` is durable; older ones are ignored."""
@@ -113,24 +112,28 @@ class Feed:
                 return
             self._watermark = timestamp
             self._appended = max(self._appended, timestamp)
-            for token, listener in list(self._listeners.items()):
-                self._tell(token, lambda at=listener: at.on_watermark(timestamp))
+            self._tell(lambda at: at.on_watermark(timestamp))
 
     def manifest(self, manifest: Manifest) -> None:
         """Tell a committed version."""
         with self._lock:
-            for token, listener in list(self._listeners.items()):
-                self._tell(token, lambda at=listener: at.on_manifest(manifest))
+            self._tell(lambda at: at.on_manifest(manifest))
 
     def catalog_change(self) -> None:
         """Tell that the catalog changed."""
         with self._lock:
-            for token, listener in list(self._listeners.items()):
-                self._tell(token, lambda at=listener: at.on_catalog_change())
+            self._tell(lambda at: at.on_catalog_change())
 
     def end(self, reason: str) -> None:
         """Tell that nothing more comes, and forget all listeners."""
         with self._lock:
-            for token, listener in list(self._listeners.items()):
-                self._tell(token, lambda at=listener: at.on_end(reason))
+            self._tell(lambda at: at.on_end(reason))
             self._listeners.clear()
+
+    def _tell(self, news: Callable[[Listener], None]) -> None:
+        for token, listener in list(self._listeners.items()):
+            try:
+                news(listener)
+            except Exception:  # a follower's fault must not stop the writer
+                log.exception("a follower failed and is dropped: token=%d", token)
+                del self._listeners[token]

@@ -15,10 +15,10 @@ class EngineSettings:
     """Growing bytes of a collection that start a flush: they live in memory on every member."""
     flush_age_s: float = 600.0
     """Rows older than this are flushed, so that a quiet collection does not pin the log."""
-    log_bytes_max: int = 1 * GIB
-    """Log not yet covered by manifests; above it the oldest collections are flushed by force.
+    log_bytes_max: int = 512 * MIB
+    """Log written since a collection's last flush that makes it flush, however little it has.
 
-    Bounds the replay of a take-over (hazard H17).
+    Bounds what a take-over replays (hazards H17, H22).
     """
     growing_bytes_max: int = 2 * GIB
     """Growing bytes of all collections above which inserts wait for a flush (back-pressure)."""
@@ -42,11 +42,15 @@ class EngineSettings:
     flush_interval_s: float = 1.0
     """Between two looks whether a collection wants a flush."""
 
-    lease_term_s: float = 10.0
+    lease_term_s: float = 3.0
     """A standby takes over after the lease stood still this long (hazard H1)."""
     heartbeat_s: float = 0.2
     """Between two watermarks while nothing is written: bounds how stale a reader seems."""
+    version_grace_s: float = 120.0
+    """Superseded versions stay answerable this long: a query's deadline, an iterator's pause (H7)."""
     background_threads: int = 2
-    """Threads for flushes, compactions and commits of built indexes."""
-    load_wait_s: float = 60.0
-    """How long a write waits for back-pressure before it is refused as Unavailable."""
+    """Threads that flush.  0: no maintenance by itself, only by `WriterEngine.maintain`."""
+    search_threads: int = 0
+    """Threads that search segments; 0 means one for each processor."""
+    room_wait_s: float = 30.0
+    """How long a write waits for a flush to make room before it is refused as Unavailable."""

@@ -1,0 +1,139 @@
+"""Rows of clients: what is refused, what is completed, and with which words."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from roost.clock import SystemClock
+from roost.vector.columns import rows_schema, vector_column
+from roost.vector.engine.rows import checked_keys, complete_rows, last_of_each_key
+from roost.vector.errors import RowsRefused
+from roost.vector.schema import CollectionSchema, DataType, Field
+from roost.vector.timestamps import HybridClock
+
+SCHEMA = CollectionSchema(
+    (
+        Field("id", DataType.INT64, primary=True),
+        Field("vector", DataType.FLOAT_VECTOR, dim=4),
+        Field("name", DataType.VARCHAR, max_length=5, nullable=True),
+        Field("rank", DataType.INT8, default=7),
+        Field("$meta", DataType.JSON, dynamic=True),
+    )
+).numbered()
+AUTO = CollectionSchema(
+    (
+        Field("id", DataType.INT64, primary=True, auto_id=True),
+        Field("vector", DataType.FLOAT_VECTOR, dim=4),
+    )
+).numbered()
+
+
+def vectors(count: int) -> pa.Array:
+    return vector_column(np.arange(count * 4, dtype=np.float32).reshape(-1, 4))
+
+
+def complete(
+    schema: CollectionSchema, *, upsert: bool = False, **columns: object
+) -> pa.RecordBatch:
+    arrays = [c if isinstance(c, pa.Array) else pa.array(c) for c in columns.values()]
+    rows = pa.RecordBatch.from_arrays(arrays, names=[n.replace("meta", "$meta") for n in columns])
+    return complete_rows(schema, rows, HybridClock(SystemClock()), upsert=upsert)
+
+
+def test_absent_columns_become_defaults_nulls_and_empty_objects() -> None:
+    rows = complete(SCHEMA, vector=vectors(2), id=[1, 2])
+    assert rows.schema.equals(rows_schema(SCHEMA))
+    assert rows.column("name").to_pylist() == [None, None]
+    assert rows.column("rank").to_pylist() == [7, 7]
+    assert rows.column("$meta").to_pylist() == [b"{}", b"{}"]
+
+
+def test_a_null_becomes_the_default() -> None:
+    rows = complete(SCHEMA, id=[1, 2], vector=vectors(2), rank=pa.array([3, None], pa.int8()))
+    assert rows.column("rank").to_pylist() == [3, 7]
+
+
+def test_complete_rows_do_not_copy_vectors_that_fit() -> None:
+    column = vectors(3)
+    rows = complete(SCHEMA, id=[1, 2, 3], vector=column)
+    assert rows.column("vector").values.buffers()[1].address == column.values.buffers()[1].address
+
+
+def test_automatic_keys_rise_and_never_repeat() -> None:
+    clock = HybridClock(SystemClock())
+    keys: list[int] = []
+    for _ in range(3):
+        rows = pa.RecordBatch.from_arrays([vectors(1000)], names=["vector"])
+        keys += complete_rows(AUTO, rows, clock, upsert=False).column("id").to_pylist()
+    assert keys == sorted(set(keys))
+    assert clock.next() > keys[-1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"id": [1]}, "missed an field `vector`"),
+        ({"id": [1], "vector": vectors(1), "colour": ["red"]}, "unexpected field `colour`"),
+        ({"id": ["a"], "vector": vectors(1)}, "expected INT64, got string"),
+        ({"id": [None], "vector": vectors(1)}, "not nullable"),
+        ({"id": [1], "vector": vector_column(np.zeros((1, 3), np.float32))}, "dim \\(3\\)"),
+        ({"id": [1], "vector": pa.array([[1.0, 2.0, 3.0, 4.0, 5.0]])}, "dim \\(5\\)"),
+        ({"id": [1], "vector": pa.array([[1.0, None, 3.0, 4.0]])}, "nulls"),
+        ({"id": [1], "vector": pa.array(["x"])}, "expected FLOAT_VECTOR"),
+        (
+            {"id": [1], "vector": vector_column(np.array([[1, 2, np.nan, 4]], np.float32))},
+            "value 'nan'",
+        ),
+        (
+            {"id": [1], "vector": vector_column(np.array([[1, 2, np.inf, 4]], np.float32))},
+            "not a number or infinity",
+        ),
+        ({"id": [1], "vector": vectors(1), "name": ["äöü"]}, "length: 6, max length: 5"),
+        ({"id": [1], "vector": vectors(1), "rank": [300]}, "does not fit"),
+        ({"id": [1], "vector": vectors(1), "meta": ["[1]"]}, "must be a JSON object"),
+        ({"id": [1], "vector": vectors(1), "meta": ["{oops"]}, "does not parse"),
+        ({"id": [1], "vector": vectors(1), "meta": ['{"a":1},{"b":2}']}, "does not parse"),
+    ],
+)
+def test_rows_that_do_not_fit_are_refused(columns: dict[str, object], words: str) -> None:
+    with pytest.raises(RowsRefused, match=words):
+        complete(SCHEMA, **columns)
+
+
+def test_a_key_for_automatic_keys_is_refused_on_insert_and_needed_on_upsert() -> None:
+    with pytest.raises(RowsRefused, match="auto id"):
+        complete(AUTO, id=[1], vector=vectors(1))
+    with pytest.raises(RowsRefused, match="must assign pk when upsert"):
+        complete(AUTO, upsert=True, vector=vectors(1))
+
+
+def test_of_repeated_keys_the_last_row_stays_in_place() -> None:
+    rows = complete(SCHEMA, id=[5, 3, 5, 4, 3], vector=vectors(5), rank=[0, 1, 2, 3, 4])
+    kept = last_of_each_key(SCHEMA, rows)
+    assert kept.column("id").to_pylist() == [5, 4, 3]
+    assert kept.column("rank").to_pylist() == [2, 3, 4]
+
+
+def test_of_repeated_string_keys_the_last_row_stays() -> None:
+    schema = CollectionSchema(
+        (
+            Field("id", DataType.VARCHAR, primary=True, max_length=9),
+            Field("vector", DataType.FLOAT_VECTOR, dim=4),
+        )
+    ).numbered()
+    kept = last_of_each_key(schema, complete(schema, id=["b", "a", "b"], vector=vectors(3)))
+    assert kept.column("id").to_pylist() == ["a", "b"]
+
+
+def test_keys_to_delete_take_the_type_of_the_key_column() -> None:
+    assert checked_keys(SCHEMA, pa.array([1, 2], pa.int32())).type == pa.int64()
+    with pytest.raises(RowsRefused):
+        checked_keys(SCHEMA, pa.array(["x"]))
+
+
+def test_json_text_is_kept_as_it_came() -> None:
+    text = json.dumps({"a": [1, {"b": None}]})
+    rows = complete(SCHEMA, id=[1], vector=vectors(1), meta=[text])
+    assert rows.column("$meta").to_pylist() == [text.encode()]
