@@ -7,52 +7,38 @@ CommitUnknown when not even the commit token could be read back.
 
 import errno
 from collections.abc import Iterator
-from types import TracebackType
 
 from roost.clock import Clock, SystemClock
-from roost.volume.errors import FsError, VolumeReplaced
+from roost.volume.errors import FsError
 from roost.volume.meta import (
     attrs,
-    check,
-    cleanup,
     create,
     link,
     listing,
     lookup,
     remove,
     rename,
-    sessions,
     slices,
-    usage,
     xattrs,
 )
 from roost.volume.meta.create import NewNode
-from roost.volume.meta.heartbeat import Heartbeat
-from roost.volume.meta.open_volume import OpenVolume, open_volume
+from roost.volume.meta.handle import VolumeHandle
+from roost.volume.meta.open_volume import open_volume
 from roost.volume.meta.opening import format_database, open_engine, read_settings
-from roost.volume.meta.txn import Engine
 from roost.volume.model import (
-    NO_SESSION,
     SUPERUSER,
     Attr,
     AttrChange,
     Caller,
     ChunkNo,
-    ChunkSlices,
-    DelayedSlices,
     DeletedFile,
     DirEntry,
     Ino,
     Kind,
     Node,
-    Problem,
     RenameFlag,
-    Session,
-    SessionId,
     Slice,
     SliceId,
-    SliceRef,
-    VolumeUsage,
     XattrFlag,
 )
 from roost.volume.settings import VolumeSettings, open_secrets
@@ -97,92 +83,8 @@ def open_meta(
     return meta
 
 
-class Meta:
+class Meta(VolumeHandle):
     """An open volume's metadata.  Made by open_meta."""
-
-    def __init__(self, volume: OpenVolume, *, read_only: bool) -> None:
-        self._opened = volume
-        self._read_only = read_only
-        self._heartbeat: Heartbeat | None = None
-
-    @property
-    def _volume(self) -> OpenVolume:
-        """The volume, to read from.  Raises VolumeReplaced."""
-        if self._heartbeat is not None and self._heartbeat.lost is not None:
-            raise VolumeReplaced(self._heartbeat.lost.message)
-        return self._opened
-
-    @property
-    def _engine(self) -> Engine:
-        return self._volume.engine
-
-    @property
-    def _writable(self) -> OpenVolume:
-        """The volume, to change.  Raises FsError EROFS, VolumeReplaced."""
-        if self._read_only:
-            raise FsError(errno.EROFS)
-        return self._volume
-
-    # ---- the volume
-    def begin_session(self, mount_point: str = "") -> None:
-        """Register a session and keep its lease.  open_meta does it unless told not to."""
-        volume = self._writable
-        assert volume.sid == NO_SESSION, "one session per open volume"
-        volume.sid = sessions.begin(volume, mount_point)
-        self._heartbeat = Heartbeat(volume, mount_point)
-        self._heartbeat.start()
-
-    @property
-    def settings(self) -> VolumeSettings:
-        """The settings as last read; refreshed by the heartbeat.  Secrets are in plain text."""
-        return self._opened.settings
-
-    @property
-    def sid(self) -> SessionId:
-        """The session's number; 0 without a session."""
-        return self._opened.sid
-
-    @property
-    def is_read_only(self) -> bool:
-        """True if every change is refused with EROFS."""
-        return self._read_only
-
-    def statfs(self) -> VolumeUsage:
-        """Return what the volume uses and what is left."""
-        volume = self._volume
-        used = volume.engine.read(
-            lambda reads: (
-                reads.counter(usage.USED_SPACE) or 0,
-                reads.counter(usage.TOTAL_INODES) or 0,
-            )
-        )
-        return usage.volume_usage(volume.settings, *used)
-
-    def sessions(self) -> tuple[Session, ...]:
-        """Return all registered sessions, also of other clients."""
-        with self._engine.scan() as scans:
-            return scans.sessions()
-
-    def close(self) -> None:
-        """End the session: sustained files are deleted, the heartbeat stops.  May be repeated."""
-        heartbeat, self._heartbeat = self._heartbeat, None
-        if heartbeat is not None:
-            heartbeat.stop()
-            if heartbeat.lost is None:
-                sessions.end(self._opened, self._opened.sid)
-            self._opened.sid = NO_SESSION
-        self._opened.engine.close()
-
-    def __enter__(self) -> "Meta":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # ---- reading names
     def lookup(self, parent: Ino, name: bytes, caller: Caller = SUPERUSER) -> Node:
@@ -388,61 +290,3 @@ class Meta:
         Raises FsError: ENOENT, EPERM no file or immutable, EFBIG, ENOSPC.
         """
         return slices.write_slice(self._writable, ino, chunk_no, record, mtime_ns)
-
-    # ---- cleaning up
-    def deleted_files(
-        self, before_s: int | None = None, limit: int = 1000
-    ) -> tuple[DeletedFile, ...]:
-        """Return files without a name whose data is to be removed, deleted before `before_s`."""
-        before = self._volume.now_s + 1 if before_s is None else before_s
-        with self._engine.scan() as scans:
-            return scans.deleted_files(before, limit)
-
-    def release_deleted_file(self, file: DeletedFile) -> tuple[SliceRef, ...]:
-        """Drop the file's chunks and return the slices nobody refers to any more.
-
-        Delete their blocks, then call `forget_slice` for each.  After a crash in between,
-        `unreferenced_slices` names them again.
-        """
-        return cleanup.release_deleted_file(self._writable, file)
-
-    def unreferenced_slices(self, limit: int = 1000) -> tuple[SliceRef, ...]:
-        """Return slices that no record refers to and whose blocks may still exist."""
-        with self._engine.scan() as scans:
-            return scans.unreferenced_slices(limit)
-
-    def forget_slice(self, ref: SliceRef) -> None:
-        """Drop the slice's row after its blocks are deleted; a slice in use is left alone."""
-        cleanup.forget_slice(self._writable, ref)
-
-    def delayed_slices(self, before_s: int) -> tuple[DelayedSlices, ...]:
-        """Return what compactions before `before_s` replaced and the trash still keeps."""
-        with self._engine.scan() as scans:
-            return scans.delayed_slices(before_s)
-
-    def release_delayed_slices(self, delayed: DelayedSlices) -> tuple[SliceRef, ...]:
-        """Drop one reference of each; return as release_deleted_file does."""
-        return cleanup.release_delayed(self._writable, delayed)
-
-    def clean_trash(self) -> int:
-        """Remove what lies in the trash longer than the volume says; return how many entries."""
-        return cleanup.clean_trash(self._writable)
-
-    def clean_stale_sessions(self) -> int:
-        """Take over what sessions with an ended lease left; return how many there were."""
-        return sessions.clean_stale(self._writable)
-
-    # ---- looking at everything
-    def list_slices(self) -> Iterator[ChunkSlices]:
-        """Yield all chunks of all files, in order of inode and chunk; constant memory."""
-        with self._engine.scan() as scans:
-            yield from scans.all_chunks()
-
-    def list_slice_refs(self) -> Iterator[SliceRef]:
-        """Yield all slices known, in order of id, with their reference counts."""
-        with self._engine.scan() as scans:
-            yield from scans.all_slice_refs()
-
-    def check(self) -> tuple[Problem, ...]:
-        """Return what is wrong in the metadata: the whole tree is read, nothing is changed."""
-        return check.check(self._engine)

@@ -96,6 +96,8 @@ def _create_file(path: Path) -> None:
             connection.execute("BEGIN IMMEDIATE")
             if not has_volume(connection):
                 create_tables(connection)
+            elif connection.execute("SELECT 1 FROM jfs_setting").fetchone() is not None:
+                raise AlreadyFormatted(f"there is a volume already at {path}")
             connection.execute("COMMIT")
         finally:
             connection.close()
