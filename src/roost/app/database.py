@@ -5,7 +5,6 @@ Arrow record batches come out.  The data directory is that of `roost up`; one of
 """
 
 import json
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +15,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from roost.app.data_directory import FolderLock, prepare
-from roost.app.holder_proof import HolderProof
 from roost.app.volume import EngineVolume
 from roost.config.settings import Settings, check_names
 from roost.errors import InvalidArgument
@@ -65,16 +63,13 @@ class Database:
             directory.locks / "up.lock", f"the data directory {directory.root}"
         )
         try:
-            member_id = f"standalone-{uuid.uuid4().hex[:12]}"
-            self._proof = HolderProof(directory.locks / "writer.lock", member_id)
             self._volume = EngineVolume(directory)
             self.engine: Engine = open_engine(
                 directory.catalog_url,
                 self._volume.files,
-                holder=member_id,
                 settings=engine_settings(settings),
                 on_lost=on_lost,
-                proof=self._proof.shows_dead,
+                lock_folder=directory.locks,
             )
         except BaseException:
             self._lock.release()
@@ -98,7 +93,6 @@ class Database:
             self._server.stop()
         self.engine.close()
         self._volume.close()
-        self._proof.release()
         self._lock.release()
 
     @property

@@ -3,13 +3,11 @@
 import logging
 import signal
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from roost.app.data_directory import DataDirectory, prepare
 from roost.app.database import Database, engine_settings
-from roost.app.holder_proof import HolderProof
 from roost.app.volume import EngineVolume
 from roost.cluster.assembly import MemberSettings, ReaderMember, RouterMember, WriterMember
 from roost.config.settings import Settings
@@ -55,15 +53,13 @@ def run(role: str, settings: Settings, on_ready: OnReady, *, shared_port: bool =
 @contextmanager
 def _writer(settings: Settings, ended: threading.Event) -> Iterator[VectorService | None]:
     directory = prepare(settings)
-    member_id = f"rw-{uuid.uuid4().hex[:12]}"
-    proof = HolderProof(directory.locks / "writer.lock", member_id)
     volume = EngineVolume(directory)
     member = WriterMember(
-        _member_settings(settings, directory, member_id),
+        _member_settings(settings, directory),
         volume.files,
         engine_settings(settings),
         on_lost=lambda _: ended.set(),
-        proof=proof.shows_dead,
+        lock_folder=directory.locks,
     )
     waiting = threading.Thread(target=_stop_when, args=(ended, member), name="stop", daemon=True)
     waiting.start()
@@ -73,7 +69,6 @@ def _writer(settings: Settings, ended: threading.Event) -> Iterator[VectorServic
         ended.set()
         waiting.join()
         volume.close()
-        proof.release()
 
 
 def _stop_when(ended: threading.Event, member: WriterMember) -> None:
@@ -85,7 +80,7 @@ def _stop_when(ended: threading.Event, member: WriterMember) -> None:
 def _reader(settings: Settings, ended: threading.Event) -> Iterator[VectorService | None]:
     directory = prepare(settings)
     volume = EngineVolume(directory, read_only=True)
-    member = ReaderMember(_member_settings(settings, directory, ""), volume.files)
+    member = ReaderMember(_member_settings(settings, directory), volume.files)
     member.start()
     try:
         if not member.wait_ready(READY_WAIT_S):
@@ -98,7 +93,7 @@ def _reader(settings: Settings, ended: threading.Event) -> Iterator[VectorServic
 
 @contextmanager
 def _router(settings: Settings, ended: threading.Event) -> Iterator[VectorService | None]:
-    member = RouterMember(_member_settings(settings, prepare(settings), ""))
+    member = RouterMember(_member_settings(settings, prepare(settings)))
     member.start()
     try:
         yield member.service
@@ -115,13 +110,10 @@ def _standalone(settings: Settings, ended: threading.Event) -> Iterator[VectorSe
 _SERVICES = {"rw": _writer, "ro": _reader, "router": _router, "standalone": _standalone}
 
 
-def _member_settings(
-    settings: Settings, directory: DataDirectory, member_id: str
-) -> MemberSettings:
+def _member_settings(settings: Settings, directory: DataDirectory) -> MemberSettings:
     return MemberSettings(
         catalog_url=directory.catalog_url,
         address=f"{settings.member_host}:0",
-        member_id=member_id,
         client_address=f"{settings.host}:{settings.port}" if settings.port else "",
         replicas=settings.replicas or ALL_REPLICAS,
     )
