@@ -96,7 +96,7 @@ def _write(
         with draft.open("xb") as file:
             file.write(header.pack())
             for start in range(0, raw.size, _CRC_BYTES):
-                file.write(memoryview(raw[start : start + _CRC_BYTES]))
+                file.write(raw[start : start + _CRC_BYTES].data)
             file.flush()
             os.fsync(file.fileno())
     finally:

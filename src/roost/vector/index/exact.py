@@ -93,17 +93,16 @@ class ExactSearcher:
         best = np.empty(0, np.float32)  # sign * score: small is near
         best_rows = np.empty(0, np.int64)
         limit = np.inf
-        for rows, scores in self._scored(query, survivors):
+        for start, scores in self._scored(query, survivors):
             near = within(scores, self._metric, options)
             distances = scores * sign
             picked = distances < limit
             if near is not None:
                 picked &= near
             at = np.flatnonzero(picked)
+            rows = at + start
             best = np.concatenate((best, distances[at]))
-            best_rows = np.concatenate(
-                (best_rows, rows[at] if survivors is not None else rows + at)
-            )
+            best_rows = np.concatenate((best_rows, rows if survivors is None else survivors[rows]))
             if len(best) >= k + SPARE_CANDIDATES:
                 best, best_rows = _cut(best, best_rows, k)
                 limit = float(best.max())
