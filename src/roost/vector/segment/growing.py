@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from roost.vector.columns import arrow_schema, vector_column, vectors_of
+from roost.vector.index import ExactSearcher, Metric
 from roost.vector.schema import CollectionSchema
 from roost.vector.segment.arrays import GrowingNumbers, GrowingVectors
 from roost.vector.segment.blocks import Block, Blocks, empty_rows, take_rows
@@ -23,6 +24,8 @@ from roost.vector.segment.deletes import DeleteLog, Int64s, RowDeletes
 from roost.vector.segment.keys import find_keys, key_numbers, taker
 from roost.vector.segment.masks import Mask, NamedFilter, both
 
+Searchers = dict[tuple[int, int, Metric], ExactSearcher]
+"""By field id, chunk number and metric."""
 _ROW_OVERHEAD_BYTES = 16
 """Timestamp and partition."""
 
@@ -37,6 +40,7 @@ class GrowingRows:
         self._row_ts = GrowingNumbers()
         self._partition_ids = GrowingNumbers()
         self._vectors = {f.id: GrowingVectors(f.dim) for f in schema.vectors}
+        self._searchers: Searchers = {}
         self._blocks = Blocks(schema.primary.name)
         self._deleted_rows = GrowingNumbers()
         self._deleted_ts = GrowingNumbers()
@@ -67,6 +71,7 @@ class GrowingRows:
                 blocks=blocks,
                 chunk_rows={at: v.chunk_rows for at, v in self._vectors.items()},
                 chunks={at: v.chunks() for at, v in self._vectors.items()},
+                searchers=self._searchers,
                 deleted=(self._deleted_rows.view(), self._deleted_ts.view()),
             )
 
@@ -78,8 +83,11 @@ class GrowingRows:
             before = self._row_ts.first + int(np.searchsorted(row_ts, up_to_ts, side="right"))
             self._row_ts.drop(before)
             self._partition_ids.drop(before)
-            for vectors in self._vectors.values():
+            for field_id, vectors in self._vectors.items():
                 vectors.drop(before)
+                chunks = vectors.chunks()
+                for key in [k for k in self._searchers if k[0] == field_id and k[1] not in chunks]:
+                    del self._searchers[key]
             self._blocks.drop(before)
             rows, delete_ts = self._deleted_rows.view(), self._deleted_ts.view()
             self._deleted_rows, self._deleted_ts = GrowingNumbers(), GrowingNumbers()
@@ -136,6 +144,9 @@ class VectorPiece:
     first: int
     """The number of row 0."""
     vectors: npt.NDArray[np.float32]
+    field_id: int
+    full_chunk: int | None
+    """The number of the chunk, if it is full and this is all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +162,8 @@ class GrowingView:
     blocks: tuple[Block, ...]
     chunk_rows: dict[int, int]
     chunks: dict[int, dict[int, npt.NDArray[np.float32]]]
+    searchers: Searchers
+    """Of full chunks, shared by all views, because a searcher may keep the lengths of its rows."""
     deleted: RowDeletes
 
     def span(self, after_ts: int, up_to_ts: int) -> tuple[int, int]:
@@ -210,8 +223,19 @@ class GrowingView:
         while start < end:
             number, at = divmod(start, chunk_rows)
             stop = min(end - number * chunk_rows, chunk_rows)
-            yield VectorPiece(start, chunks[number][at:stop])
+            full = number if stop - at == chunk_rows else None
+            yield VectorPiece(start, chunks[number][at:stop], field_id, full)
             start = (number + 1) * chunk_rows
+
+    def searcher(self, piece: VectorPiece, metric: Metric) -> ExactSearcher:
+        """Return what scans a piece."""
+        if piece.full_chunk is None:
+            return ExactSearcher(piece.vectors, metric)
+        key = (piece.field_id, piece.full_chunk, metric)
+        found = self.searchers.get(key)
+        if found is None:
+            found = self.searchers.setdefault(key, ExactSearcher(piece.vectors, metric))
+        return found
 
     def take(self, rows: Int64s, columns: Sequence[str]) -> pa.RecordBatch:
         """Return columns of some rows, in the order of `rows`."""

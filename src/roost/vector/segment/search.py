@@ -5,19 +5,17 @@ at, until enough keys are distinct or nothing is left.  Which way is the fastest
 allowed rows is the `Searcher`'s affair.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
-import faiss
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from roost.vector.api import IndexSpec
-from roost.vector.index import Hits, SearchOptions, exact, plan_of
+from roost.vector.index import Hits, SearchOptions, plan_of
 from roost.vector.manifest import IndexFile
 from roost.vector.segment.growing import GrowingView, VectorPiece
 from roost.vector.segment.masks import Mask, bitmap_of
@@ -30,7 +28,6 @@ _MORE = 4
 """By how much more hits are asked for when keys repeat."""
 
 T = TypeVar("T")
-_thread = threading.local()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +67,6 @@ def search_sealed(
     """
     if not allowed.count:
         return None
-    use_one_thread()
     searcher = segment.searcher(question.field_id, question.spec, built)
 
     def find(k: int) -> Hits:
@@ -99,7 +95,7 @@ def search_growing(
     groups = [pieces[at::GROWING_TASKS_MAX] for at in range(min(GROWING_TASKS_MAX, len(pieces)))]
 
     def find(k: int) -> Hits:
-        tasks = [_scan_task(group, span[0], allowed, question, k) for group in groups]
+        tasks = [_scan_task(view, group, span[0], allowed, question, k) for group in groups]
         return _narrow([hits for found in run_all(pool, tasks) for hits in found], k, question)
 
     return _distinct(find, view.primary_keys, question, available, known=False)
@@ -119,33 +115,26 @@ def run_all(pool: ThreadPoolExecutor, tasks: Sequence[Callable[[], T]]) -> list[
         raise
 
 
-def use_one_thread() -> None:
-    """Keep faiss on the calling thread: parallel is done by segments, not inside one."""
-    if not getattr(_thread, "single", False):
-        faiss.omp_set_num_threads(1)  # OpenMP keeps this for each calling thread
-        _thread.single = True
-
-
 def _scan_task(
-    pieces: Sequence[VectorPiece], start: int, allowed: Mask | None, question: Question, k: int
+    view: GrowingView,
+    pieces: Sequence[VectorPiece],
+    start: int,
+    allowed: Mask | None,
+    question: Question,
+    k: int,
 ) -> Callable[[], list[Hits]]:
     metric = plan_of(question.spec).metric
 
     def scan() -> list[Hits]:
-        use_one_thread()
         found = []
         for piece in pieces:
             at = piece.first - start
             here = None if allowed is None else allowed[at : at + len(piece.vectors)]
             if here is not None and not here.any():
                 continue
-            scores, rows = exact.search(
-                piece.vectors,
-                question.queries,
-                min(k, len(piece.vectors)),
-                metric,
-                bitmap_of(here),
-                question.options,
+            searcher, wanted = view.searcher(piece, metric), min(k, len(piece.vectors))
+            scores, rows = searcher.search(
+                question.queries, wanted, question.options, bitmap_of(here)
             )
             found.append((scores, np.where(rows < 0, -1, rows + piece.first)))
         return found
