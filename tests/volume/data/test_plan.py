@@ -1,0 +1,59 @@
+"""Plans of reads against a flat buffer."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roost.volume.data.plan import highest_slice_id, parts_of
+from roost.volume.model import Slice, SliceId
+
+BLOCK = 8
+CHUNK = 60
+
+
+@st.composite
+def records(draw: st.DrawFn) -> list[Slice]:
+    made = []
+    for number in range(1, draw(st.integers(0, 8)) + 1):
+        pos = draw(st.integers(0, CHUNK - 1))
+        length = draw(st.integers(1, CHUNK - pos))
+        before, after = draw(st.integers(0, 10)), draw(st.integers(0, 10))
+        zeros = draw(st.booleans())
+        slice_id = SliceId(0 if zeros else number)
+        size = 0 if zeros else before + length + after
+        made.append(Slice(pos, slice_id, size, 0 if zeros else before, length))
+    return made
+
+
+@given(records(), st.integers(0, CHUNK), st.integers(0, CHUNK))
+def test_parts_read_like_a_flat_buffer(slices: list[Slice], one: int, other: int) -> None:
+    start, end = sorted((one, other))
+    model = [(0, 0)] * CHUNK
+    for record in slices:
+        for i in range(record.length):
+            model[record.pos + i] = (record.id, record.offset + i) if record.id else (0, 0)
+    seen = []
+    position = start
+    for part in parts_of(slices, start, end, BLOCK):
+        assert part.pos == position
+        position += part.length
+        if part.ref is None:
+            seen += [(0, 0)] * part.length
+            continue
+        assert part.offset + part.length <= part.ref.size_bytes <= BLOCK
+        first = part.ref.block_no * BLOCK + part.offset
+        seen += [(part.ref.slice_id, first + i) for i in range(part.length)]
+    assert seen == model[start:end]
+
+
+@given(records())
+def test_the_size_in_a_block_name_comes_from_the_whole_slice(slices: list[Slice]) -> None:
+    sizes = {record.id: record.size for record in slices}
+    for part in parts_of(slices, 0, CHUNK, BLOCK):
+        if part.ref is not None:
+            whole = sizes[part.ref.slice_id]
+            assert part.ref.size_bytes == min(BLOCK, whole - part.ref.block_no * BLOCK)
+
+
+def test_the_highest_slice_id_of_no_records_is_zero() -> None:
+    assert highest_slice_id([]) == 0
+    assert highest_slice_id([(Slice(0, SliceId(3), 1, 0, 1),), ()]) == 3

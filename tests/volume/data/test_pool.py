@@ -1,0 +1,46 @@
+"""The pool holds back who submits too much."""
+
+import threading
+
+import pytest
+
+from roost.volume.data.pool import BoundedPool
+
+
+def test_submit_waits_when_the_queue_is_full_and_try_submit_does_not() -> None:
+    pool = BoundedPool("test-pool", 1, 1)
+    go_on = threading.Event()
+    running = [pool.submit(lambda: go_on.wait(10)) for _ in range(2)]
+    assert pool.try_submit(lambda: None) is None
+    submitted = threading.Event()
+
+    def third() -> None:
+        pool.submit(lambda: None).result()
+        submitted.set()
+
+    thread = threading.Thread(target=third)
+    thread.start()
+    assert not submitted.is_set()
+    go_on.set()
+    thread.join(10)
+    assert submitted.is_set()
+    assert all(task.result() for task in running)
+    pool.close()
+
+
+def test_a_failed_task_gives_its_place_back() -> None:
+    pool = BoundedPool("test-pool", 1, 0)
+
+    def fail() -> None:
+        raise ValueError("told to fail")
+
+    for _ in range(5):
+        with pytest.raises(ValueError, match="told"):
+            pool.submit(fail).result()
+    pool.close()
+
+
+def test_threads_carry_the_pools_name() -> None:
+    pool = BoundedPool("roost-upload", 1, 0)
+    assert pool.submit(lambda: threading.current_thread().name).result().startswith("roost-upload")
+    pool.close()
