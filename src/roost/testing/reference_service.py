@@ -79,7 +79,7 @@ class ReferenceService:
         new = definitions.checked_collection(new)
         held = self._held.get(new.name)
         if held is not None:
-            if definitions.same_collection(held.info, new):
+            if _same(held.info, new):
                 return held.info
             raise CollectionExists(
                 f"create duplicate collection with different parameters, collection: {new.name}"
@@ -158,7 +158,7 @@ class ReferenceService:
         spec = replace(spec, metric=metric, id=next(self._ids))
         for existing in held.info.indexes:
             if existing.field == spec.field:
-                if definitions.same_index(existing, spec):
+                if replace(existing, id=spec.id) == spec:
                     return
                 raise AlreadyExists("at most one distinct index is allowed per field")
         held.info = replace(held.info, indexes=(*held.info.indexes, spec))
@@ -353,6 +353,16 @@ class ReferenceService:
             if (not wanted or row.partition in wanted) and passes(row.values):
                 newest[row.values[held.info.schema.primary.name]] = row
         return held.info, list(newest.values()), read_ts
+
+
+def _same(held: api.CollectionInfo, new: api.NewCollection) -> bool:
+    """Tell whether the collection is the one that `new` would make."""
+    return (held.schema, held.consistency, held.shards, held.properties) == (
+        new.schema,
+        new.consistency,
+        new.shards,
+        new.properties,
+    )
 
 
 def _searched(info: api.CollectionInfo, request: api.SearchRequest) -> tuple[Any, str]:

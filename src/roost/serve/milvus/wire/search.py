@@ -119,7 +119,10 @@ def query_vectors(group: bytes) -> npt.NDArray[np.float32]:
     size = len(values[0])
     if not size or size % 4 or any(len(value) != size for value in values):
         raise InvalidArgument("vector dimension mismatch: the query vectors differ in length")
-    return np.frombuffer(b"".join(values), dtype="<f4").reshape(len(values), size // 4)
+    vectors = np.frombuffer(b"".join(values), dtype="<f4").reshape(len(values), size // 4)
+    if not np.isfinite(vectors).all():
+        raise InvalidArgument("a value of the query vectors is not a number or infinity")
+    return vectors
 
 
 def rounded(scores: npt.NDArray[np.float32], sent: Mapping[str, str]) -> npt.NDArray[np.float32]:
