@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from roost.clock import Clock, SystemClock
 from roost.cluster.follow import Follower
@@ -47,7 +48,7 @@ class MemberSettings:
     address: str = "127.0.0.1:0"
     """host:port of the inner protocol; port 0 takes a free one."""
     member_id: str = ""
-    """Empty: one of its own, new at every start."""
+    """A reader's that keeps its name over restarts keeps its segments; empty: a new one."""
     client_address: str = ""
     """Where it speaks Milvus, for the list of members."""
     replicas: int = 1
@@ -56,8 +57,10 @@ class MemberSettings:
     """Threads that search segments side by side; 0: one for each processor."""
 
     def named(self, role: str) -> str:
-        """Return the id of a member of that role."""
-        return self.member_id or f"{role}-{uuid.uuid4().hex[:12]}"
+        """Return the id of a member of that role.  A writer's is new in every process (H1)."""
+        if self.member_id and role != ROLE_WRITER:
+            return self.member_id
+        return f"{self.member_id or role}-{uuid.uuid4().hex[:12]}"
 
 
 class WriterMember:
@@ -70,8 +73,13 @@ class WriterMember:
         engine_settings: EngineSettings | None = None,
         clock: Clock | None = None,
         on_lost: Callable[[str], None] | None = None,
+        lock_folder: Path | None = None,
     ) -> None:
-        """`on_lost` is told once, from a thread, when this member has ceased to be the writer."""
+        """`on_lost` is told once, from a thread, when this member has ceased to be the writer.
+
+        `lock_folder` is as in `open_engine`.
+        """
+        self._lock_folder = lock_folder
         self._settings = settings
         self._files = files
         self._engine_settings = engine_settings
@@ -122,6 +130,7 @@ class WriterMember:
                     settings=self._engine_settings,
                     clock=self._clock,
                     on_lost=self._lost,
+                    lock_folder=self._lock_folder,
                 )
                 break
             except Unavailable as error:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from roost.cluster import assign
 from roost.errors import Unavailable
 from roost.vector.collection.parts import GROWING
-from roost.vector.engine.compacting import readable_from
 from roost.vector.manifest import Manifest
 
 
@@ -84,6 +83,11 @@ class Plan:
             if name not in without:
                 return name
         raise Unavailable(f"no reader is left for segment {segment}")
+
+
+def readable_from(manifest: Manifest) -> int:
+    """Return the earliest instant at which that version has every row."""
+    return max((entry.oldest_read_ts for entry in manifest.segments), default=0)
 
 
 GROUPS_KEPT = 64

@@ -50,7 +50,8 @@ def _codec(message: Any, put: Callable[[Q], Any], get: Callable[[Any], Q]) -> Co
 WRITER = "roost.v1.Writer"
 READER = "roost.v1.Reader"
 
-_nothing: Codec[None] = _codec(wire.Empty, lambda _: wire.Empty(), lambda _: None)
+# gRPC takes None for a failed decoding, so nothing is decoded as no arguments.
+_nothing: Codec[Any] = _codec(wire.Empty, lambda _: wire.Empty(), lambda _: ())
 _text: Codec[str] = _codec(wire.Name, lambda v: wire.Name(name=v), lambda m: m.name)
 _number: Codec[int] = _codec(wire.Number, lambda v: wire.Number(number=v), lambda m: m.number)
 _flag: Codec[bool] = _codec(wire.Flag, lambda v: wire.Flag(flag=v), lambda m: m.flag)

@@ -73,7 +73,7 @@ class RpcServer:
     def add(self, methods: Sequence[Method[Any, Any]], service: object) -> None:
         """Answer `methods` with the methods of the same names of `service`.
 
-        A request that is a tuple becomes the arguments, None no argument.
+        A request that is a tuple becomes the arguments.
         """
         handlers = {
             method.path.rpartition("/")[2]: grpc.unary_unary_rpc_method_handler(
@@ -113,8 +113,6 @@ def _answering(function: Callable[..., Any]) -> Callable[[Any, Any], Any]:
 
     def answer(request: Any, context: Any) -> Any:
         try:
-            if request is None:
-                return function()
             if isinstance(request, tuple):
                 return function(*request)
             return function(request)

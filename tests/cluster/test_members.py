@@ -1,0 +1,52 @@
+"""Who lives, judged by counters on the observer's own clock."""
+
+from roost.cluster.members import Liveness, StaticDirectory
+from roost.vector.catalog.values import Member
+
+
+def test_a_member_whose_counter_stands_still_is_dead_after_the_limit() -> None:
+    liveness = Liveness(dead_after_s=4)
+    liveness.observe({"a": 1, "b": 1}, 0)
+    liveness.observe({"a": 2, "b": 1}, 3)
+    assert liveness.alive(3.9) == {"a", "b"}
+    assert liveness.alive(4.0) == {"a"}
+    assert liveness.silent_s("b", 10) == 10
+
+
+def test_a_counter_that_moves_again_brings_a_member_back_to_life() -> None:
+    liveness = Liveness(dead_after_s=4)
+    liveness.observe({"a": 7}, 0)
+    liveness.observe({"a": 7}, 9)
+    assert liveness.alive(9) == frozenset()
+    liveness.observe({"a": 8}, 10)
+    assert liveness.alive(10) == {"a"}
+
+
+def test_a_counter_that_starts_again_below_counts_as_moved() -> None:
+    liveness = Liveness(dead_after_s=4)
+    liveness.observe({"a": 700}, 0)
+    liveness.observe({"a": 0}, 5)
+    assert liveness.alive(5) == {"a"}
+
+
+def test_a_member_off_the_list_is_forgotten() -> None:
+    liveness = Liveness()
+    liveness.observe({"a": 1}, 0)
+    liveness.observe({}, 1)
+    assert liveness.alive(1) == frozenset()
+    assert liveness.silent_s("a", 1) == float("inf")
+
+
+def test_a_static_list_names_readers_and_its_only_writer() -> None:
+    members = [
+        Member("r2", "ro", "h:3"),
+        Member("w", "rw", "h:1"),
+        Member("r1", "ro", "h:2"),
+        Member("x", "router", ""),
+    ]
+    directory = StaticDirectory(members)
+    directory.refresh()
+    assert [member.id for member in directory.readers()] == ["r1", "r2"]
+    writer = directory.writer()
+    assert writer is not None
+    assert writer.id == "w"

@@ -1,0 +1,148 @@
+"""The writer's stream and what a follower makes of it; no gRPC here."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roost.cluster.follow import Incoming
+from roost.cluster.rpc.server import Events
+from roost.cluster.stream import FRAME_BYTES, LogStream, frame_events
+from roost.cluster.wire import roost_pb2 as wire
+from roost.errors import CorruptRecord, Unavailable
+from roost.vector.engine.follow import Feed, Listener, Subscription
+from roost.vector.log.record import Record, RecordKind, encode
+from roost.vector.manifest import Manifest
+
+
+def record(timestamp: int, size_bytes: int = 10, generation: int = 1) -> Record:
+    payload = pa.py_buffer(bytes(timestamp % 251 for _ in range(1)) * size_bytes)
+    return Record(RecordKind.INSERT, generation, timestamp, 3, 1, payload)
+
+
+class Writer:
+    """A writer's feed without a writer."""
+
+    generation = 1
+
+    def __init__(self) -> None:
+        self.feed = Feed(100)
+
+    def subscribe(self, listener: Listener) -> Subscription:
+        return self.feed.subscribe(listener)
+
+    def unsubscribe(self, token: int) -> None:
+        self.feed.unsubscribe(token)
+
+
+def take(events: Events, count: int) -> list[wire.FollowEvent]:
+    iterator = iter(events)
+    return [wire.FollowEvent.FromString(next(iterator)) for _ in range(count)]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.integers(1, 3 * FRAME_BYTES), min_size=1, max_size=4))
+def test_frames_are_small_and_what_protobuf_itself_would_write(sizes: list[int]) -> None:
+    pieces = [bytes([at + 1]) * size for at, size in enumerate(sizes)]
+    whole = b"".join(pieces)
+    found = b""
+    for raw in frame_events([pa.py_buffer(piece) for piece in pieces]):
+        event = wire.FollowEvent.FromString(raw)
+        assert event.SerializeToString() == raw
+        assert event.frame.size_bytes == len(whole)
+        assert 0 < len(event.frame.data) <= FRAME_BYTES
+        found += event.frame.data
+    assert found == whole
+
+
+def test_a_large_record_comes_out_whole() -> None:
+    incoming = Incoming(1)
+    sent = record(200, 5 * FRAME_BYTES + 17)
+    frames = [wire.FollowEvent.FromString(raw).frame for raw in frame_events(encode(sent))]
+    assert len(frames) == 6
+    for frame in frames:
+        assert incoming.durable(1000) == []
+        incoming.frame(frame.size_bytes, frame.data)
+    (found,) = incoming.durable(200)
+    assert found == sent
+
+
+def test_records_stay_hidden_until_a_watermark_covers_them() -> None:
+    incoming = Incoming(1)
+    for timestamp in (200, 201, 202):
+        for raw in frame_events(encode(record(timestamp))):
+            frame = wire.FollowEvent.FromString(raw).frame
+            incoming.frame(frame.size_bytes, frame.data)
+    assert incoming.durable(199) == []
+    assert [r.timestamp for r in incoming.durable(201)] == [200, 201]
+    assert [r.timestamp for r in incoming.durable(202)] == [202]
+
+
+def test_a_record_of_another_generation_is_damage_and_not_shown() -> None:
+    incoming = Incoming(2)
+    (raw,) = frame_events(encode(record(200, generation=1)))
+    frame = wire.FollowEvent.FromString(raw).frame
+    with pytest.raises(CorruptRecord):
+        incoming.frame(frame.size_bytes, frame.data)
+
+
+def test_a_changed_byte_on_the_way_is_damage() -> None:
+    (raw,) = frame_events(encode(record(200, 1000)))
+    frame = wire.FollowEvent.FromString(raw).frame
+    changed = bytearray(frame.data)
+    changed[500] ^= 1
+    with pytest.raises(CorruptRecord):
+        Incoming(1).frame(frame.size_bytes, bytes(changed))
+
+
+def test_a_follower_hears_where_it_joined_then_all_in_order() -> None:
+    writer = Writer()
+    stream = LogStream(writer)
+    writer.feed.record(record(150))
+    events = stream.follow("reader")
+    writer.feed.record(record(160))
+    writer.feed.advance(160)
+    writer.feed.manifest(Manifest(3, 2, 1, 120))
+    writer.feed.catalog_change()
+    hello, first, frame, durable, manifest, change = take(events, 6)
+    assert (hello.hello.generation, hello.hello.complete_from_ts) == (1, 150)
+    assert first.durable_ts == 100
+    assert frame.frame.size_bytes == len(frame.frame.data)
+    assert durable.durable_ts == 160
+    assert Manifest.from_json(manifest.manifest).version == 2
+    assert change.WhichOneof("event") == "catalog_change"
+
+
+def test_a_follower_that_lags_too_far_is_cut_off_and_others_are_not() -> None:
+    writer = Writer()
+    stream = LogStream(writer, queue_bytes=10_000)
+    slow, quick = stream.follow("slow"), stream.follow("quick")
+    iterator = iter(quick)
+    for timestamp in range(200, 220):
+        writer.feed.record(record(timestamp, 1_000))
+        next(iterator)
+    assert stream.followers == ("quick",)
+    with pytest.raises(Unavailable, match="behind"):
+        list(slow)
+
+
+def test_the_end_of_the_writer_ends_the_stream_after_what_was_sent() -> None:
+    writer = Writer()
+    stream = LogStream(writer)
+    events = stream.follow("reader")
+    writer.feed.advance(300)
+    writer.feed.end("deposed")
+    seen = []
+    with pytest.raises(Unavailable, match="deposed"):
+        seen += [wire.FollowEvent.FromString(raw) for raw in events]
+    with pytest.raises(Unavailable):
+        stream.follow("another")
+
+
+def test_a_follower_that_left_costs_nothing() -> None:
+    writer = Writer()
+    stream = LogStream(writer)
+    events = stream.follow("reader")
+    events.close()
+    assert stream.followers == ()
+    writer.feed.record(record(200))
