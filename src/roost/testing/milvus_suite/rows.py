@@ -1,5 +1,7 @@
 """Rows of every kind: stored, read back, replaced, deleted."""
 
+from typing import Any
+
 import numpy as np
 from pymilvus import DataType, MilvusClient
 
@@ -40,7 +42,7 @@ class RowSuite(Suite):
         schema.add_field("text", DataType.VARCHAR, max_length=100)
         client.create_collection(name, schema=schema, consistency_level="Strong")
         index_and_load(client, name)
-        row = {
+        row: dict[str, Any] = {
             "id": -(1 << 63),
             "vector": [float(at) / 3 for at in range(DIM)],
             "yes": True,
@@ -55,7 +57,7 @@ class RowSuite(Suite):
         }
         client.insert(name, [row])
         (read,) = client.query(name, filter="small == 32767", output_fields=["*"])
-        assert list(read.pop("vector")) == np.float32(row.pop("vector")).tolist()
+        assert list(read.pop("vector")) == np.array(row.pop("vector"), np.float32).tolist()
         assert read.pop("single") == float(np.float32(row.pop("single")))
         assert read == row
 
@@ -75,7 +77,7 @@ class RowSuite(Suite):
         schema.add_field("stars", DataType.INT64, default_value=3)
         client.create_collection(name, schema=schema, consistency_level="Strong")
         index_and_load(client, name)
-        values = [
+        values: list[dict[str, Any]] = [
             {"maybe": 5, "note": "x", "stars": 1},
             {"maybe": None, "note": None, "stars": None},
             {},
