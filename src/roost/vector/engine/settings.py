@@ -47,7 +47,7 @@ class EngineSettings:
     heartbeat_s: float = 0.2
     """Between two watermarks while nothing is written: bounds how stale a reader seems."""
     version_grace_s: float = 120.0
-    """Superseded versions stay answerable this long: a query's deadline, an iterator's pause (H7)."""
+    """Superseded versions stay answerable this long: a query, an iterator's pause (H7)."""
     background_threads: int = 2
     """Threads that flush.  0: no maintenance by itself, only by `WriterEngine.maintain`."""
     search_threads: int = 0
