@@ -36,6 +36,9 @@ from roost.vector.expr.plan import (
     reads_json,
 )
 
+TEXTS_SOUGHT_MAX = 4
+"""Texts that documents are searched for before they are decoded."""
+
 _KERNELS = {
     "==": pc.equal,
     "!=": pc.not_equal,
@@ -128,7 +131,8 @@ class _Evaluation:
         for name in columns_of(node):
             null |= self._nulls(name)
         wanted = ~null if open_rows is None else open_rows & ~null
-        rows = np.flatnonzero(wanted)
+        could = self._could_equal(node)
+        rows = np.flatnonzero(wanted if could is None else wanted & could)
         truth = np.zeros(self._count, np.bool_)
         truth[rows], without_value = self._tested(node, rows)
         if isinstance(node, IsNull):
@@ -136,6 +140,28 @@ class _Evaluation:
         if not reads_json(node):
             null[rows[without_value]] = True
         return pa.array(truth, mask=null)
+
+    def _could_equal(self, node: Predicate) -> Mask | None:
+        """Return which documents may hold the text looked for, judged by their bytes alone.
+
+        A JSON string stands in its document as it is, unless it is written with escapes.
+        """
+        match node:
+            case Compare(
+                operator="==", left=Path(column=name), right=Constant(value=str() as text)
+            ):
+                texts = [text]
+            case Among(value=Path(column=name), items=items) if len(items) <= TEXTS_SOUGHT_MAX:
+                texts = [item for item in items if isinstance(item, str)]
+                if len(texts) < len(items):
+                    return None
+            case _:
+                return None
+        column = self._batch.column(name)
+        found = pc.match_substring(column, b"\\")
+        for text in texts:
+            found = pc.or_(found, pc.match_substring(column, text.encode()))
+        return _true(found)
 
     def _tested(self, node: Predicate, rows: Rows) -> tuple[Mask, Mask]:
         """Return for each of `rows` the truth, and whether an operand has no value there."""

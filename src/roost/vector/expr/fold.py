@@ -63,7 +63,7 @@ def unfit(value: object) -> str:
 def bad_regex(pattern: str) -> str:
     """Return why RE2 does not take `pattern`, "" if it does."""
     try:
-        pc.match_substring_regex(pa.array([], pa.string()), pattern)
+        pc.match_substring_regex(pa.array([""]), pattern)
     except pa.ArrowInvalid as error:
         return f"bad regular expression: {error}"
     return ""
