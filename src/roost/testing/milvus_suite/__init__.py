@@ -11,6 +11,7 @@ Subclass `MilvusSuite` and give it an `address` fixture ("host:port" of a server
 from roost.testing.milvus_suite.definitions import DefinitionSuite
 from roost.testing.milvus_suite.iterators import IteratorSuite
 from roost.testing.milvus_suite.other_clients import OtherClientSuite
+from roost.testing.milvus_suite.other_sdks import OtherSdkSuite
 from roost.testing.milvus_suite.queries import QuerySuite
 from roost.testing.milvus_suite.quick_start import QuickStartSuite
 from roost.testing.milvus_suite.refusals import RefusalSuite
@@ -27,6 +28,7 @@ class MilvusSuite(
     IteratorSuite,
     RefusalSuite,
     OtherClientSuite,
+    OtherSdkSuite,
 ):
     """All of it."""
 

@@ -13,7 +13,7 @@ def drained(iterator: Any) -> list[Any]:
     """Return the keys of all pages."""
     keys: list[Any] = []
     while page := iterator.next():
-        keys += ids_of(page)
+        keys += page.ids() if hasattr(page, "ids") else ids_of(page)
     iterator.close()
     return keys
 

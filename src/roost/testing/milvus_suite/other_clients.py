@@ -17,6 +17,7 @@ from pymilvus import (
 )
 
 from roost.testing.milvus_suite.base import DIM, Suite, ids_of, simple_rows, vectors
+from roost.testing.milvus_suite.iterators import drained
 
 WRITERS = 4
 ROWS_EACH = 50
@@ -76,6 +77,12 @@ class OtherClientSuite(Suite):
             assert found[0][0].id == 4
             assert found[0][0].entity.get("tag") == "t4"
             assert [row["id"] for row in books.query("id in [3, 4]")] == [3, 4]
+            iterator = books.query_iterator(batch_size=7, expr="id >= 0")
+            assert drained(iterator) == list(range(30))
+            searches = books.search_iterator(
+                [matrix[4].tolist()], "vector", {"metric_type": "L2", "params": {}}, batch_size=7
+            )
+            assert sorted(drained(searches)) == list(range(30))
             books.delete("id in [3]")
             assert [row["id"] for row in books.query("id in [3, 4]")] == [4]
             assert utility.has_collection(name, using=alias)
