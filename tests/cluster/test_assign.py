@@ -45,9 +45,7 @@ def test_equal_segments_spread_within_the_load_factor() -> None:
 
 def test_the_answer_does_not_depend_on_the_order_of_the_arguments() -> None:
     backwards = dict(reversed(SEGMENTS.items()))
-    assert assign.preference(backwards, READERS[::-1], 2) == assign.preference(
-        SEGMENTS, READERS, 2
-    )
+    assert assign.preference(backwards, READERS[::-1], 2) == assign.preference(SEGMENTS, READERS, 2)
 
 
 def test_a_reader_that_leaves_moves_little_more_than_its_own_segments() -> None:
