@@ -87,7 +87,7 @@ def _check_flags(flags: RenameFlag) -> None:
     if flags & RenameFlag.WHITEOUT:
         raise FsError(errno.ENOTSUP)
     both = RenameFlag.NOREPLACE | RenameFlag.EXCHANGE
-    if flags & ~both or flags == both:
+    if int(flags) & ~int(both) or flags == both:
         raise FsError(errno.EINVAL)
 
 

@@ -48,7 +48,7 @@ def setxattr(volume: OpenVolume, ino: Ino, name: bytes, value: bytes, flags: Xat
     _check_name(ino, name)
     if len(value) > XATTR_VALUE_BYTES_MAX:
         raise FsError(errno.E2BIG, ino, name)
-    if flags & ~(XattrFlag.CREATE | XattrFlag.REPLACE):
+    if int(flags) & ~int(XattrFlag.CREATE | XattrFlag.REPLACE):
         raise FsError(errno.EINVAL, ino, name)
 
     def put(txn: Txn) -> None:
