@@ -38,6 +38,8 @@ from roost.vector.expr.plan import (
 
 TEXTS_SOUGHT_MAX = 4
 """Texts that documents are searched for before they are decoded."""
+SEEKING_PAYS_FROM = 8
+"""Searching a document costs this much less than decoding it."""
 
 _KERNELS = {
     "==": pc.equal,
@@ -131,8 +133,10 @@ class _Evaluation:
         for name in columns_of(node):
             null |= self._nulls(name)
         wanted = ~null if open_rows is None else open_rows & ~null
-        could = self._could_equal(node)
-        rows = np.flatnonzero(wanted if could is None else wanted & could)
+        rows = np.flatnonzero(wanted)
+        if len(rows) * SEEKING_PAYS_FROM > self._count:
+            could = self._could_equal(node)
+            rows = rows if could is None else np.flatnonzero(wanted & could)
         truth = np.zeros(self._count, np.bool_)
         truth[rows], without_value = self._tested(node, rows)
         if isinstance(node, IsNull):
@@ -160,7 +164,7 @@ class _Evaluation:
         column = self._batch.column(name)
         found = pc.match_substring(column, b"\\")
         for text in texts:
-            found = pc.or_(found, pc.match_substring(column, text.encode()))
+            found = pc.or_(found, pc.match_substring(column, text.encode(errors="surrogatepass")))
         return _true(found)
 
     def _tested(self, node: Predicate, rows: Rows) -> tuple[Mask, Mask]:
