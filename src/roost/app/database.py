@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,6 @@ from roost.app.data_directory import FolderLock, prepare
 from roost.app.volume import EngineVolume
 from roost.config.settings import Settings, check_names
 from roost.errors import InvalidArgument
-from roost.serve.milvus.service import MilvusServer, serve
 from roost.vector.api import (
     CollectionInfo,
     Consistency,
@@ -37,6 +36,9 @@ from roost.vector.engine.engine import Engine, open_engine
 from roost.vector.engine.settings import EngineSettings
 from roost.vector.errors import RowsRefused
 from roost.vector.schema import DYNAMIC_FIELD_NAME, CollectionSchema, DataType, Field
+
+if TYPE_CHECKING:
+    from roost.serve.milvus.service import MilvusServer
 
 Columns = Mapping[str, "npt.NDArray[Any] | pa.Array | Sequence[Any]"]
 """Field name -> values, all of one length; vectors as (n, dim) arrays."""
@@ -99,6 +101,8 @@ class Database:
     def uri(self) -> str:
         """An address for a MilvusClient; the first look starts a server on a free local port."""
         if self._server is None:
+            from roost.serve.milvus.service import serve  # slow to load, and not always wanted
+
             self._server = serve(self.engine, "127.0.0.1", 0)
         return f"http://{self._server.address}"
 

@@ -12,7 +12,6 @@ from roost.app.volume import EngineVolume
 from roost.cluster.assembly import MemberSettings, ReaderMember, RouterMember, WriterMember
 from roost.config.settings import Settings
 from roost.errors import InvalidArgument, TimedOut
-from roost.serve.milvus.service import serve
 from roost.telemetry import metrics
 from roost.vector.api import VectorService
 
@@ -42,6 +41,9 @@ def run(role: str, settings: Settings, on_ready: OnReady, *, shared_port: bool =
         service = stack.enter_context(_SERVICES[role](settings, ended))
         address = ""
         if service is not None and not (role == "rw" and settings.port == 0):
+            # The stubs take a second to load: a writer without a port starts again without them.
+            from roost.serve.milvus.service import serve
+
             server = serve(service, settings.host, settings.port, reuse_port=shared_port)
             stack.callback(server.stop)
             address = server.address
