@@ -122,6 +122,8 @@ class SqliteEngine:
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
         with self._readers_allowed:
+            if self._closed:
+                raise Unavailable(f"{self._path} is closed")
             try:
                 connection = self._readers.get_nowait()
             except queue.Empty:
