@@ -131,6 +131,15 @@ def test_a_lease_released_cleanly_is_claimed_at_once(catalog: Catalog) -> None:
     assert Lease(catalog, "b", ManualClock()).try_acquire()
 
 
+def test_a_released_lease_cannot_be_renewed_by_a_late_renewal(catalog: Catalog) -> None:
+    """Whoever looks next may claim at once; a late renewal must not revive the old holder."""
+    row = catalog.claim_generation("a", catalog.lease(), TERM_S)
+    catalog.release(row.generation)
+    with pytest.raises(LeaseLost):
+        catalog.renew(row.generation, 5)
+    assert catalog.lease().released
+
+
 def test_proof_of_death_makes_waiting_needless_but_only_for_the_holder_it_names() -> None:
     store = RowStore()
     Lease(store, "a", ManualClock()).try_acquire()

@@ -277,6 +277,21 @@ def test_a_record_larger_than_the_queue_passes_when_the_queue_is_empty(tmp_path:
     log.close()
 
 
+def test_room_in_the_queue_comes_back_as_it_is_written(tmp_path: Path) -> None:
+    limits = LogLimits(queue_bytes_max=640, wait_s_max=0.0)
+    journal = Journal()
+    log = open_log(DirectoryFiles(tmp_path), journal, limits=limits)
+    for _ in range(5):
+        held = hold(journal, log)
+        queued = [insert(log) for _ in range(10)]
+        with pytest.raises(Unavailable, match="behind"):
+            insert(log)
+        journal.gate.set()
+        for ticket in (held, *queued):
+            ticket.wait(WAIT_S)
+    log.close()
+
+
 def test_too_much_unflushed_refuses_until_it_is_flushed(tmp_path: Path) -> None:
     limits = LogLimits(unflushed_bytes_max=128, wait_s_max=0.0)
     log = open_log(DirectoryFiles(tmp_path), limits=limits)

@@ -5,9 +5,14 @@ Invariants
 * On SQLite a writing transaction takes the write lock at its start (BEGIN IMMEDIATE), so what it
   read is still true when it commits.  Elsewhere whoever depends on the lease locks its row
   (`with_for_update`, which SQLite leaves out).
+* On SQLite the threads of a process take turns (`_turn`) before they ask for the write lock: it is
+  polled, not queued for, and many threads would starve each other.
+
+Lock order: `_turn`, then the database's own locks; nothing else is taken under it.
 """
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,6 +47,8 @@ BUSY_S_MAX = 2.0
 """How long SQLite waits for its write lock; below the lease's term, so a renewal fails in time."""
 CONNECTIONS_MAX = 16
 CONNECTION_WAIT_S_MAX = 5.0
+TURN_WAIT_S_MAX = 10.0
+"""How long a thread waits for the other threads of its process that write to SQLite."""
 _WRITES = "roost_writes"
 
 
@@ -55,6 +62,8 @@ class Database:
             self._engine = _engine(self._url)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise InvalidArgument(f"not a catalog URL: {error}") from error
+        self._is_sqlite = self._engine.dialect.name == "sqlite"
+        self._turn = threading.Lock()
         self.place = f"catalog {self._url.render_as_string(hide_password=True)}"
 
     def close(self) -> None:
@@ -73,7 +82,11 @@ class Database:
 
         Raises CommitUnknown if the answer of the commit was lost.
         """
-        with self._failures("Unavailable"), self._engine.connect() as connection:
+        with (
+            self._writing_turn(),
+            self._failures("Unavailable"),
+            self._engine.connect() as connection,
+        ):
             connection = connection.execution_options(**{_WRITES: True})
             with connection.begin() as transaction:
                 yield connection
@@ -97,12 +110,24 @@ class Database:
 
         Raises CommitUnknown if its answer was lost.
         """
-        if self._engine.dialect.name == "sqlite":
+        if self._is_sqlite:
             with self.writing() as connection:
                 return connection.execute(statement).rowcount
         with self._failures("CommitUnknown"), self._engine.connect() as connection:
             alone = connection.execution_options(isolation_level="AUTOCOMMIT")
             return alone.execute(statement).rowcount
+
+    @contextmanager
+    def _writing_turn(self) -> Iterator[None]:
+        if not self._is_sqlite:
+            yield
+            return
+        if not self._turn.acquire(timeout=TURN_WAIT_S_MAX):
+            raise Unavailable(f"{self.place}: other changes take longer than {TURN_WAIT_S_MAX} s")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @contextmanager
     def _failures(self, when_lost: str) -> Iterator[None]:
