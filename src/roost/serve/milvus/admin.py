@@ -3,10 +3,10 @@
 from typing import Any
 
 import grpc
-from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
 from roost.serve.milvus.answer import answers
 from roost.serve.milvus.database import DEFAULT_DATABASE
+from roost.serve.milvus.wire.stubs import common_pb2, milvus_pb2, schema_pb2
 from roost.vector.api import VectorService
 from roost.vector.timestamps import to_ms
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 import grpc
-from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from roost.errors import InvalidArgument
 from roost.serve.milvus.answer import answers
 from roost.serve.milvus.database import DEFAULT_DATABASE, DEFAULT_DATABASE_ID
 from roost.serve.milvus.wire import params
 from roost.serve.milvus.wire.schema import collection_schema, schema_message
+from roost.serve.milvus.wire.stubs import common_pb2, milvus_pb2
 from roost.vector.api import (
     CollectionInfo,
     Consistency,

@@ -3,10 +3,10 @@
 from typing import Any
 
 import grpc
-from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from roost.serve.milvus.answer import answers
 from roost.serve.milvus.wire.indexes import description, index_spec
+from roost.serve.milvus.wire.stubs import common_pb2, milvus_pb2
 from roost.vector.api import IndexInfo, VectorService
 from roost.vector.errors import IndexNotFound
 

@@ -3,11 +3,11 @@
 from typing import Any
 
 import grpc
-from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from roost.errors import Unsupported
 from roost.serve.milvus.answer import answers
 from roost.serve.milvus.wire import params
+from roost.serve.milvus.wire.stubs import common_pb2, milvus_pb2
 from roost.vector.api import VectorService
 from roost.vector.timestamps import to_ms
 

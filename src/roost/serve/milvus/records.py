@@ -3,12 +3,12 @@
 from typing import Any
 
 import grpc
-from pymilvus.grpc_gen import milvus_pb2
 
 from roost.errors import InvalidArgument, Unsupported
 from roost.serve.milvus.answer import answers
 from roost.serve.milvus.wire.fields import rows_of
 from roost.serve.milvus.wire.results import ids_of
+from roost.serve.milvus.wire.stubs import milvus_pb2
 from roost.serve.milvus.wire.templates import filter_params
 from roost.vector.api import DeleteRequest, InsertRequest, MutationAnswer, VectorService
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 import grpc
-from pymilvus.grpc_gen import milvus_pb2
 
 from roost.serve.milvus import iterator
 from roost.serve.milvus.answer import answers
 from roost.serve.milvus.wire import params
 from roost.serve.milvus.wire.query import query_request, query_results
 from roost.serve.milvus.wire.search import search_request, search_results
+from roost.serve.milvus.wire.stubs import milvus_pb2
 from roost.vector.api import VectorService
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import grpc
 from google.protobuf import message_factory
-from pymilvus.grpc_gen import milvus_pb2
 
 from roost.errors import Unavailable
 from roost.serve.milvus.admin import AdminCalls
@@ -21,6 +20,7 @@ from roost.serve.milvus.partitions import PartitionCalls
 from roost.serve.milvus.records import RecordCalls
 from roost.serve.milvus.search import SearchCalls
 from roost.serve.milvus.session import SessionCalls
+from roost.serve.milvus.wire.stubs import milvus_pb2
 from roost.vector.api import VectorService
 
 WORKERS = 16

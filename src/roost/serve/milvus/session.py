@@ -6,10 +6,10 @@ from importlib import metadata
 from typing import Any
 
 import grpc
-from pymilvus.grpc_gen import common_pb2, milvus_pb2
 
 from roost.serve.milvus.answer import answers
 from roost.serve.milvus.database import DEFAULT_DATABASE, DEFAULT_DATABASE_ID
+from roost.serve.milvus.wire.stubs import common_pb2, milvus_pb2
 from roost.vector.api import VectorService
 
 MILVUS_VERSION = "2.6.0"

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from pymilvus.grpc_gen import common_pb2
-
 from roost import errors
+from roost.serve.milvus.wire.stubs import common_pb2
 from roost.vector import errors as vector_errors
 
 _UNEXPECTED = 1

@@ -8,14 +8,19 @@ from pymilvus import MilvusClient
 
 from roost.testing.milvus_suite.base import BOOK_COUNT, DIM, Suite, create, ids_of, simple_rows
 
+PAGES_MAX = 500
+
 
 def drained(iterator: Any) -> list[Any]:
     """Return the keys of all pages."""
     keys: list[Any] = []
-    while page := iterator.next():
+    for _ in range(PAGES_MAX):
+        page = iterator.next()
+        if not page:
+            iterator.close()
+            return keys
         keys += page.ids() if hasattr(page, "ids") else ids_of(page)
-    iterator.close()
-    return keys
+    raise AssertionError(f"no end after {PAGES_MAX} pages")
 
 
 class IteratorSuite(Suite):

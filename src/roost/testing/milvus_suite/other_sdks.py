@@ -131,3 +131,18 @@ class OtherSdkSuite(Suite):
         now = stub.Query(asked)
         assert now.session_ts >= deleted.timestamp
         assert list(now.fields_data[0].scalars.long_data.data) == []
+
+    def test_a_flush_tells_what_it_covers(
+        self, stub: Any, client: MilvusClient, plain: str
+    ) -> None:
+        client.insert(plain, simple_rows(5))
+        before = stub.AllocTimestamp(milvus_pb2.AllocTimestampRequest()).timestamp
+        flushed = stub.Flush(milvus_pb2.FlushRequest(collection_names=[plain]))
+        assert flushed.coll_flush_ts[plain] > before - (60_000 << 18)
+        assert flushed.coll_seal_times[plain] == flushed.coll_flush_ts[plain] // (1000 << 18)
+        state = milvus_pb2.GetFlushStateRequest(
+            segmentIDs=flushed.coll_segIDs[plain].data,
+            flush_ts=flushed.coll_flush_ts[plain],
+            collection_name=plain,
+        )
+        assert stub.GetFlushState(state).flushed

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pymilvus.grpc_gen import schema_pb2
 
 from roost.errors import Unsupported
+from roost.serve.milvus.wire.stubs import schema_pb2
 from roost.vector.errors import RowsRefused
 from roost.vector.schema import DYNAMIC_FIELD_NAME, DataType
 

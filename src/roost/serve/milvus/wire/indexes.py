@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from pymilvus.grpc_gen import milvus_pb2
-
 from roost.serve.milvus.wire import params
+from roost.serve.milvus.wire.stubs import milvus_pb2
 from roost.vector.api import IndexInfo, IndexSpec
 
 AUTOINDEX = "AUTOINDEX"

@@ -4,9 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pymilvus.grpc_gen import common_pb2
-
 from roost.errors import InvalidArgument
+from roost.serve.milvus.wire.stubs import common_pb2
 
 
 def texts(pairs: Iterable[Any]) -> dict[str, str]:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from pymilvus.grpc_gen import milvus_pb2
-
 from roost.errors import InvalidArgument, Unsupported
 from roost.serve.milvus.wire import params
 from roost.serve.milvus.wire.freshness import freshness_of
 from roost.serve.milvus.wire.results import fields_data_of
 from roost.serve.milvus.wire.search import K_MAX
+from roost.serve.milvus.wire.stubs import milvus_pb2
 from roost.serve.milvus.wire.templates import filter_params
 from roost.vector.api import CollectionInfo, QueryAnswer, QueryRequest
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pymilvus.grpc_gen import schema_pb2
 
+from roost.serve.milvus.wire.stubs import schema_pb2
 from roost.vector.schema import CollectionSchema, DataType
 
 _ARROW_TYPES = {

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from pymilvus.grpc_gen import schema_pb2
 
 from roost.errors import Unsupported
 from roost.serve.milvus.wire import params
+from roost.serve.milvus.wire.stubs import schema_pb2
 from roost.vector.errors import SchemaError
 from roost.vector.schema import DYNAMIC_FIELD_NAME, SUPPORTED, CollectionSchema, DataType, Field
 

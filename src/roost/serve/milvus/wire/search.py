@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from google.protobuf.message import DecodeError
-from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
 from roost.errors import InvalidArgument, Unsupported
 from roost.serve.milvus.wire import params
 from roost.serve.milvus.wire.freshness import freshness_of
 from roost.serve.milvus.wire.results import fields_data_of, float_array, ids_of
+from roost.serve.milvus.wire.stubs import common_pb2, milvus_pb2, schema_pb2
 from roost.serve.milvus.wire.templates import filter_params
 from roost.vector.api import CollectionInfo, SearchAnswer, SearchRequest
 
