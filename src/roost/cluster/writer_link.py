@@ -63,6 +63,7 @@ class WriterLink:
             try:
                 return peer.call(method, request, timeout_s)
             except (Unreachable, LeaseLost) as error:
+                self._drop(peer)
                 if not repeatable:
                     raise _unknown(method.name, error) from error
                 failure: RoostError = error
@@ -97,6 +98,14 @@ class WriterLink:
                     hint="Try again; a standby takes over after the lease term.",
                 )
             self._pause()
+
+    def _drop(self, peer: Peer) -> None:
+        """Let the next call connect anew: what broke may look connected for a moment longer."""
+        with self._lock:
+            if self._peer is not peer:
+                return
+            self._peer = None
+        peer.close()
 
     def _pause(self) -> None:
         self._clock.wait(self._closed, LOOK_S)

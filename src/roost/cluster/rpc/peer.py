@@ -106,6 +106,10 @@ class Peer:
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait for the connection; False if there is none by then."""
+        if not self._ready.is_set():
+            # A channel whose server went away rests until somebody asks for it.
+            self._channel.subscribe(_ignore, try_to_connect=True)
+            self._channel.unsubscribe(_ignore)
         return self._ready.wait(timeout_s)
 
     def close(self) -> None:
@@ -149,3 +153,7 @@ class EventStream:
     def cancel(self) -> None:
         """End it; the iteration raises Unavailable."""
         self._call.cancel()
+
+
+def _ignore(connectivity: grpc.ChannelConnectivity) -> None:
+    """For a subscription that only asks to connect."""
