@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from roost.clock import Clock, SystemClock
 from roost.vector.api import (
     CollectionInfo,
     Consistency,
@@ -22,11 +23,12 @@ from roost.vector.columns import vector_column, vectors_of
 from roost.vector.engine.engine import Engine, open_engine
 from roost.vector.engine.settings import EngineSettings
 from roost.vector.files import DirectoryFiles, Files
+from roost.vector.log.writer import LogLimits
 from roost.vector.schema import CollectionSchema, DataType, Field
 
 DIM = 8
-QUIET = EngineSettings(background_threads=0, lease_term_s=3.0, search_threads=2)
-"""Nothing happens by itself: a test says when."""
+QUIET = EngineSettings(background_threads=0, lease_term_s=600.0, search_threads=2)
+"""Nothing happens by itself, not even a renewal of the lease: a test says when."""
 SCHEMA = CollectionSchema(
     (
         Field("id", DataType.INT64, primary=True),
@@ -43,7 +45,10 @@ class House:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.clock: Clock = SystemClock()
         self.wrap: Callable[[Files], Files] = lambda files: files
+        """What is put between the engine and the folder."""
+        self.limits: LogLimits | None = None
         self.engine: Engine | None = None
         self.lost: list[str] = []
 
@@ -65,8 +70,10 @@ class House:
             self.url,
             files,
             settings=settings,
+            clock=self.clock,
             on_lost=self.lost.append,
             lock_folder=self.root / "locks",
+            limits=self.limits,
         )
         return self.engine
 
@@ -132,9 +139,11 @@ def ids_of(
     return found
 
 
-def colours_of(engine: Engine, name: str = "things") -> dict[int, str | None]:
+def colours_of(
+    engine: Engine, name: str = "things", freshness: Freshness = STRONG
+) -> dict[int, str | None]:
     """Return key → colour of all rows, after a look that each has its own vector."""
-    request = QueryRequest(name, "id >= 0", output_fields=("colour", "vector"), freshness=STRONG)
+    request = QueryRequest(name, "id >= 0", output_fields=("colour", "vector"), freshness=freshness)
     found = engine.query(request).rows
     np.testing.assert_array_equal(
         vectors_of(found.column("vector")), vectors_for(found.column("id").to_pylist())

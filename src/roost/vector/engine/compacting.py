@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
-from roost.errors import CommitUnknown, Failure
+from roost.errors import CommitUnknown, Failure, Gone
+from roost.vector.collection.state import LiveRows
 from roost.vector.engine.commits import CommitLane
 from roost.vector.engine.core import Core
 from roost.vector.engine.flushing import drop_folders, resolved, with_deletes
@@ -100,6 +101,9 @@ def compact(core: Core, lane: CommitLane, indexing: Indexing, held: Held, group:
             if entry is not None:
                 entry = _with_indexes(core, indexing, held, entry)
             manifest = lane.commit(held, lambda base: _next(core, held, base, inputs, entry, at_ts))
+        except Gone as error:
+            log.info("compaction was overtaken: collection=%d %s", held.id, error)
+            return False
         except CommitUnknown:
             raise  # the version may exist and name the output
         except BaseException:
@@ -115,7 +119,7 @@ def _merge(
     core: Core, held: Held, inputs: Sequence[SegmentEntry], at_ts: int
 ) -> SegmentEntry | None:
     """Write the rows that live at `at_ts`; None if there are none."""
-    live = [held.state.live_rows(entry.id, at_ts) for entry in inputs]
+    live = [_live_rows(held, entry, at_ts) for entry in inputs]
     rows = pa.Table.from_batches([part.rows for part in live]).combine_chunks()
     if not rows.num_rows:
         return None
@@ -124,6 +128,13 @@ def _merge(
     address = SegmentAddress(segment_id, inputs[0].partition_id, folder)
     (batch,) = rows.to_batches()
     return write_segment(core.files, address, held.state.info.schema, batch, row_ts, at_ts, at_ts)
+
+
+def _live_rows(held: Held, entry: SegmentEntry, at_ts: int) -> LiveRows:
+    try:
+        return held.state.live_rows(entry.id, at_ts)
+    except KeyError:  # the newest version has it no more
+        raise Gone(f"segment {entry.id} went away") from None
 
 
 def _with_indexes(core: Core, indexing: Indexing, held: Held, entry: SegmentEntry) -> SegmentEntry:
