@@ -19,6 +19,8 @@ from roost.errors import Failure, Unavailable
 from roost.vector.api import IndexSpec
 from roost.vector.index.worker import BuildTask
 
+_PROGRAM = "from roost.vector.index.worker import main; main()"
+
 TASKS_WAITING_MAX = 4096
 """Builds that may wait; more are refused, since something is wrong by then."""
 
@@ -71,10 +73,9 @@ class IndexBuilder:
         with self._lock:
             self._closed = True
             workers = list(self._workers)
-        self._pool.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.kill()  # by pid; a half-written file has a name that nobody opens
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown(wait=True)  # what waited fails at once, since no worker starts now
         for worker in workers:
             worker.wait()
             _close_pipes(worker)
@@ -86,7 +87,7 @@ class IndexBuilder:
     # On the pool's threads.
 
     def _run(self, task: BuildTask) -> Path:
-        worker = self._worker()
+        worker = self._worker(task)
         assert worker.stdin is not None
         assert worker.stdout is not None
         try:
@@ -104,16 +105,16 @@ class IndexBuilder:
             raise Failure(f"building {task.out} failed: {answer['error']}")
         return Path(task.out)
 
-    def _worker(self) -> "subprocess.Popen[bytes]":
+    def _worker(self, task: BuildTask) -> "subprocess.Popen[bytes]":
         mine: subprocess.Popen[bytes] | None = getattr(self._mine, "worker", None)
         if mine is not None and mine.poll() is None:
             return mine
         if mine is not None:
             self._forget(mine)
-        command = [sys.executable, "-m", "roost.vector.index.worker", str(self._threads)]
+        command = [sys.executable, "-c", _PROGRAM, str(self._threads)]
         with self._lock:
             if self._closed:
-                raise Failure("the index builder was closed")
+                raise Failure(f"the index builder was closed before {task.out} was built")
             # Pipes are not inherited by other children (close_fds), so that the end of this
             # process always closes the worker's input.
             pipe = subprocess.PIPE

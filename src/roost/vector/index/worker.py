@@ -1,4 +1,4 @@
-"""The process that builds index files: `python -m roost.vector.index.worker THREADS`.
+"""The process that builds index files; `builder` starts it with its number of threads.
 
 It reads one task a line from standard input, as JSON, and answers each with one line on standard
 output.  A thread of its own reads the input, so that the process ends at once when the other end of
@@ -79,7 +79,3 @@ def main() -> None:
         answer = _answer(tasks.get(), threads)
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
         sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()
