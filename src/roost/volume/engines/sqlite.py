@@ -82,7 +82,7 @@ class SqliteEngine:
         self._client = secrets.randbits(62)  # names this client in `roost_commit`
         self._batch = 0
         self._thread: threading.Thread | None = None
-        self._put_reader(self._open(writing=False))
+        self._readers.put(self._open(writing=False))
         if not read_only:
             self._writer = self._open(writing=True)
             self._prepare()
@@ -116,13 +116,13 @@ class SqliteEngine:
             raise Unavailable(f"cannot open {self._path}: {error}") from error
         return connection
 
-    def _put_reader(self, connection: sqlite3.Connection) -> None:
-        self._readers.put(connection)
+    def _is_open(self) -> bool:
+        return not self._closed
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
         with self._readers_allowed:
-            if self._closed:
+            if not self._is_open():
                 raise Unavailable(f"{self._path} is closed")
             try:
                 connection = self._readers.get_nowait()
@@ -133,10 +133,10 @@ class SqliteEngine:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-                if self._closed:
-                    connection.close()
+                if self._is_open():
+                    self._readers.put(connection)
                 else:
-                    self._put_reader(connection)
+                    connection.close()
 
     def _prepare(self) -> None:
         """Make the private table, and forget tokens of clients long gone."""

@@ -1,0 +1,84 @@
+"""The check finds every kind of damage that is done by hand."""
+
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roost.volume.meta.api import Meta, format_volume, open_meta
+from roost.volume.model import ROOT, ChunkNo, Slice
+from roost.volume.settings import new_settings
+
+MEMORY_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """A volume with directory 2, in it file 3 with slice 1, link 4, and file 3's name `h`."""
+    with tempfile.TemporaryDirectory(dir=MEMORY_FOLDER) as folder:
+        url = f"sqlite3://{folder}/meta.db"
+        format_volume(url, new_settings("damaged", bucket="/b", trash_days=0))
+        with open_meta(url) as meta:
+            fill(meta)
+        yield Path(folder) / "meta.db"
+
+
+def fill(meta: Meta) -> None:
+    folder = meta.mkdir(ROOT, b"d").ino
+    file = meta.create(folder, b"f").ino
+    meta.write_slice(file, ChunkNo(0), Slice(0, meta.new_slice_id(), 10, 0, 10))
+    meta.symlink(folder, b"l", b"f")
+    meta.link(file, ROOT, b"h")
+    assert (folder, file) == (2, 3)
+    assert meta.check() == ()
+
+
+@pytest.mark.parametrize(
+    ("damage", "found", "fatal"),
+    [
+        ("DELETE FROM jfs_node WHERE inode = 3", "does not exist", True),
+        ("DELETE FROM jfs_node WHERE inode = 1", "root directory", True),
+        ("DELETE FROM jfs_edge WHERE inode = 4", "no name", True),
+        ("DELETE FROM jfs_edge WHERE inode = 2", "directory with 0 names", True),
+        ("UPDATE jfs_edge SET type = 3 WHERE inode = 3", "another kind", True),
+        ("UPDATE jfs_node SET nlink = 5 WHERE inode = 3", "nlink is 5", True),
+        ("UPDATE jfs_node SET nlink = 5 WHERE inode = 2", "nlink is 5", True),
+        ("UPDATE jfs_node SET parent = 1 WHERE inode = 4", "its parent is 1", True),
+        ("UPDATE jfs_node SET parent = 2 WHERE inode = 2", "cannot be reached", True),
+        ("DELETE FROM jfs_chunk_ref", "not counted", True),
+        ("UPDATE jfs_chunk_ref SET refs = 2", "has 1 references but counts 2", True),
+        ("UPDATE jfs_chunk_ref SET size = 11", "another size", True),
+        ("DELETE FROM jfs_chunk", "counted but not used", True),
+        ("UPDATE jfs_chunk SET inode = 4", "no regular file", True),
+        ("UPDATE jfs_chunk SET inode = 77", "of no file", True),
+        ("UPDATE jfs_chunk SET slices = slices || slices", "has 2 references", True),
+        ("UPDATE jfs_chunk SET slices = x'04' || substr(slices, 2)", "beyond its chunk", True),
+        ("UPDATE jfs_counter SET value = 5 WHERE name = 'usedSpace'", "usedSpace is 5", False),
+        ("UPDATE jfs_counter SET value = 5 WHERE name = 'totalInodes'", "totalInodes is 5", False),
+        ("UPDATE jfs_dir_stats SET used_space = 1 WHERE inode = 2", "drifted", False),
+    ],
+)
+def test_damage_is_found(path: Path, damage: str, found: str, fatal: bool) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(damage)
+    connection.commit()
+    connection.close()
+    with open_meta(f"sqlite3://{path}", read_only=True) as meta:
+        problems = meta.check()
+    assert any(found in problem.what and problem.fatal is fatal for problem in problems), problems
+
+
+def test_half_a_slice_record_is_an_error_not_an_empty_chunk(path: Path) -> None:
+    from roost.errors import CorruptRecord
+
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE jfs_chunk SET slices = x'0102'")
+    connection.commit()
+    connection.close()
+    with open_meta(f"sqlite3://{path}", read_only=True) as meta:
+        with pytest.raises(CorruptRecord, match="chunk 0 of inode 3"):
+            meta.check()
+        with pytest.raises(CorruptRecord):
+            meta.read_chunk(meta.resolve("d/f").ino, ChunkNo(0))
