@@ -102,24 +102,26 @@ def test_each_renewal_makes_a_standby_wait_again(catalog: Catalog) -> None:
     assert not standby.try_acquire()
 
 
-def test_a_renewal_between_look_and_claim_saves_the_holder() -> None:
+def test_a_renewal_between_look_and_claim_saves_the_holder(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The claim compares renewals too: the holder now counts on a further term."""
-    store, clock = RowStore(), ManualClock()
-    holder = Lease(store, "a", ManualClock())
+    clock = ManualClock()
+    holder = Lease(catalog, "a", ManualClock())
     holder.try_acquire()
-    standby = Lease(store, "b", clock)
+    standby = Lease(catalog, "b", clock)
     standby.try_acquire()
     clock.advance(TERM_S)
-    claim = store.claim_generation
+    claim = catalog.claim_generation
 
     def renewed_first(member_id: str, expected: LeaseRow, term_s: float) -> LeaseRow:
-        store.renew(1, 0)
+        catalog.renew(1, 0)
         return claim(member_id, expected, term_s)
 
-    store.claim_generation = renewed_first  # type: ignore[method-assign]
+    monkeypatch.setattr(catalog, "claim_generation", renewed_first)
     assert not standby.try_acquire()
     holder.check()
-    assert store.row.generation == 1
+    assert catalog.lease().generation == 1
 
 
 def test_a_lease_released_cleanly_is_claimed_at_once(catalog: Catalog) -> None:
