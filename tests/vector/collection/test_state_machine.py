@@ -12,13 +12,19 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from roost.errors import Gone
 from roost.testing.clock import ManualClock
 from roost.testing.small_collections import (
     COLLECTION_ID,
-    DIM,
     FIRST,
     SECOND,
     delete_record,
@@ -41,6 +47,8 @@ KEYS = st.integers(0, 11)
 PARTITIONS = st.sampled_from([FIRST, SECOND])
 ROWS = st.lists(st.tuples(KEYS, st.integers(0, 5), st.integers(-3, 3)), min_size=1, max_size=6)
 GRACE_S = 10.0
+MEMORY_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Every segment is fsynced several times, which these tests are not about."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class CollectionMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="roost-state-"))
+        self.folder = Path(tempfile.mkdtemp(dir=MEMORY_FOLDER))
         self.files = DirectoryFiles(self.folder)
         self.schema = small_schema(self.primary)
         self.info = small_info(self.schema)
@@ -197,7 +205,7 @@ class CollectionMachine(RuleBasedStateMachine):
 
     # What the reader does.
 
-    @rule(steps=st.integers(1, 5))
+    @rule(steps=st.integers(1, 20))
     def reader_follows_log(self, steps: int) -> None:
         for record in self.log[self.reader_log : self.reader_log + steps]:
             self.reader.apply(record)
@@ -235,6 +243,18 @@ class CollectionMachine(RuleBasedStateMachine):
             )
         ]
 
+    @invariant()
+    def every_version_shows_the_latest_instant(self) -> None:
+        for state in (self.writer, self.reader):
+            wanted = sorted(row.key for row in self.seen(state.watermark, ()))
+            names = keys_array(self.schema, sorted(set(wanted)))
+            for version in state.versions:
+                segments = (GROWING, *(entry.id for entry in state.manifest(version).segments))
+                at = PartAddress(COLLECTION_ID, version, state.watermark, segments)
+                if state.watermark >= state.oldest_read_ts(version):
+                    assert state.row_count(version, state.watermark) == len(wanted)
+                    assert state.query_part(QueryPart(at)).rows.column("pk").equals(names)
+
     @rule(
         data=st.data(),
         partitions=st.sampled_from([(), (FIRST,), (SECOND,)]),
@@ -257,7 +277,7 @@ class CollectionMachine(RuleBasedStateMachine):
         manifest = state.manifest(version)
         segments = (GROWING, *(entry.id for entry in manifest.segments))
         at = PartAddress(COLLECTION_ID, version, read_ts, segments, partitions)
-        if read_ts < max((e.oldest_read_ts for e in manifest.segments), default=0):
+        if read_ts < state.oldest_read_ts(version):
             with pytest.raises(Gone):
                 state.query_part(QueryPart(at))
             return
@@ -347,3 +367,11 @@ CollectionMachine.TestCase.settings = QUICK
 StringKeyMachine.TestCase.settings = QUICK
 TestIntegerKeys = CollectionMachine.TestCase
 TestStringKeys = StringKeyMachine.TestCase
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("machine", [CollectionMachine, StringKeyMachine])
+def test_long_histories_match_the_lists(machine: type[CollectionMachine]) -> None:
+    run_state_machine_as_test(
+        machine, settings=settings(QUICK, max_examples=300, stateful_step_count=60)
+    )

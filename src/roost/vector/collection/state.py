@@ -151,6 +151,10 @@ class CollectionState:
         """Return an answerable version.  Raises Gone."""
         return self._version(version).manifest
 
+    def oldest_read_ts(self, version: int) -> int:
+        """Return the oldest instant a version can be read at.  Raises Gone."""
+        return _oldest_ts(self._version(version))
+
     def version_for(self, read_ts: int) -> int:
         """Return the newest version that can answer at `read_ts`.
 
