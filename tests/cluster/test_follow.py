@@ -39,6 +39,7 @@ class Recorder:
         self.watermark = 0
         self.manifests: list[int] = []
         self.refreshes = 0
+        self.forgotten = 0
 
     def refresh(self) -> None:
         self.refreshes += 1
@@ -48,6 +49,11 @@ class Recorder:
 
     def needed_from(self) -> int:
         return 0
+
+    def forget(self) -> None:
+        self.applied.clear()
+        self.watermark = 0
+        self.forgotten += 1
 
     def apply(self, record: Record) -> None:
         assert record.timestamp > self.watermark, "a record came behind the watermark"

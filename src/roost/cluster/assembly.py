@@ -88,6 +88,7 @@ class WriterMember:
         self._stopping = threading.Event()
         self._catalog = Catalog(settings.catalog_url)
         self._server = RpcServer(settings.address)
+        self._watch = CatalogDirectory(self._catalog, self._clock, forget_dead=True)
         self.member_id = settings.named(ROLE_WRITER)
         self._heartbeat = Heartbeat(
             self._catalog,
@@ -144,11 +145,13 @@ class WriterMember:
         self._server.add((TIP,), self._engine.writer)
         self._server.add_follow(self._stream.follow)
         self._server.start()
+        self._watch.start()
         return True
 
     def stop(self) -> None:
         """Stop serving, close the engine (which gives the lease back) and leave the cluster."""
         self._stopping.set()
+        self._watch.stop()
         if self._stream is not None:
             self._stream.close()
         self._server.stop()

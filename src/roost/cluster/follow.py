@@ -39,6 +39,9 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5
 """Between two looks at catalog and log files; bounds how long a lost push goes unnoticed."""
 CONNECT_S = 2.0
+GAP_S = 1_800.0
+"""After this long without stream and log files everything is read anew: log files that were needed
+may be collected by then (their grace is an hour)."""
 RECORD_BYTES_MAX = 1 << 31
 
 
@@ -55,6 +58,10 @@ class Target(Protocol):
 
     def needed_from(self) -> int:
         """Return the timestamp after which records of the log are needed."""
+        ...
+
+    def forget(self) -> None:
+        """Drop what was applied: records may be missing in between.  `refresh` comes next."""
         ...
 
     def apply(self, record: Record) -> None:
@@ -122,6 +129,7 @@ class Follower:
         writer: Callable[[], Member | None],
         clock: Clock,
         poll_s: float = POLL_S,
+        gap_s: float = GAP_S,
     ) -> None:
         """`writer` says who writes now; `clock` paces the polling."""
         self._member_id = member_id
@@ -131,6 +139,8 @@ class Follower:
         self._writer = writer
         self._clock = clock
         self._poll_s = poll_s
+        self._gap_s = gap_s
+        self._heard_s = clock.monotonic_s()
         self._applied_ts = 0
         self._stop = threading.Event()
         self._caught_up = threading.Event()
@@ -169,15 +179,29 @@ class Follower:
     def _follow(self) -> None:
         while not self._stop.is_set():
             try:
+                self._begin_again_after_a_gap()
                 self._join()
             except RoostError as error:
                 if not self._stop.is_set():
                     log.info("not following the writer: %s", error)
+            except Exception:  # a bug must not leave this reader behind for ever
+                log.exception("following the writer failed")
             try:
                 self._read_files()
             except RoostError as error:
                 log.warning("cannot read the log: %s", error)
+            except Exception:  # as above
+                log.exception("reading the log failed")
             self._clock.wait(self._stop, self._poll_s)
+
+    def _begin_again_after_a_gap(self) -> None:
+        if self._clock.monotonic_s() - self._heard_s < self._gap_s:
+            return
+        log.warning("neither stream nor log could be read for long: reading everything anew")
+        self._target.forget()
+        self._target.refresh()
+        self._applied_ts = self._target.needed_from()
+        self._heard_s = self._clock.monotonic_s()
 
     def _join(self) -> None:
         """Follow one stream to its end.  Raises what ended it."""
@@ -249,8 +273,8 @@ class Follower:
         seals, floor = self._catalog.seals(), self._catalog.log_floor()
         for record in replay(self._files, seals, self._applied_ts, floor):
             self._apply(record)
-        self._target.advance(self._applied_ts)
         if lease.generation == 0 or lease.generation in seals:
+            self._advance(self._applied_ts)
             return
         # The last generation has no seal yet.  Its end as we read it counts only if there is none
         # afterwards either: else a deposed writer may have added what we read (hazard H1).
@@ -274,6 +298,7 @@ class Follower:
     def _advance(self, watermark_ts: int) -> None:
         self._applied_ts = max(self._applied_ts, watermark_ts)
         self._target.advance(self._applied_ts)
+        self._heard_s = self._clock.monotonic_s()
         self._caught_up.set()
 
     def _poll(self) -> None:

@@ -101,10 +101,14 @@ class StaticDirectory:
 class CatalogDirectory:
     """The members that the catalog lists, watched by a thread of its own."""
 
-    def __init__(self, catalog: Catalog, clock: Clock, watch_s: float = WATCH_S) -> None:
+    def __init__(
+        self, catalog: Catalog, clock: Clock, watch_s: float = WATCH_S, *, forget_dead: bool = False
+    ) -> None:
+        """With `forget_dead` members found dead for long are taken off the list."""
         self._catalog = catalog
         self._clock = clock
         self._watch_s = watch_s
+        self._forget_dead = forget_dead
         self._lock = threading.Lock()
         self._liveness = Liveness()
         self._members: dict[str, Member] = {}
@@ -162,6 +166,9 @@ class CatalogDirectory:
         while not self._clock.wait(self._stop, self._watch_s):
             try:
                 self.refresh()
+                for member_id in self.dead() if self._forget_dead else ():
+                    log.info("member %s was silent for long and is forgotten", member_id)
+                    self._catalog.leave(member_id)
             except RoostError as error:
                 # What was seen last stays true until it is seen otherwise.  Counters that we could
                 # not read are not held against their owners.

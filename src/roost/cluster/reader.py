@@ -166,6 +166,14 @@ class Reader:
         self._on_change()
         self._wake.set()
 
+    def forget(self) -> None:
+        """As in follow.Target."""
+        with self._refreshing:
+            self._visible_ts = 0  # routers leave this reader out until it has caught up again
+            for collection_id in list(self._held):
+                self._drop(collection_id)
+        self._publish()
+
     def manifest(self, manifest: Manifest) -> None:
         """As in follow.Target."""
         held = self._held.get(manifest.collection_id)
@@ -247,6 +255,8 @@ class Reader:
             except RoostError as error:
                 # The older version goes on being answered; the next round tries again.
                 log.warning("cannot open collection %s: %s", held.state.info.name, error)
+            except Exception:  # a bug in one collection must not keep the others from opening
+                log.exception("cannot open collection %s", held.state.info.name)
         self._close_dropped()
         self._publish()
 
@@ -260,7 +270,7 @@ class Reader:
         released = not held.state.info.loaded and bool(served)
         if served is not None and owned <= served and not released:
             return
-        already = frozenset().union(*held.served.values())
+        already = frozenset().union(*held.served.copy().values())
         self._fetch(entry for entry in manifest.segments if entry.id in owned - already)
         with held.changing:
             held.state.install(manifest, owned)

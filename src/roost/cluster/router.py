@@ -263,6 +263,7 @@ class Router:
 
     def _view(self, info: api.CollectionInfo, freshness: api.Freshness, deadline_s: float) -> Ask:
         """Choose the version and the timestamp, once for the whole query."""
+        turn = next(self._turns)
         tip = 0
         if freshness.exactly_ts is None and freshness.level is api.Consistency.STRONG:
             tip = self._tips.tip(max(0.0, deadline_s - self._clock.monotonic_s()))
@@ -272,15 +273,12 @@ class Router:
         elif tip:
             read_ts = max(tip, chosen.readable_from)
         else:
-            read_ts = self._known_ts(chosen, freshness)
-        return ClusterView(chosen, read_ts, next(self._turns), deadline_s, self._means)
+            read_ts = self._known_ts(chosen, turn, freshness)
+        return ClusterView(chosen, read_ts, turn, deadline_s, self._means)
 
-    def _known_ts(self, chosen: Plan, freshness: api.Freshness) -> int:
+    def _known_ts(self, chosen: Plan, turn: int, freshness: api.Freshness) -> int:
         """Return a timestamp that the chosen readers have, or will have in a moment."""
-        names = {order[0] for order in chosen.order.values()} | (
-            {chosen.local} if chosen.local else set()
-        )
-        reached = [self._topology.visible_ts(name) for name in names]
+        reached = [self._topology.visible_ts(name) for name in chosen.groups(turn)]
         assert all(reached), "a reader that has not caught up is never in a plan"
         read_ts = max(min(reached), chosen.readable_from, self._written_ts)
         if freshness.level is api.Consistency.BOUNDED:

@@ -18,6 +18,8 @@ from roost.cluster.rpc.methods import STATUS, Method
 from roost.cluster.rpc.peer import Peer, Pending
 from roost.cluster.rpc.status import ReaderStatus
 from roost.errors import Failure, Gone, RoostError, TimedOut, Unavailable
+from roost.vector.errors import TimestampNotReached
+from roost.vector.timestamps import from_ms
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +28,8 @@ A = TypeVar("A")
 
 STATUS_S = 0.2
 STATUS_TIMEOUT_S = 1.0
+LAG_MS = 10_000
+"""A reader further behind the others is left out while it catches up."""
 
 
 class LocalReader(Protocol):
@@ -60,6 +64,7 @@ class Topology:
         self._statuses: dict[str, ReaderStatus] = {}
         self._views: Mapping[str, ReaderView] = {}
         self._reached: dict[str, int] = {}
+        self._furthest_ts = 0
         self._local_seen: tuple[object, bool] = (None, False)
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -91,7 +96,7 @@ class Topology:
         `visible_ts` in it is from the last status, thus a bound from below.
         """
         local = self._local
-        if local is not None and (local.held, local.visible_ts > 0) != self._local_seen:
+        if local is not None and (local.held, self._keeps_up(local.visible_ts)) != self._local_seen:
             with self._lock:
                 self._rebuild()
         return self._views
@@ -120,7 +125,7 @@ class Topology:
 
     def failed(self, name: str, error: RoostError) -> None:
         """Leave a reader out until it answers again, if `error` says that it cannot."""
-        if name == self.local_name or isinstance(error, (Gone, TimedOut)):
+        if name == self.local_name or isinstance(error, (Gone, TimedOut, TimestampNotReached)):
             return
         if not isinstance(error, Failure):
             return
@@ -180,7 +185,11 @@ class Topology:
                 self._statuses.pop(name, None)
             else:
                 self._statuses[name] = status
-            if _usable(before) != _usable(status):
+            if status is not None:
+                self._furthest_ts = max(self._furthest_ts, status.visible_ts)
+            if self._usable(before, name in self._views) != self._usable(
+                status, status is not None and self._keeps_up(status.visible_ts)
+            ):
                 self._rebuild()
 
     def _rebuild(self) -> None:
@@ -188,18 +197,22 @@ class Topology:
         views = {
             name: ReaderView(name, status.collections, status.visible_ts)
             for name, status in self._statuses.items()
-            if status.visible_ts  # else it has not caught up: it would answer as of long ago
+            if self._keeps_up(status.visible_ts)
         }
         if self._local is not None:
             held, visible_ts = self._local.held, self._local.visible_ts
-            self._local_seen = (held, visible_ts > 0)
-            if visible_ts:
+            self._local_seen = (held, self._keeps_up(visible_ts))
+            if self._local_seen[1]:
                 views[self._local.member_id] = ReaderView(self._local.member_id, held, visible_ts)
         self._reached.update({name: view.visible_ts for name, view in views.items()})
         self._views = views
         self._changed.notify_all()
 
+    def _keeps_up(self, visible_ts: int) -> bool:
+        """True unless a reader would answer as of long ago: it joins, or fell behind."""
+        return visible_ts > 0 and visible_ts >= self._furthest_ts - from_ms(LAG_MS)
 
-def _usable(status: ReaderStatus | None) -> object:
-    """What of a status matters for plans."""
-    return None if status is None or not status.visible_ts else status.collections
+    @staticmethod
+    def _usable(status: ReaderStatus | None, keeps_up: bool) -> object:
+        """Return what of a status matters for plans."""
+        return status.collections if status is not None and keeps_up else None

@@ -144,8 +144,8 @@ class Tips:
         """Return such a timestamp.  Raises Unavailable when there is no writer within `wait_s`."""
         with self._turn:
             mine = self._waiting
-            while self._asking and not mine.done:
-                self._turn.wait()  # bounded by the call of whoever asks
+            if not self._turn.wait_for(lambda: mine.done or not self._asking, wait_s):
+                raise Unavailable("the cluster has no writer now")
             if not mine.done:
                 self._asking = True
                 self._waiting = _Batch()
