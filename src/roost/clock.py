@@ -8,10 +8,8 @@ import threading
 import time
 from typing import Protocol
 
-
-_SPANS: int = getattr(
-    time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC
-)  # the latter elsewhere than Linux
+# CLOCK_BOOTTIME is Linux's; elsewhere CLOCK_MONOTONIC counts sleep itself.
+_SPANS: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Clock(Protocol):
