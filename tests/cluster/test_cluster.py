@@ -169,6 +169,7 @@ def test_segments_are_spread_over_readers_and_each_opens_its_own(cluster: Cluste
     cluster.writer()
     readers = [cluster.reader("r1"), cluster.reader("r2")]
     router = cluster.router().service
+    eventually(lambda: all(len(reader.service._topology.views()) == 2 for reader in readers))
     make_collection(router)
     for at in range(3):
         insert(router, rows(at * 100, 100))
