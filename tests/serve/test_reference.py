@@ -6,11 +6,11 @@ import pytest
 
 from roost.clock import SystemClock
 from roost.serve.milvus.service import serve
-from roost.testing.milvus_suite import MilvusSuite
+from roost.testing.milvus_suite import AliasSuite, MilvusSuite
 from roost.testing.reference_service import ReferenceService
 
 
-class TestReferenceService(MilvusSuite):
+class TestReferenceService(MilvusSuite, AliasSuite):
     """Served from memory by brute force."""
 
     @pytest.fixture(scope="class")

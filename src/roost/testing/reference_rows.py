@@ -1,4 +1,4 @@
-"""Rows of the reference service, and how they become Arrow columns."""
+"""Rows and rules of the reference service, apart from what it holds."""
 
 import json
 from collections.abc import Iterable
@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from roost.errors import InvalidArgument
 from roost.vector import api
 from roost.vector.columns import arrow_schema
+from roost.vector.errors import IndexParameterError
 from roost.vector.schema import CollectionSchema, DataType
 
 FOREVER = 1 << 63
@@ -75,3 +77,29 @@ def key_of(row: Row, info: api.CollectionInfo) -> Any:
 def matrix_of(rows: list[Row], vector: Any) -> Any:
     """Return the vectors, (n, dim)."""
     return np.array([row.values[vector.name] for row in rows], np.float32).reshape(-1, vector.dim)
+
+
+def same_collection(held: api.CollectionInfo, new: api.NewCollection) -> bool:
+    """Tell whether the collection is the one that `new` would make."""
+    return (held.schema, held.consistency, held.shards, held.properties) == (
+        new.schema,
+        new.consistency,
+        new.shards,
+        new.properties,
+    )
+
+
+def searched_field(info: api.CollectionInfo, request: api.SearchRequest) -> tuple[Any, str]:
+    """Return the vector field searched and its metric."""
+    vectors = info.schema.vectors
+    if not request.vector_field and len(vectors) > 1:
+        raise InvalidArgument(
+            "multiple anns_fields exist, please specify a anns_field in search_params"
+        )
+    vector = info.schema.field(request.vector_field) if request.vector_field else vectors[0]
+    metric = next(spec.metric for spec in info.indexes if spec.field == vector.name)
+    if request.metric not in ("", metric):
+        raise IndexParameterError(
+            f"metric type not match: invalid parameter[expected={metric}][actual={request.metric}]"
+        )
+    return vector, metric

@@ -27,6 +27,8 @@ from roost.testing.reference_rows import (
     matrix_of,
     output_plan,
     parsed_rows,
+    same_collection,
+    searched_field,
 )
 from roost.testing.reference_scores import BEST_FIRST, scores_of, within_range
 from roost.vector import api
@@ -65,12 +67,13 @@ def _atomic(method: Method) -> Method:
 
 
 class ReferenceService:
-    """Brute force over plain Python rows.  Implements `roost.vector.api.VectorService`."""
+    """Brute force over plain Python rows.  Implements `VectorService` and `AliasService`."""
 
     def __init__(self, clock: Clock) -> None:
         self._lock = threading.RLock()
         self._clock = HybridClock(clock)
         self._held: dict[str, _Held] = {}
+        self._aliases: dict[str, str] = {}
         self._ids = itertools.count(1000)
 
     @_atomic
@@ -79,7 +82,7 @@ class ReferenceService:
         new = definitions.checked_collection(new)
         held = self._held.get(new.name)
         if held is not None:
-            if _same(held.info, new):
+            if same_collection(held.info, new):
                 return held.info
             raise CollectionExists(
                 f"create duplicate collection with different parameters, collection: {new.name}"
@@ -105,7 +108,8 @@ class ReferenceService:
     @_atomic
     def drop_collection(self, name: str) -> None:
         """As in VectorService."""
-        self._held.pop(name, None)
+        self._held.pop(self._aliases.get(name, name), None)
+        self._aliases = {a: of for a, of in self._aliases.items() if of in self._held}
 
     @_atomic
     def describe_collection(self, name: str) -> api.CollectionInfo:
@@ -247,7 +251,7 @@ class ReferenceService:
     def search(self, request: api.SearchRequest) -> api.SearchAnswer:
         """As in VectorService."""
         info, rows, read_ts = self._readable(request)
-        vector, metric = _searched(info, request)
+        vector, metric = searched_field(info, request)
         if request.queries.shape[1] != vector.dim:
             raise InvalidArgument(
                 "vector dimension mismatch, expected vector size(byte) "
@@ -320,14 +324,43 @@ class ReferenceService:
         alive = self._alive(held, FOREVER - 1)
         return sum(row.partition == (partition or row.partition) for row in alive)
 
+    @_atomic
+    def create_alias(self, alias: str, collection: str) -> None:
+        """As in AliasService."""
+        if alias in self._held or alias in self._aliases:
+            raise AlreadyExists(f"{alias} is the name of a collection or an alias")
+        self._rename(alias, self._find(collection).info.name)
+
+    @_atomic
+    def alter_alias(self, alias: str, collection: str) -> None:
+        """As in AliasService."""
+        if alias not in self._aliases:
+            raise NotFound(f"alias not found[alias={alias}]")
+        self._rename(alias, self._find(collection).info.name)
+
+    @_atomic
+    def drop_alias(self, alias: str) -> None:
+        """As in AliasService."""
+        self._rename(alias, None)
+
     def now_ts(self) -> int:
         """As in VectorService."""
         return self._clock.next()
 
     def _find(self, name: str) -> _Held:
-        if name not in self._held:
+        held = self._held.get(self._aliases.get(name, name))
+        if held is None:
             raise CollectionNotFound(name)
-        return self._held[name]
+        return held
+
+    def _rename(self, alias: str, collection: str | None) -> None:
+        """Let `alias` name that collection, or none."""
+        self._aliases.pop(alias, None)
+        if collection is not None:
+            self._aliases[alias] = collection
+        for name, held in self._held.items():
+            names = tuple(sorted(a for a, of in self._aliases.items() if of == name))
+            held.info = replace(held.info, aliases=names)
 
     def _alive(self, held: _Held, at: int) -> list[Row]:
         return [row for row in held.rows if row.born <= at < row.died]
@@ -353,29 +386,3 @@ class ReferenceService:
             if (not wanted or row.partition in wanted) and passes(row.values):
                 newest[row.values[held.info.schema.primary.name]] = row
         return held.info, list(newest.values()), read_ts
-
-
-def _same(held: api.CollectionInfo, new: api.NewCollection) -> bool:
-    """Tell whether the collection is the one that `new` would make."""
-    return (held.schema, held.consistency, held.shards, held.properties) == (
-        new.schema,
-        new.consistency,
-        new.shards,
-        new.properties,
-    )
-
-
-def _searched(info: api.CollectionInfo, request: api.SearchRequest) -> tuple[Any, str]:
-    """Return the vector field searched and its metric."""
-    vectors = info.schema.vectors
-    if not request.vector_field and len(vectors) > 1:
-        raise InvalidArgument(
-            "multiple anns_fields exist, please specify a anns_field in search_params"
-        )
-    vector = info.schema.field(request.vector_field) if request.vector_field else vectors[0]
-    metric = next(spec.metric for spec in info.indexes if spec.field == vector.name)
-    if request.metric not in ("", metric):
-        raise IndexParameterError(
-            f"metric type not match: invalid parameter[expected={metric}][actual={request.metric}]"
-        )
-    return vector, metric

@@ -1,4 +1,4 @@
-"""What can be asked of a vector service, be it an engine in this process or the router of a cluster.
+"""What can be asked of a vector service: an engine in this process or the router of a cluster.
 
 `serve/milvus` translates the wire to these words and back and cannot tell the two apart.
 Values are frozen; rows travel as Arrow columns (see `columns`).  Every method raises the classes of
@@ -9,7 +9,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as slot
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -75,8 +75,8 @@ class PartitionInfo:
 class IndexSpec:
     """What an index of one field is to be.
 
-    `index_type` and `metric` are upper case; `params` are the type's own (M, efConstruction …), as the
-    client sent them, all strings, kept for the echo.
+    `index_type` and `metric` are upper case; `params` are the type's own (M, efConstruction …), as
+    the client sent them, all strings, kept for the echo.
     """
 
     field: str
@@ -354,4 +354,25 @@ class VectorService(Protocol):
 
     def now_ts(self) -> int:
         """A timestamp above every acknowledged write."""
+        ...
+
+
+@runtime_checkable
+class AliasService(Protocol):
+    """Further names of collections; a `VectorService` that has them is one of these too.
+
+    Every method of `VectorService` then takes an alias for the name of its collection, and
+    `CollectionInfo.aliases` tells them.
+    """
+
+    def create_alias(self, alias: str, collection: str) -> None:
+        """Let `alias` name the collection too.  Raises AlreadyExists, CollectionNotFound."""
+        ...
+
+    def alter_alias(self, alias: str, collection: str) -> None:
+        """Point an alias elsewhere.  Raises NotFound, CollectionNotFound."""
+        ...
+
+    def drop_alias(self, alias: str) -> None:
+        """Drop it; nothing if there is none."""
         ...

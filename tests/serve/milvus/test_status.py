@@ -10,9 +10,9 @@ from roost.vector import errors as vector_errors
 
 
 def every_class() -> set[type[errors.RoostError]]:
-    """Return RoostError and all that derive from it in the shared words and the engine's."""
+    """Return RoostError and all that derive from it: the shared words, the engine's, our own."""
     found = {errors.RoostError}
-    for module in (errors, vector_errors):
+    for module in (errors, vector_errors, status):
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, errors.RoostError):
                 found.add(value)

@@ -14,6 +14,7 @@ from google.protobuf import message_factory
 
 from roost.errors import Unavailable
 from roost.serve.milvus.admin import AdminCalls
+from roost.serve.milvus.aliases import AliasCalls
 from roost.serve.milvus.collections import CollectionCalls
 from roost.serve.milvus.indexes import IndexCalls
 from roost.serve.milvus.partitions import PartitionCalls
@@ -21,7 +22,7 @@ from roost.serve.milvus.records import RecordCalls
 from roost.serve.milvus.search import SearchCalls
 from roost.serve.milvus.session import SessionCalls
 from roost.serve.milvus.wire.stubs import milvus_pb2
-from roost.vector.api import VectorService
+from roost.vector.api import AliasService, VectorService
 
 WORKERS = 16
 """Threads that run handlers; numpy, faiss, Arrow and waits for disks let go of the interpreter."""
@@ -50,6 +51,14 @@ class MilvusService(
 
     def __init__(self, service: VectorService) -> None:
         self.service = service
+
+
+class MilvusServiceWithAliases(AliasCalls, MilvusService):
+    """The same, over a service that has aliases."""
+
+    def __init__(self, service: VectorService, aliases: AliasService) -> None:
+        super().__init__(service)
+        self.aliases = aliases
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,7 @@ def serve(
         ],
         maximum_concurrent_rpcs=QUEUED_CALLS,
     )
-    server.add_generic_rpc_handlers((_handlers(MilvusService(service)),))
+    server.add_generic_rpc_handlers((_handlers(_servicer(service)),))
     try:
         bound = server.add_insecure_port(f"{host}:{port}")
     except RuntimeError as error:
@@ -104,6 +113,12 @@ def serve(
         ) from error
     server.start()
     return MilvusServer(f"{host}:{bound}", bound, server)
+
+
+def _servicer(service: VectorService) -> MilvusService:
+    if isinstance(service, AliasService):
+        return MilvusServiceWithAliases(service, service)
+    return MilvusService(service)
 
 
 def _handlers(servicer: MilvusService) -> Any:

@@ -28,6 +28,13 @@ class Row:
     """The caller's own mistake: Milvus says so in `extra_info`."""
 
 
+class AliasNotFound(errors.NotFound):
+    """No collection has that alias."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(f"alias not found[alias={alias}]")
+
+
 _INVALID = Row(1100, 5, input_error=True)
 _DAMAGED = Row(1002)
 
@@ -56,6 +63,7 @@ TABLE: MappingProxyType[type[errors.RoostError], Row] = MappingProxyType(
         vector_errors.CollectionNotLoaded: Row(101),
         vector_errors.PartitionNotFound: Row(200, 15),
         vector_errors.IndexNotFound: Row(700, 25),
+        AliasNotFound: Row(1600),
         vector_errors.DatabaseNotFound: Row(800),
         vector_errors.FieldNotFound: Row(1700, input_error=True),
         vector_errors.SchemaError: _INVALID,

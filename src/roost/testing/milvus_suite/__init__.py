@@ -8,6 +8,7 @@ Subclass `MilvusSuite` and give it an `address` fixture ("host:port" of a server
         def address(cls) -> Iterator[str]: ...
 """
 
+from roost.testing.milvus_suite.aliases import AliasSuite
 from roost.testing.milvus_suite.definitions import DefinitionSuite
 from roost.testing.milvus_suite.iterators import IteratorSuite
 from roost.testing.milvus_suite.other_clients import OtherClientSuite
@@ -30,7 +31,7 @@ class MilvusSuite(
     OtherClientSuite,
     OtherSdkSuite,
 ):
-    """All of it."""
+    """All that every `VectorService` must let a client do; `AliasSuite` is apart."""
 
 
-__all__ = ["MilvusSuite"]
+__all__ = ["AliasSuite", "MilvusSuite"]

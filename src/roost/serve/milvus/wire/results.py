@@ -115,8 +115,7 @@ def _vector_data(column: pa.Array) -> Any:
     data = schema_pb2.FieldData(type=DataType.FLOAT_VECTOR)
     if column.null_count:
         data.valid_data.extend(column.is_valid().to_pylist())
-        column = column.drop_null()
-    flat = column.flatten().to_numpy(zero_copy_only=False)
+    flat = column.flatten().to_numpy(zero_copy_only=False)  # Without the nulls' places.
     data.vectors.CopyFrom(
         schema_pb2.VectorField(dim=column.type.list_size, float_vector=float_array(flat))
     )
