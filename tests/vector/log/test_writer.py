@@ -12,7 +12,8 @@ from roost.testing.log_doubles import Journal, SwitchedLease, WatchedFiles, time
 from roost.vector.files import DirectoryFiles
 from roost.vector.log.reader import read_generation
 from roost.vector.log.record import LogPosition, RecordKind, scan
-from roost.vector.log.writer import LogLimits, LogWriter, Ticket
+from roost.vector.log.ticket import Ticket
+from roost.vector.log.writer import LogLimits, LogWriter
 from roost.vector.timestamps import HybridClock
 
 WAIT_S = 10.0

@@ -24,7 +24,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from roost.errors import AlreadyExists, CommitUnknown, Failure, LeaseLost, RoostError, Unavailable
+from roost.errors import AlreadyExists, Failure, LeaseLost, RoostError, Unavailable
 from roost.sizes import GIB, KIB, MIB, format_size
 from roost.vector.files import AppendFile, Files
 from roost.vector.log.record import (
@@ -35,6 +35,7 @@ from roost.vector.log.record import (
     payload_checksum,
     record_size,
 )
+from roost.vector.log.ticket import Item, Ticket, failure_after, failure_during
 
 log = logging.getLogger(__name__)
 
@@ -84,48 +85,6 @@ class LogLimits:
     """Bounds replay, so that it fits the take-over time."""
     wait_s_max: float = 10.0
     """How long `submit` waits for room."""
-
-
-class Ticket:
-    """One submitted record (or tick), and the wait for its durability."""
-
-    __slots__ = ("_done", "_failure", "timestamp")
-
-    def __init__(self, timestamp: int) -> None:
-        self.timestamp = timestamp
-        self._done = threading.Event()
-        self._failure: tuple[type[Failure], str] | None = None
-
-    def wait(self, timeout_s: float | None = None) -> int:
-        """Return the timestamp once the record is durable, lease-checked and visible.
-
-        Raises CommitUnknown if the sync failed, LeaseLost if the lease was lost (both: the record
-        may or may not survive), Unavailable if it was not written at all, or after `timeout_s`
-        CommitUnknown.
-        """
-        if not self._done.wait(timeout_s):
-            raise CommitUnknown(f"the log did not answer within {timeout_s} s")
-        if self._failure is not None:
-            kind, message = self._failure
-            raise kind(message)
-        return self.timestamp
-
-    @property
-    def done(self) -> bool:
-        """True once `wait` does not block."""
-        return self._done.is_set()
-
-    def _settle(self, failure: tuple[type[Failure], str] | None = None) -> None:
-        self._failure = failure
-        self._done.set()
-
-
-@dataclass(slots=True)
-class _Item:
-    ticket: Ticket
-    record: Record | None  # None for a tick
-    payload_crc: int = 0
-    size_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -179,7 +138,7 @@ class LogWriter:
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._room = threading.Condition(self._lock)
-        self._queue: deque[_Item] = deque()
+        self._queue: deque[Item] = deque()
         self._queued_bytes = 0
         self._unflushed = _Unflushed()
         self._watermark = 0
@@ -189,7 +148,7 @@ class LogWriter:
         self._file: AppendFile | None = None
         self._file_number = -1
         self._syncs = 0
-        self._in_flight: list[_Item] = []
+        self._in_flight: list[Item] = []
         self._thread = threading.Thread(target=self._run, name=f"log-{generation}", daemon=True)
         self._thread.start()
 
@@ -238,7 +197,7 @@ class LogWriter:
             self._check_open()
             timestamp = self._timestamps.next()
             record = Record(kind, self._generation, timestamp, collection_id, partition_id, payload)
-            return self._enqueue(_Item(Ticket(timestamp), record, crc, size_bytes))
+            return self._enqueue(Item(Ticket(timestamp), record, crc, size_bytes))
 
     def tick(self) -> Ticket:
         """Queue a timestamp with no record: it advances the watermark, under the lease check.
@@ -247,7 +206,7 @@ class LogWriter:
         """
         with self._lock:
             self._check_open()
-            return self._enqueue(_Item(Ticket(self._timestamps.next()), None))
+            return self._enqueue(Item(Ticket(self._timestamps.next()), None))
 
     def close(self) -> LogPosition | None:
         """Write what is queued, stop, and return where the log ends; None if it had failed.
@@ -268,7 +227,7 @@ class LogWriter:
 
     def _check_open(self) -> None:
         if self._ended is not None:
-            kind, message = _failure_after(self._ended)
+            kind, message = failure_after(self._ended)
             raise kind(message)
         if self._closing:
             raise Unavailable(f"the log of generation {self._generation} is closed")
@@ -295,7 +254,7 @@ class LogWriter:
             self._unflushed.total_bytes < limits.unflushed_bytes_max
         )
 
-    def _enqueue(self, item: _Item) -> Ticket:
+    def _enqueue(self, item: Item) -> Ticket:
         self._queue.append(item)
         self._queued_bytes += item.size_bytes
         self._work.notify()
@@ -313,7 +272,7 @@ class LogWriter:
             log.exception("the log failed: generation=%d", self._generation)
             self._end(Failure(f"the log failed: {error!r}"))
 
-    def _next_group(self) -> list[_Item]:
+    def _next_group(self) -> list[Item]:
         """Return what fits into one file behind what it has; empty when closed and drained."""
         with self._lock:
             self._work.wait_for(lambda: self._queue or self._closing)
@@ -341,7 +300,7 @@ class LogWriter:
             file, self._file = self._file, None
             file.close()
 
-    def _commit(self, group: list[_Item]) -> None:
+    def _commit(self, group: list[Item]) -> None:
         records = [item.record for item in group if item.record is not None]
         if records:
             file = self._append(group)
@@ -359,9 +318,9 @@ class LogWriter:
                 if item.record is not None:
                     self._unflushed.add(item.ticket.timestamp, item.size_bytes)
         for item in group:
-            item.ticket._settle()
+            item.ticket.settle()
 
-    def _append(self, group: list[_Item]) -> AppendFile:
+    def _append(self, group: list[Item]) -> AppendFile:
         if self._file is None:
             self._file_number += 1
             self._syncs = 0
@@ -391,23 +350,9 @@ class LogWriter:
             self._room.notify_all()
         log.error("the log ended: generation=%d reason=%s", self._generation, error)
         for item in unknown:
-            item.ticket._settle(_failure_during(error))
+            item.ticket.settle(failure_during(error))
         for item in unwritten:
-            item.ticket._settle(_failure_after(error))
+            item.ticket.settle(failure_after(error))
         if self._file is not None:
             self._file.close()
         self._listener.on_ended(error)
-
-
-def _failure_during(error: RoostError) -> tuple[type[Failure], str]:
-    """Return what those are told whose record may or may not be stored."""
-    if isinstance(error, LeaseLost):
-        return LeaseLost, error.message
-    return CommitUnknown, f"it is not known whether the change was stored: {error}"
-
-
-def _failure_after(error: RoostError) -> tuple[type[Failure], str]:
-    """Return what those are told whose record was not written."""
-    if isinstance(error, LeaseLost):
-        return LeaseLost, error.message
-    return Unavailable, f"nothing was stored, the log has ended: {error}"
