@@ -21,7 +21,7 @@ from tests.cluster.conftest import (
 
 from roost.cluster.rpc.methods import STATUS
 from roost.cluster.rpc.peer import Peer
-from roost.errors import ReadOnly
+from roost.errors import AlreadyExists, ReadOnly
 from roost.vector import api
 from roost.vector.columns import vector_column
 from roost.vector.errors import CollectionNotFound, CollectionNotLoaded, FilterError
@@ -107,6 +107,12 @@ def test_definitions_are_seen_through_every_router(cluster: Cluster) -> None:
     first.release("things")
     with pytest.raises(CollectionNotLoaded):
         count_at(first, STRONG)
+    first.load("things")
+    second.create_alias("alias", "things")
+    assert count_at(first, STRONG, "alias") == 3
+    with pytest.raises(AlreadyExists):
+        first.create_alias("alias", "things")
+    first.drop_alias("alias")
     second.drop_collection("things")
     with pytest.raises(CollectionNotFound):
         first.describe_collection("things")

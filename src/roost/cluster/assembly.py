@@ -26,7 +26,7 @@ from roost.cluster.members import (
 )
 from roost.cluster.reader import Reader
 from roost.cluster.router import Router, RouterSettings
-from roost.cluster.rpc.methods import READER_METHODS, TIP, WRITER_METHODS
+from roost.cluster.rpc.methods import ALIAS_METHODS, READER_METHODS, TIP, WRITER_METHODS
 from roost.cluster.rpc.server import RpcServer
 from roost.cluster.stream import LogStream
 from roost.errors import Unavailable
@@ -143,6 +143,7 @@ class WriterMember:
         self._stream = LogStream(self._engine.writer)
         self._server.add(WRITER_METHODS, self._engine)
         self._server.add((TIP,), self._engine.writer)
+        self._server.add(ALIAS_METHODS, self._engine.writer.defining)
         self._server.add_follow(self._stream.follow)
         self._server.start()
         self._watch.start()

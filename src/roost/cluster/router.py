@@ -1,4 +1,4 @@
-"""The router: a `VectorService` over a cluster, as a library.
+"""The router: a `VectorService` (and `AliasService`) over a cluster, as a library.
 
 Writes and definitions go to the writer.  A search or query runs at one `(version, read_ts)` chosen
 here (hazard H7): every reader asked evaluates exactly there, and an answer is complete or an error.
@@ -162,6 +162,18 @@ class Router:
             return api.LoadProgress(api.LoadState.LOADED, 100)
         return api.LoadProgress(api.LoadState.LOADING, 100 * ready // len(found.equals))
 
+    def create_alias(self, alias: str, collection: str) -> None:
+        """As in AliasService."""
+        self._define(methods.CREATE_ALIAS, (alias, collection), repeatable=False)
+
+    def alter_alias(self, alias: str, collection: str) -> None:
+        """As in AliasService."""
+        self._define(methods.ALTER_ALIAS, (alias, collection))
+
+    def drop_alias(self, alias: str) -> None:
+        """As in AliasService."""
+        self._define(methods.DROP_ALIAS, alias)
+
     # rows ----------------------------------------------------------------------------------
 
     def insert(self, request: api.InsertRequest) -> api.MutationAnswer:
@@ -216,11 +228,11 @@ class Router:
         if self._settings.read_only:
             raise ReadOnly("this member only reads")
 
-    def _define(self, method: Method[Q, A], request: Q) -> A:
+    def _define(self, method: Method[Q, A], request: Q, *, repeatable: bool = True) -> A:
+        """Have something defined; nearly everything is the same when it is done twice."""
         self._writable()
         try:
-            # Each is the same when it is done twice.
-            return self._link.call(method, request, DEFINE_TIMEOUT_S, repeatable=True)
+            return self._link.call(method, request, DEFINE_TIMEOUT_S, repeatable=repeatable)
         finally:
             self.names.forget()
 

@@ -49,7 +49,6 @@ CLASSES: dict[str, type[RoostError]] = {
         vector_errors.CollectionNotFound,
         vector_errors.CollectionExists,
         vector_errors.CollectionNotLoaded,
-        vector_errors.AliasNotFound,
         vector_errors.PartitionNotFound,
         vector_errors.IndexNotFound,
         vector_errors.DatabaseNotFound,

@@ -62,6 +62,11 @@ _partition: Codec[tuple[str, str]] = _codec(
     lambda v: wire.PartitionName(collection=v[0], partition=v[1]),
     lambda m: (m.collection, m.partition),
 )
+_alias: Codec[tuple[str, str]] = _codec(
+    wire.AliasName,
+    lambda v: wire.AliasName(alias=v[0], collection=v[1]),
+    lambda m: (m.alias, m.collection),
+)
 _index_name: Codec[tuple[str, str]] = _codec(
     wire.IndexName,
     lambda v: wire.IndexName(collection=v[0], name=v[1]),
@@ -96,6 +101,9 @@ DESCRIBE_INDEXES = Method(
 )
 LOAD = Method(WRITER, "load", _text, _nothing)
 RELEASE = Method(WRITER, "release", _text, _nothing)
+CREATE_ALIAS = Method(WRITER, "create_alias", _alias, _nothing)
+ALTER_ALIAS = Method(WRITER, "alter_alias", _alias, _nothing)
+DROP_ALIAS = Method(WRITER, "drop_alias", _text, _nothing)
 INSERT = Method(
     WRITER,
     "insert",
@@ -136,6 +144,8 @@ WRITER_METHODS: tuple[Method[Any, Any], ...] = (
     COMPACTION_DONE,
     ROW_COUNT,
 )
+
+ALIAS_METHODS: tuple[Method[Any, Any], ...] = (CREATE_ALIAS, ALTER_ALIAS, DROP_ALIAS)
 
 SEARCH_PART: Method[asked.SearchPart, asked.PartHits] = Method(
     READER,

@@ -167,6 +167,14 @@ class PartitionName(_message.Message):
     partition: str
     def __init__(self, collection: _Optional[str] = ..., partition: _Optional[str] = ...) -> None: ...
 
+class AliasName(_message.Message):
+    __slots__ = ("alias", "collection")
+    ALIAS_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_FIELD_NUMBER: _ClassVar[int]
+    alias: str
+    collection: str
+    def __init__(self, alias: _Optional[str] = ..., collection: _Optional[str] = ...) -> None: ...
+
 class NewIndex(_message.Message):
     __slots__ = ("collection", "index")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
