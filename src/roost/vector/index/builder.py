@@ -117,8 +117,7 @@ class IndexBuilder:
                 raise Failure(f"the index builder was closed before {task.out} was built")
             # Pipes are not inherited by other children (close_fds), so that the end of this
             # process always closes the worker's input.
-            pipe = subprocess.PIPE
-            worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=_environment())
+            worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self._workers.add(worker)
         self._mine.worker = worker
         return worker
@@ -127,11 +126,6 @@ class IndexBuilder:
         with self._lock:
             self._workers.discard(worker)
         _close_pipes(worker)
-
-
-def _environment() -> dict[str, str]:
-    # A thread that waits for the others must sleep: spinning would take the core from queries.
-    return {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def _close_pipes(worker: "subprocess.Popen[bytes]") -> None:
