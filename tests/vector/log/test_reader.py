@@ -99,6 +99,16 @@ def test_a_torn_tail_is_left_out_of_the_seal(files: DirectoryFiles) -> None:
         assert times(replay(files, missing_seals(files, {}, 2), 0)) == [1, 2]
 
 
+def test_a_seal_at_the_start_of_a_file_keeps_the_files_before_it(files: DirectoryFiles) -> None:
+    """A writer killed right after it made a new file leaves it empty or torn from its start."""
+    store(files, 1, [1, 2], [])
+    seals = missing_seals(files, {}, 2)
+    assert seals == {1: LogPosition(1, 0)}
+    assert times(replay(files, seals, 0)) == [1, 2]
+    assert collect(files, seals, 2).paths == ("log/1/0", "log/1/1")
+    assert collect(files, seals, 1).paths == ()
+
+
 def test_a_torn_tail_before_the_last_file_is_damage(files: DirectoryFiles) -> None:
     store(files, 1, [1], [5])
     add(files, "log/1/0", raw(1, [3])[:40])

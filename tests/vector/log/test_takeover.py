@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from typing_extensions import Buffer
 
 from roost.errors import LeaseLost
@@ -15,8 +17,9 @@ from roost.vector.catalog.catalog import Catalog
 from roost.vector.catalog.lease import Lease, LeaseTerms
 from roost.vector.files import AppendFile, DirectoryFiles
 from roost.vector.log.reader import missing_seals, replay
-from roost.vector.log.record import RecordKind
-from roost.vector.log.writer import LogWriter
+from roost.vector.log.record import RecordKind, record_size
+from roost.vector.log.writer import LogLimits, LogWriter
+from roost.vector.timestamps import HybridClock
 
 WAIT_S = 10.0
 
@@ -154,3 +157,40 @@ def test_a_clean_hand_over_seals_itself_and_needs_no_waiting(hosts: list[Host]) 
     assert missing_seals(new.files, new.catalog.seals(), 2) == {}
     found = replay(new.files, new.catalog.seals(), 0)
     assert [record.payload.to_pybytes() for record in found] == [b"row"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 400), min_size=1, max_size=25),
+    file_bytes=st.integers(64, 1500),
+    file_syncs=st.integers(1, 6),
+    lost=st.floats(0, 1),
+)
+def test_a_crash_leaves_a_prefix_and_every_reader_sees_the_same_one(
+    tmp_path_factory: pytest.TempPathFactory,
+    sizes: list[int],
+    file_bytes: int,
+    file_syncs: int,
+    lost: float,
+) -> None:
+    """The tail of the last file is cut anywhere, as if that much had not been synced."""
+    files = DirectoryFiles(tmp_path_factory.mktemp("log"))
+    limits = LogLimits(file_bytes_max=file_bytes, file_syncs_max=file_syncs)
+    clock = HybridClock(ManualClock())
+    log = LogWriter(files, 1, clock, lambda: None, Journal(), limits)
+    texts = [bytes([at]) * size for at, size in enumerate(sizes)]
+    for text in texts:
+        ticket = log.submit(RecordKind.INSERT, 1, 1, pa.py_buffer(text))
+    ticket.wait(WAIT_S)
+    log.close()
+    last = max(files.list("log/1"), key=int)
+    path = files.open_local(f"log/1/{last}")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * lost)])
+
+    open_end = [r.payload.to_pybytes() for r in replay(files, {}, 0, open_generation=1)]
+    seals = missing_seals(files, {}, 2)
+    sealed = [r.payload.to_pybytes() for r in replay(files, seals, 0)]
+    assert open_end == sealed == texts[: len(sealed)]
+    whole = sum(record_size(len(text)) for text in texts) - len(content) + path.stat().st_size
+    assert sum(record_size(len(text)) for text in texts[: len(sealed) + 1]) > whole or lost == 1

@@ -96,12 +96,8 @@ def read_generation(
     last_ts = 0
     for number in numbers:
         path = _path(generation, number)
-        is_last = number == numbers[-1]
-        if sealed_end is not None and is_last:
-            data = _read_sealed(files, path, sealed_end.offset)
-        else:
-            data = files.read(path)
-        for framed in scan(data, path, may_be_torn=is_last and sealed_end is None):
+        may_be_torn = sealed_end is None and number == numbers[-1]
+        for framed in scan(_read(files, path, number, sealed_end), path, may_be_torn=may_be_torn):
             record = framed.record
             if record.generation != generation or record.timestamp <= last_ts:
                 raise CorruptRecord(
@@ -163,9 +159,8 @@ def collect(
         numbers = _readable(files, generation, first, end)
         for number in numbers if end is not None else numbers[:-1]:
             path = _path(generation, number)
-            limit = end.offset if end is not None and number == end.file else None
-            data = files.read(path) if limit is None else _read_sealed(files, path, limit)
-            if any(framed.record.timestamp > complete_to for framed in scan(data, path)):
+            found = scan(_read(files, path, number, end), path)
+            if any(framed.record.timestamp > complete_to for framed in found):
                 return LogGarbage(tuple(paths), LogFloor(generation, number))
             paths.append(path)
         if end is None:
@@ -218,11 +213,15 @@ def _beyond_seal(files: Files, generation: int, seal: LogPosition) -> list[str]:
     return [_path(generation, n) for n in _numbers(files, generation) if n > kept]
 
 
-def _read_sealed(files: Files, path: str, size_bytes: int) -> bytes:
-    data = files.read(path, 0, size_bytes)
-    if len(data) < size_bytes:
+def _read(files: Files, path: str, number: int, sealed_end: LogPosition | None) -> bytes:
+    """Return a file's bytes: all of them, or up to the seal if it lies in this very file."""
+    if sealed_end is None or number != sealed_end.file:
+        return files.read(path)
+    data = files.read(path, 0, sealed_end.offset)
+    if len(data) < sealed_end.offset:
         raise CorruptRecord(
-            f"{path} at offset {len(data)}", f"the file ends before its seal at {size_bytes}"
+            f"{path} at offset {len(data)}",
+            f"the file ends before its seal at {sealed_end.offset}",
         )
     return data
 
