@@ -196,6 +196,8 @@ def decode_settings(text: str) -> VolumeSettings:
     unknown = []
     for json_name, value in document.items():
         attribute = _ATTRIBUTES.get(json_name)
+        if json_name == "Tiers" and value == _PLAIN_TIERS:
+            continue  # written anyway
         if attribute is None:
             unknown.append((json_name, json.dumps(value)))
             continue

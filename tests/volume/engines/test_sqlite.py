@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 
 from roost.clock import SystemClock
-from roost.errors import CommitUnknown, CorruptRecord, Unavailable
+from roost.errors import CommitUnknown, CorruptRecord, StorageFull, Unavailable
 from roost.testing.faulty_sqlite import SqliteFaults
 from roost.volume.engines.sqlite import BATCH_JOBS_MAX, SqliteEngine
 from roost.volume.errors import AlreadyFormatted, FsError, NotFormatted
+from roost.volume.meta import sessions
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.meta.effects import AddCounter
 from roost.volume.meta.open_volume import open_volume
 from roost.volume.meta.opening import read_settings
 from roost.volume.meta.txn import Txn
-from roost.volume.model import ROOT, ChunkNo, Ino, Slice
+from roost.volume.model import ROOT, ChunkNo, Ino, Kind, Slice
 from roost.volume.settings import new_settings
 
 
@@ -340,3 +341,69 @@ def test_inode_numbers_are_not_given_again_after_a_restart(path: Path) -> None:
             ino = meta.create(ROOT, b"f%d" % number).ino
             assert ino not in seen
             seen.add(ino)
+
+
+def test_a_full_disk_is_said_and_leaves_the_volume_as_it_was(meta: Meta, path: Path) -> None:
+    engine = meta._opened.engine
+    assert isinstance(engine, SqliteEngine)
+    (pages,) = engine._writer.execute("PRAGMA page_count").fetchone()
+    engine._writer.execute(f"PRAGMA max_page_count = {pages + 5}")
+    before = dump(path)
+    with pytest.raises(StorageFull):
+        meta.setxattr(ROOT, b"user.big", b"x" * 65_536)
+    assert dump(path) == before
+    engine._writer.execute("PRAGMA max_page_count = 1000000")
+    meta.setxattr(ROOT, b"user.more", b"x")
+
+
+WRITER = """
+import sys
+from roost.volume.meta.api import open_meta
+from roost.volume.model import ROOT, ChunkNo, Slice
+meta = open_meta(sys.argv[1])
+meta.open(meta.create(ROOT, b"kept").ino)
+meta.unlink(ROOT, b"kept", skip_trash=True)
+for number in range(100000):
+    name = b"f%d" % number
+    folder = meta.mkdir(ROOT, b"d" + name).ino
+    file = meta.create(folder, name).ino
+    meta.write_slice(file, ChunkNo(0), Slice(0, meta.new_slice_id(), 5000, 0, 5000))
+    meta.rename(folder, name, ROOT, name)
+    print(number, flush=True)
+"""
+
+
+def test_after_a_kill_everything_answered_is_there_and_nothing_is_half_done(path: Path) -> None:
+    url = f"sqlite3://{path}"
+    for kill_after in (1, 6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, url], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        answered = [int(process.stdout.readline()) for _ in range(kill_after)][-1]
+        process.kill()
+        answered = max([answered, *(int(line) for line in process.stdout if line.strip())])
+        process.wait()
+        process.stdout.close()
+        with open_meta(url, session=False) as meta:
+            assert meta.check() == ()
+            for number in range(answered + 1):
+                assert meta.lookup(ROOT, b"f%d" % number).attr.length == 5000
+            for session in meta.sessions():  # as if its lease had ended
+                sessions.end(meta._opened, session.sid)
+            assert meta.check() == ()
+            assert len(meta.deleted_files()) == 1, "the file that was open"
+            remove_all(meta)
+
+
+def remove_all(meta: Meta) -> None:
+    for entry in list(meta.readdir(ROOT)):
+        if entry.kind is Kind.DIRECTORY:
+            for inner in list(meta.readdir(entry.ino)):
+                meta.unlink(entry.ino, inner.name, skip_trash=True)
+            meta.rmdir(ROOT, entry.name, skip_trash=True)
+        else:
+            meta.unlink(ROOT, entry.name, skip_trash=True)
+    for deleted in meta.deleted_files():
+        for ref in meta.release_deleted_file(deleted):
+            meta.forget_slice(ref)

@@ -34,6 +34,11 @@ class MemoryEngine:
         """Never."""
         return False
 
+    @property
+    def durability(self) -> str:
+        """As in Engine."""
+        return "nothing: metadata is lost with this process"
+
     def read(self, rule: Callable[[Reads], T]) -> T:
         """As in Engine.read."""
         with self._lock:

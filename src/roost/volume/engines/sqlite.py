@@ -94,6 +94,11 @@ class SqliteEngine:
         """As in Engine."""
         return self._read_only
 
+    @property
+    def durability(self) -> str:
+        """As in Engine."""
+        return "a crash of the host: every commit is flushed to the disk (synchronous=FULL)"
+
     # ---- connections
     def _open(self, *, writing: bool) -> sqlite3.Connection:
         mode = "ro" if self._read_only else "rw"
@@ -270,6 +275,8 @@ class SqliteEngine:
             self._writer.execute("RELEASE operation")
             return bool(effects)
         except sqlite3.Error as error:
+            if not self._writer.in_transaction:
+                raise  # A full disk, for one, takes the whole transaction with it.
             job.fail(self._not_done(error))
         except RoostError as error:
             job.fail(error)

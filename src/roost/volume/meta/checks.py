@@ -43,20 +43,14 @@ class NodeIs:
 
 @dataclass(frozen=True, slots=True)
 class NodeIsExactly:
-    """The node is as seen in identity, link count and length."""
+    """The node is as seen in every field."""
 
     ino: Ino
     seen: Attr | None
 
     def holds(self, reads: Reads) -> bool:
         """As in Check."""
-        now = reads.node(self.ino)
-        if now is None or self.seen is None:
-            return now is self.seen
-        return identity(now) == identity(self.seen) and (now.nlink, now.length) == (
-            self.seen.nlink,
-            self.seen.length,
-        )
+        return reads.node(self.ino) == self.seen
 
 
 @dataclass(frozen=True, slots=True)

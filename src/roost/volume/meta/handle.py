@@ -76,6 +76,11 @@ class VolumeHandle:
         """True if every change is refused with EROFS."""
         return self._read_only
 
+    @property
+    def durability(self) -> str:
+        """What a commit that was answered survives, in words for `status`."""
+        return self._opened.engine.durability
+
     def statfs(self) -> VolumeUsage:
         """Return what the volume uses and what is left."""
         volume = self._volume
@@ -95,12 +100,14 @@ class VolumeHandle:
     def close(self) -> None:
         """End the session: sustained files are deleted, the heartbeat stops.  May be repeated."""
         heartbeat, self._heartbeat = self._heartbeat, None
-        if heartbeat is not None:
-            heartbeat.stop()
-            if heartbeat.lost is None:
-                sessions.end(self._opened, self._opened.sid)
+        try:
+            if heartbeat is not None:
+                heartbeat.stop()
+                if heartbeat.lost is None:
+                    sessions.end(self._opened, self._opened.sid)
+        finally:
             self._opened.sid = NO_SESSION
-        self._opened.engine.close()
+            self._opened.engine.close()
 
     def __enter__(self: Self) -> Self:
         return self

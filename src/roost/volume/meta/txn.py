@@ -77,13 +77,13 @@ class Txn:
 
     # ---- reads; as in Reads
     def node(self, ino: Ino) -> Attr | None:
-        """Return the attributes; the rule may decide on identity, not on times or counts."""
+        """Return the attributes; the rule may decide on identity only, and not answer with them."""
         attr = self._reads.node(ino)
         self._depends(NodeIs(ino, identity(attr)))
         return attr
 
     def exact_node(self, ino: Ino) -> Attr | None:
-        """Return the attributes; the rule may decide on link count and length too."""
+        """Return the attributes; the rule may decide on, and answer with, all of them."""
         attr = self._reads.node(ino)
         self._depends(NodeIsExactly(ino, attr))
         return attr
@@ -181,6 +181,11 @@ class Engine(Protocol):
     @property
     def is_read_only(self) -> bool:
         """True if `run` refuses every effect."""
+        ...
+
+    @property
+    def durability(self) -> str:
+        """What a commit that was answered survives, in words for a person."""
         ...
 
     def read(self, rule: Callable[[Reads], T]) -> T:
