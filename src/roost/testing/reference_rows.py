@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from roost.errors import InvalidArgument
 from roost.vector import api
 from roost.vector.columns import arrow_schema
-from roost.vector.errors import IndexParameterError
 from roost.vector.schema import CollectionSchema, DataType
 
 FOREVER = 1 << 63
@@ -91,15 +89,8 @@ def same_collection(held: api.CollectionInfo, new: api.NewCollection) -> bool:
 
 def searched_field(info: api.CollectionInfo, request: api.SearchRequest) -> tuple[Any, str]:
     """Return the vector field searched and its metric."""
-    vectors = info.schema.vectors
-    if not request.vector_field and len(vectors) > 1:
-        raise InvalidArgument(
-            "multiple anns_fields exist, please specify a anns_field in search_params"
-        )
-    vector = info.schema.field(request.vector_field) if request.vector_field else vectors[0]
+    vector = info.schema.vectors[0]
+    if request.vector_field:
+        vector = info.schema.field(request.vector_field)
     metric = next(spec.metric for spec in info.indexes if spec.field == vector.name)
-    if request.metric not in ("", metric):
-        raise IndexParameterError(
-            f"metric type not match: invalid parameter[expected={metric}][actual={request.metric}]"
-        )
     return vector, metric

@@ -2,7 +2,7 @@
 
 Every row ever written is kept as a Python dict with the timestamps between which it lived, so a
 read at any instant is a walk over all of them.  One lock makes every call atomic.  The words of
-refusal are the engine's own (`engine.definitions`, `engine.rows`); what is found is not.
+refusal are the engine's own (`planning`, `definitions`, `rows`); what is found is not.
 """
 
 import functools
@@ -32,12 +32,12 @@ from roost.testing.reference_rows import (
 )
 from roost.testing.reference_scores import BEST_FIRST, scores_of, within_range
 from roost.vector import api
+from roost.vector.collection.planning import plan_query, plan_search
 from roost.vector.engine import definitions
 from roost.vector.engine.rows import complete_rows, last_of_each_key
 from roost.vector.errors import (
     CollectionExists,
     CollectionNotFound,
-    CollectionNotLoaded,
     IndexNotFound,
     IndexParameterError,
     SchemaMismatch,
@@ -250,13 +250,9 @@ class ReferenceService:
     @_atomic
     def search(self, request: api.SearchRequest) -> api.SearchAnswer:
         """As in VectorService."""
+        plan_search(self._find(request.collection).info, request)  # Only for its refusals.
         info, rows, read_ts = self._readable(request)
         vector, metric = searched_field(info, request)
-        if request.queries.shape[1] != vector.dim:
-            raise InvalidArgument(
-                "vector dimension mismatch, expected vector size(byte) "
-                f"{vector.dim * 4}, actual {request.queries.shape[1] * 4}."
-            )
         columns, names = output_plan(info.schema, request.output_fields)
         found: list[tuple[Row, float]] = []
         counts = []
@@ -281,6 +277,7 @@ class ReferenceService:
     @_atomic
     def query(self, request: api.QueryRequest) -> api.QueryAnswer:
         """As in VectorService."""
+        plan_query(self._find(request.collection).info, request)  # Only for its refusals.
         info, rows, read_ts = self._readable(request)
         key = info.schema.primary.name
         if request.ids is not None:
@@ -376,8 +373,6 @@ class ReferenceService:
     ) -> tuple[api.CollectionInfo, list[Row], int]:
         """Return the rows that pass, each key once, and the instant at which they were read."""
         held = self._find(request.collection)
-        if not held.info.loaded:
-            raise CollectionNotLoaded(request.collection)
         wanted = {held.info.partition(name).name for name in request.partitions}
         passes = reference_filter(request.filter, held.info.schema, request.filter_params)
         read_ts = min(self._clock.next(), request.freshness.exactly_ts or FOREVER)

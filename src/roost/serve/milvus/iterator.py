@@ -16,8 +16,11 @@ import numpy as np
 
 from roost.errors import InvalidArgument
 from roost.serve.milvus.wire import params
-from roost.serve.milvus.wire.search import K_MAX, cut, search_results
+from roost.serve.milvus.wire.search import cut, search_results
 from roost.vector.api import CollectionInfo, SearchAnswer, SearchRequest, VectorService
+
+K_MAX = 16_384
+"""Rows that one search can give; a page is no longer."""
 
 _FARTHEST = float(np.finfo(np.float32).max)
 _GROWTH = 4

@@ -176,4 +176,4 @@ class RefusalSuite(Suite):
     ) -> None:
         client.insert(plain, simple_rows(3))
         broken = np.full(DIM, np.nan, np.float32)
-        refused(INVALID, "not a number", client.search, plain, data=[broken], limit=1)
+        refused(INVALID, "not finite", client.search, plain, data=[broken], limit=1)

@@ -42,7 +42,9 @@ def columns(draw: st.DrawFn) -> tuple[Field, list[Any]]:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # the first text loads Unicode's tables
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # the first text loads Unicode's tables
 @given(columns())
 def test_what_is_answered_could_be_inserted_again(column: tuple[Field, list[Any]]) -> None:
     field, values = column
@@ -54,6 +56,7 @@ def test_what_is_answered_could_be_inserted_again(column: tuple[Field, list[Any]
     assert again.to_pylist() == values
 
 
+@settings(deadline=None)
 @given(st.lists(st.none() | st.integers(-5, 5), min_size=1, max_size=20))
 def test_nulls_may_be_sent_with_or_without_a_place_of_their_own(values: list[int | None]) -> None:
     compact = [value for value in values if value is not None]

@@ -16,10 +16,6 @@ from roost.serve.milvus.wire.stubs import common_pb2, milvus_pb2, schema_pb2
 from roost.serve.milvus.wire.templates import filter_params
 from roost.vector.api import CollectionInfo, SearchAnswer, SearchRequest
 
-NQ_MAX = 16_384
-K_MAX = 16_384
-"""Milvus's own limits; k counts the offset too."""
-
 _ROUND_DECIMAL_MAX = 6
 _FLOAT_VECTORS = 101
 """PlaceholderType.FloatVector."""
@@ -48,20 +44,17 @@ def search_request(request: Any, sent: Mapping[str, str], info: CollectionInfo) 
 
     `sent` are the call's search_params.
 
-    Raises InvalidArgument: vectors or numbers that do not parse or are out of range;
+    Raises InvalidArgument: vectors or numbers that do not parse;
     Unsupported: grouping, ordering, ranking, highlighting, search by primary keys, other vectors.
     """
     _refuse_unsupported(request, sent)
-    k = params.whole_number(sent, "topk", 0)
-    offset = params.whole_number(sent, "offset", 0)
-    _check_window(k, offset)
     own = params.mapping(sent, "params")
     return SearchRequest(
         collection=request.collection_name,
         queries=query_vectors(request.placeholder_group),
-        k=k,
+        k=params.whole_number(sent, "topk", 0),
         vector_field=sent.get("anns_field", ""),
-        offset=offset,
+        offset=params.whole_number(sent, "offset", 0),
         metric=sent.get("metric_type", "").upper(),
         params={key: value for key, value in own.items() if key not in _NOT_PARAMS},
         filter=request.dsl,
@@ -111,18 +104,12 @@ def query_vectors(group: bytes) -> npt.NDArray[np.float32]:
             "send float32 vectors"
         )
     values = placeholder.values
-    if not 1 <= len(values) <= NQ_MAX:
-        raise InvalidArgument(
-            f"nq [{len(values)}] is invalid, nq (number of search vector per search request) "
-            f"should be in range [1, {NQ_MAX}], but got {len(values)}"
-        )
-    size = len(values[0])
+    size = len(values[0]) if len(values) else 0
     if not size or size % 4 or any(len(value) != size for value in values):
-        raise InvalidArgument("vector dimension mismatch: the query vectors differ in length")
-    vectors = np.frombuffer(b"".join(values), dtype="<f4").reshape(len(values), size // 4)
-    if not np.isfinite(vectors).all():
-        raise InvalidArgument("a value of the query vectors is not a number or infinity")
-    return vectors
+        raise InvalidArgument(
+            "vector dimension mismatch: the query vectors are empty or differ in length"
+        )
+    return np.frombuffer(b"".join(values), dtype="<f4").reshape(len(values), size // 4)
 
 
 def rounded(scores: npt.NDArray[np.float32], sent: Mapping[str, str]) -> npt.NDArray[np.float32]:
@@ -165,19 +152,3 @@ def _refuse_unsupported(request: Any, sent: Mapping[str, str]) -> None:
         raise Unsupported("search with function_chains is not supported by Roost")
     if request.WhichOneof("search_input") == "ids" or request.search_by_primary_keys:
         raise Unsupported("search by primary keys is not supported by Roost: send the vectors")
-
-
-def _check_window(k: int, offset: int) -> None:
-    if not 1 <= k <= K_MAX:
-        raise InvalidArgument(
-            f"topk [{k}] is invalid, it should be in range [1, {K_MAX}], but got {k}"
-        )
-    if not 0 <= offset <= K_MAX:
-        raise InvalidArgument(
-            f"offset [{offset}] is invalid, it should be in range [0, {K_MAX}], but got {offset}"
-        )
-    if k + offset > K_MAX:
-        raise InvalidArgument(
-            f"topk + offset [{k + offset}] is invalid, "
-            f"it should be in range [1, {K_MAX}], but got {k + offset}"
-        )
