@@ -47,7 +47,7 @@ class DiskMachine(VolumeMachine):
 
 class TestMemory(MemoryMachine.TestCase):
     settings = settings(
-        max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=_QUIET
+        max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=_QUIET
     )
 
 

@@ -16,7 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 )
 
 from roost.volume.check import check_volume
-from roost.volume.client import VolumeClient
+from roost.volume.client import Mode, VolumeClient
 from roost.volume.errors import FsError
 from roost.volume.model import AttrChange
 from roost.volume.vfs.handles import VolumeFile
@@ -111,6 +111,8 @@ class VolumeMachine(RuleBasedStateMachine):
 
     @rule(path=_PATHS, new_path=_PATHS)
     def link(self, path: str, new_path: str) -> None:
+        if (self._plain / path).is_dir() and os.path.lexists(self._plain / new_path):
+            return  # refused for two reasons; POSIX does not say which is named
         self._both(
             lambda: self._client.link(path, new_path),
             lambda: os.link(self._plain / path, self._plain / new_path, follow_symlinks=False),
@@ -201,16 +203,21 @@ class VolumeMachine(RuleBasedStateMachine):
 
     # ---- open files
     @rule(target=handles, path=_PATHS, mode=st.sampled_from(["r+", "w+", "x+"]))
-    def open(self, path: str, mode: str) -> Handles | None:
+    def open(self, path: str, mode: Mode) -> Handles | None:
         flags = {"r+": 0, "w+": os.O_CREAT | os.O_TRUNC, "x+": os.O_CREAT | os.O_EXCL}[mode]
-        opened: list[Any] = []
-        self._both(
-            lambda: opened.append(self._client.open_file(path, mode)),  # type: ignore[arg-type]
-            lambda: opened.append(os.open(self._plain / path, os.O_RDWR | flags, 0o644)),
-        )
+        opened: list[VolumeFile] = []
+        descriptors: list[int] = []
+
+        def ours() -> None:
+            opened.append(self._client.open_file(path, mode))
+
+        def theirs() -> None:
+            descriptors.append(os.open(self._plain / path, os.O_RDWR | flags, 0o644))
+
+        self._both(ours, theirs)
         if not opened:
             return None
-        self._open.append(Handles(*opened))
+        self._open.append(Handles(opened[0], descriptors[0]))
         return self._open[-1]
 
     @rule(handle=handles, offset=_OFFSETS, data=_DATA)
@@ -289,7 +296,7 @@ class VolumeMachine(RuleBasedStateMachine):
 
     def _same_bytes(self, path: str, read: Callable[[int, int], bytes]) -> None:
         for offset, size in _WINDOWS:
-            expected = _pread(self._plain / path, offset, size)
+            expected = _pread(self._plain / path.lstrip("/"), offset, size)
             found = read(offset, size)
             assert found == expected, f"{path} differs in the window from {offset}"
 

@@ -30,7 +30,7 @@ class Paths:
         above, _, name = os.fsencode(path).rstrip(b"/").rpartition(b"/")
         if not name:
             raise FsError(errno.EBUSY, ROOT)
-        return self._meta.resolve(above, self._caller).ino, name
+        return self._meta.resolve(above + b"/", self._caller).ino, name
 
     def to_open(self, path: str, mode: str, permissions: int) -> tuple[Node, bool]:
         """Return the node that open(2) with `mode` gives, and whether it was made.
