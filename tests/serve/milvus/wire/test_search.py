@@ -105,6 +105,12 @@ def test_a_query_is_taken_over_whole() -> None:
     assert query(expr="id > 3", output_fields=["COUNT(*)"]).output_fields == ()
 
 
+@pytest.mark.parametrize("names", [["max(price)"], ["count(*)", "id"], ["SUM ( x )"]])
+def test_aggregates_are_not_taken_for_dynamic_keys(names: list[str]) -> None:
+    with pytest.raises(Unsupported, match="not supported"):
+        query(expr="id > 1", output_fields=names)
+
+
 def test_numbers_in_parameters_must_be_numbers() -> None:
     message = milvus_pb2.SearchRequest(
         search_params=[common_pb2.KeyValuePair(key="topk", value="many")],

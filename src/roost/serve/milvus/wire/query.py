@@ -1,5 +1,7 @@
 """Query messages to `QueryRequest`, and `QueryAnswer` back."""
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from roost.errors import Unsupported
@@ -15,13 +17,16 @@ COUNT = "count(*)"
 _NO_LIMIT = -1
 """What clients send for "all"."""
 
+_AGGREGATE = re.compile(r"(?i:count|sum|min|max|avg)\s*\(.*\)")
+
 _UNSUPPORTED_PARAMS = ("group_by_fields", "order_by_fields")
 
 
 def query_request(request: Any, info: CollectionInfo) -> QueryRequest:
     """Return what a Query call asks for.
 
-    Raises InvalidArgument: numbers that do not parse; Unsupported: grouping and ordering.
+    Raises InvalidArgument: numbers that do not parse; Unsupported: grouping, ordering,
+    aggregates other than count(*).
     """
     sent = params.texts(request.query_params)
     for key in _UNSUPPORTED_PARAMS:
@@ -29,6 +34,8 @@ def query_request(request: Any, info: CollectionInfo) -> QueryRequest:
             raise Unsupported(f"query with {key} is not supported by Roost")
     limit = params.whole_number(sent, "limit", _NO_LIMIT)
     count_only = [name.lower() for name in request.output_fields] == [COUNT]
+    if not count_only:
+        _refuse_aggregates(request.output_fields)
     return QueryRequest(
         collection=request.collection_name,
         filter=request.expr,
@@ -40,6 +47,15 @@ def query_request(request: Any, info: CollectionInfo) -> QueryRequest:
         count_only=count_only,
         freshness=freshness_of(request, info.consistency, iterating=params.flag(sent, "iterator")),
     )
+
+
+def _refuse_aggregates(names: Iterable[str]) -> None:
+    """Refuse `max(x)` and the like, which would otherwise pass for the name of a dynamic key."""
+    for name in names:
+        if _AGGREGATE.fullmatch(name):
+            raise Unsupported(
+                f"output field {name} is not supported by Roost: count(*) is, on its own"
+            )
 
 
 def query_results(request: Any, found: QueryAnswer, info: CollectionInfo) -> Any:
