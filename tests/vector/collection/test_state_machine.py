@@ -358,7 +358,7 @@ class StringKeyMachine(CollectionMachine):
 
 
 QUICK = settings(
-    max_examples=40,
+    max_examples=15,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

@@ -4,7 +4,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 
 from roost.vector.segment.keys import KeyIndex, find_keys, key_numbers, string_numbers, taker
 
@@ -24,6 +24,7 @@ def plain_number(text: str) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=20), max_size=20), st.integers(0, 5))
 @example(["", "", "a"], 1)
 def test_string_numbers_are_the_documented_hash(texts: list[str], skip: int) -> None:
@@ -42,6 +43,7 @@ def test_numbers_of_strings_never_change() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(-5, 5), max_size=30),
     st.lists(st.integers(-6, 6), max_size=10),

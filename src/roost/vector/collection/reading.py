@@ -7,30 +7,29 @@ import numpy as np
 import pyarrow as pa
 
 from roost.vector.collection.merge import joined_arrays, merge_hits, newest_of_keys
-from roost.vector.collection.parts import GROWING, FetchPart, PartHits, PartRows, QueryPart
-from roost.vector.collection.sources import GrowingSource, SealedSource, Source
+from roost.vector.collection.parts import FetchPart, PartHits, PartRows, QueryPart
+from roost.vector.collection.sources import Source
 from roost.vector.columns import arrow_schema, arrow_type
 from roost.vector.schema import CollectionSchema
-from roost.vector.segment.blocks import empty_rows, restored
+from roost.vector.segment.blocks import empty_rows, grouped, restored
 from roost.vector.segment.deletes import Int64s
 from roost.vector.segment.masks import NamedFilter
-from roost.vector.segment.search import Found, Question, run_all
+from roost.vector.segment.search import Found, Prepared, Question, run_all, search_all
 
 
 def search(
-    sources: Sequence[SealedSource | GrowingSource],
+    sources: Sequence[Source],
     schema: CollectionSchema,
     question: Question,
     named: NamedFilter | None,
     pool: ThreadPoolExecutor,
 ) -> PartHits:
     """Return the best hits over all sources.  Must not run on a thread of `pool`."""
-    sealed = [source for source in sources if isinstance(source, SealedSource)]
-    growing = [source for source in sources if isinstance(source, GrowingSource)]
-    found = [(GROWING, source.search(question, named, pool)) for source in growing]
-    tasks = [_task(source, question, named) for source in sealed]
-    found += [(s.segment_id, hit) for s, hit in zip(sealed, run_all(pool, tasks), strict=True)]
-    hits = [_as_part(segment_id, hit) for segment_id, hit in found if hit is not None]
+    tasks = [_preparation(source, question, named) for source in sources]
+    # Without a filter there is too little to do to be worth another thread.
+    prepared = [task() for task in tasks] if named is None else run_all(pool, tasks)
+    found = zip(sources, search_all(prepared, question, pool), strict=True)
+    hits = [_as_part(source, some) for source, some in found if some is not None]
     if not hits:
         return no_hits(len(question.queries), schema)
     return merge_hits(hits, question.k, nearest_first=question.small_is_near)
@@ -80,14 +79,14 @@ def no_hits(nq: int, schema: CollectionSchema) -> PartHits:
     return PartHits(np.zeros(nq, np.int64), ids, np.empty(0, np.float32), none, none)
 
 
-def _task(
-    source: SealedSource, question: Question, named: NamedFilter | None
-) -> Callable[[], Found | None]:
-    return lambda: source.search(question, named)
+def _preparation(
+    source: Source, question: Question, named: NamedFilter | None
+) -> Callable[[], Prepared]:
+    return lambda: source.prepare(question, named)
 
 
-def _as_part(segment_id: int, found: Found) -> PartHits:
-    segment_ids = np.full(len(found.rows), segment_id, dtype=np.int64)
+def _as_part(source: Source, found: Found) -> PartHits:
+    segment_ids = np.full(len(found.rows), source.segment_id, dtype=np.int64)
     return PartHits(found.counts, found.ids, found.scores, segment_ids, found.rows)
 
 
@@ -111,11 +110,8 @@ def _take(
     sources: Sequence[Source], which: Int64s, rows: Int64s, columns: Sequence[str]
 ) -> pa.RecordBatch:
     """Return columns of row `rows[i]` of source `which[i]`, in order."""
-    pieces, positions = [], []
-    for number in np.unique(which).tolist():
-        here = np.flatnonzero(which == number)
-        pieces.append(sources[number].take(rows[here], columns))
-        positions.append(here)
-    if not pieces:
+    if len(sources) == 1:
         return sources[0].take(rows, columns)
-    return restored(pieces, positions)
+    groups = grouped(which)
+    pieces = [sources[number].take(rows[here], columns) for number, here in groups]
+    return restored(pieces, [here for _, here in groups])

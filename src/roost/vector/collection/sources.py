@@ -5,7 +5,6 @@ Row numbers are the source's own and serve, with its segment id, as locators.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,7 +17,7 @@ from roost.vector.segment.deletes import Int64s
 from roost.vector.segment.growing import GrowingView
 from roost.vector.segment.masks import Mask, NamedFilter, both, rows_of
 from roost.vector.segment.sealed import SealedSegment
-from roost.vector.segment.search import Found, Question, search_growing, search_sealed
+from roost.vector.segment.search import Prepared, Question, prepare_growing, prepare_sealed
 
 
 class Source(Protocol):
@@ -47,6 +46,10 @@ class Source(Protocol):
 
     def take(self, rows: Int64s, columns: Sequence[str]) -> pa.RecordBatch:
         """Return columns of rows, in the order of `rows`."""
+        ...
+
+    def prepare(self, question: Question, named: NamedFilter | None) -> Prepared:
+        """Return a search of the rows seen that the filter allows."""
         ...
 
 
@@ -85,10 +88,10 @@ class SealedSource:
         """As in Source."""
         return self.segment.take(rows, columns)
 
-    def search(self, question: Question, named: NamedFilter | None) -> Found | None:
-        """Return the nearest rows, None if there are none."""
+    def prepare(self, question: Question, named: NamedFilter | None) -> Prepared:
+        """As in Source."""
         allowed = self.segment.allowed(self.read_ts, named)
-        return search_sealed(self.segment, allowed, question, self._index(question))
+        return prepare_sealed(self.segment, allowed, question, self._index(question))
 
     def _index(self, question: Question) -> IndexFile | None:
         for built in self.entry.indexes:
@@ -135,12 +138,10 @@ class GrowingSource:
         """As in Source."""
         return self.view.take(rows, columns)
 
-    def search(
-        self, question: Question, named: NamedFilter | None, pool: ThreadPoolExecutor
-    ) -> Found | None:
-        """Return the nearest rows, None if there are none.  Not to be called on `pool`."""
+    def prepare(self, question: Question, named: NamedFilter | None) -> Prepared:
+        """As in Source."""
         span, mask = self._allowed(named)
-        return search_growing(self.view, span, mask, question, pool)
+        return prepare_growing(self.view, span, mask, question)
 
     def _allowed(self, named: NamedFilter | None) -> tuple[tuple[int, int], Mask | None]:
         span = self.view.span(self.after_ts, self.read_ts)

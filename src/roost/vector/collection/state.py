@@ -366,7 +366,7 @@ class CollectionState:
         for entry in entries.values():
             for built in entry.indexes:
                 if built.index_id in indexes:
-                    segments[entry.id].searcher(built.field_id, indexes[built.index_id], built)
+                    segments[entry.id].searchers(built.field_id, indexes[built.index_id], built)
 
     def _newest(self) -> _OpenVersion:
         with self._changed:

@@ -12,7 +12,7 @@ from roost.sizes import MIB
 
 _FIRST_CAPACITY = 256
 _CHUNK_BYTES = 16 * MIB
-_CHUNK_ROWS_MIN = 256
+_CHUNK_ROWS_MIN, _CHUNK_ROWS_MAX = 256, 65_536
 
 
 class GrowingNumbers:
@@ -68,7 +68,8 @@ class GrowingVectors:
     def __init__(self, dim: int) -> None:
         self._dim = dim
         rows = _CHUNK_BYTES // (4 * dim)
-        self.chunk_rows = max(_CHUNK_ROWS_MIN, 1 << max(rows.bit_length() - 1, 0))
+        rows = min(max(rows, _CHUNK_ROWS_MIN), _CHUNK_ROWS_MAX)
+        self.chunk_rows = 1 << (rows.bit_length() - 1)
         self._chunks: dict[int, npt.NDArray[np.float32]] = {}
         self._end = 0
 

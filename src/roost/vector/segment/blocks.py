@@ -109,26 +109,37 @@ def take_rows(
     """Return the columns of some rows, in the order of `rows`, all of which are held."""
     assert blocks
     firsts = np.array([block.first for block in blocks])
-    which = np.searchsorted(firsts, rows, side="right") - 1
-    pieces, positions = [], []
-    for number in np.unique(which).tolist():
-        here = np.flatnonzero(which == number)
+    groups = grouped(np.searchsorted(firsts, rows, side="right") - 1)
+    if not groups:
+        return blocks[0].rows.select(columns).slice(0, 0)
+    pieces = []
+    for number, here in groups:
         local = pa.array(rows[here] - blocks[number].first)
         pieces.append(blocks[number].rows.select(columns).take(local))
-        positions.append(here)
-    if not pieces:
-        return blocks[0].rows.select(columns).slice(0, 0)
-    return restored(pieces, positions)
+    return restored(pieces, [here for _, here in groups])
+
+
+def grouped(which: npt.NDArray[np.int64]) -> list[tuple[int, npt.NDArray[np.int64]]]:
+    """Return (value, its positions, ascending) for every value of `which`, ascending."""
+    if not len(which):
+        return []
+    order = np.arange(len(which))
+    if not bool(np.all(which[1:] >= which[:-1])):
+        order = np.argsort(which, kind="stable")
+        which = which[order]
+    starts = np.flatnonzero(np.diff(which, prepend=-1))
+    return list(zip(which[starts].tolist(), np.split(order, starts[1:]), strict=True))
 
 
 def restored(
     pieces: Sequence[pa.RecordBatch], positions: Sequence[npt.NDArray[np.int64]]
 ) -> pa.RecordBatch:
     """Return row j of `pieces[i]` as row `positions[i][j]`; the positions are a permutation."""
-    if len(pieces) == 1 and bool(np.all(positions[0][1:] > positions[0][:-1])):
-        return pieces[0]
-    order = np.argsort(np.concatenate(positions), kind="stable")
-    return joined(pieces).take(pa.array(order))
+    rows = pieces[0] if len(pieces) == 1 else joined(pieces)
+    together = np.concatenate(positions)
+    if bool(np.all(together[1:] > together[:-1])):
+        return rows
+    return rows.take(pa.array(np.argsort(together, kind="stable")))
 
 
 def empty_rows(schema: pa.Schema) -> pa.RecordBatch:

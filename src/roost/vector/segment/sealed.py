@@ -43,6 +43,9 @@ from roost.vector.segment.writing import ROWS_KIND, VECTOR_KIND, rows_path, vect
 
 __all__ = ["Allowed", "SealedSegment", "open_vectors", "vector_path"]
 
+SCAN_ROWS = 131_072
+"""Rows that one thread scans at a time; a multiple of eight, so that bitmaps can be cut."""
+
 
 class Allowed:
     """The rows of a segment that a question may find, in the forms that are needed."""
@@ -114,7 +117,7 @@ class SealedSegment:
                 self._container.where, f"is segment and rows {found}, not {entry.id, entry.rows}"
             )
         self._vectors: dict[int, _Vectors] = {}
-        self._searchers: dict[tuple[int, str], Searcher] = {}
+        self._searchers: dict[tuple[int, str], Sequence[tuple[int, Searcher]]] = {}
         self._position = log.position_after(entry.deletes_complete_to)
         self._deletes = self._stored_deletes()
         self._filters: BoundedCache[str, Mask] = BoundedCache(MASKS_MAX)
@@ -219,22 +222,29 @@ class SealedSegment:
         key = (count, at_ts, "" if named is None else named.key)
         return self._allowed.get(key, lambda: self._allow(rows[:count], at_ts, named))
 
-    def searcher(self, field_id: int, spec: IndexSpec, built: IndexFile | None) -> Searcher:
-        """Return what searches a field: its built index if there is one, else a scan.
+    def searchers(
+        self, field_id: int, spec: IndexSpec, built: IndexFile | None
+    ) -> Sequence[tuple[int, Searcher]]:
+        """Return what searches a field, as (first row, searcher) of adjacent pieces.
 
-        Raises NotFound, Damage.
+        The built index if there is one, else scans of at most `SCAN_ROWS` each.  The first call
+        reads the whole file of the vectors.  Raises NotFound, Damage.
         """
         plan = plan_of(spec)
         use = built if plan.needs_file else None
         key = (field_id, use.path if use else str(plan.metric))
         with self._lock:
             if key not in self._searchers:
+                vectors = self.vectors(field_id)
                 if use is None:
-                    searcher: Searcher = ExactSearcher(self.vectors(field_id), plan.metric)
+                    starts = range(0, self.rows, SCAN_ROWS)
+                    self._searchers[key] = [
+                        (at, ExactSearcher(vectors[at : at + SCAN_ROWS], plan.metric))
+                        for at in starts
+                    ]
                 else:
-                    vectors = self._open_field(field_id).array
-                    searcher = open_file(self._files.open_local(use.path), spec, vectors)
-                self._searchers[key] = searcher
+                    local = self._files.open_local(use.path)
+                    self._searchers[key] = [(0, open_file(local, spec, vectors))]
             return self._searchers[key]
 
     def verify(self) -> None:

@@ -1,8 +1,10 @@
-"""Searching the rows of one segment, sealed or growing, over the rows that are allowed.
+"""Searching segments, sealed and growing, over the rows that are allowed.
 
-Hits have distinct primary keys.  Where a key may occur twice, more hits than asked for are looked
-at, until enough keys are distinct or nothing is left.  Which way is the fastest for few or many
-allowed rows is the `Searcher`'s affair.
+A search of one segment is prepared as *leaves*: pieces of its rows, each with a searcher of its
+own.  The leaves of all segments run side by side on a pool; what they find is narrowed to the best
+of each segment, with distinct primary keys.  Where a key may occur twice, more hits than asked for
+are looked at, until enough keys are distinct or nothing is left.  Which way through a piece is the
+fastest for few or many allowed rows is the `Searcher`'s affair.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,19 +17,20 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from roost.vector.api import IndexSpec
-from roost.vector.index import Hits, SearchOptions, plan_of
+from roost.vector.index import Bitmap, Hits, Searcher, SearchOptions, plan_of
 from roost.vector.manifest import IndexFile
-from roost.vector.segment.growing import GrowingView, VectorPiece
+from roost.vector.segment.growing import GrowingView
 from roost.vector.segment.masks import Mask, bitmap_of
 from roost.vector.segment.ranking import best, codes_of
 from roost.vector.segment.sealed import Allowed, SealedSegment
 
-GROWING_TASKS_MAX = 8
-"""Tasks that the scan of one collection's growing rows is split into."""
+TASKS_MAX = 8
+"""Tasks that the leaves of one segment are gathered in: enough for any machine's share."""
 _MORE = 4
 """By how much more hits are asked for when keys repeat."""
 
 T = TypeVar("T")
+TakeKeys = Callable[[npt.NDArray[np.int64]], pa.Array]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,27 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaf:
+    """Some adjacent rows of a segment and what searches them."""
+
+    first: int
+    """The number of row 0 of the searcher."""
+    searcher: Searcher
+    allowed: Bitmap | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The search of one segment, ready to run."""
+
+    leaves: tuple[Leaf, ...]
+    available: int
+    """Rows allowed."""
+    keys_distinct: bool
+    keys_of: TakeKeys
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """Hits of one segment, query by query, best first, primary keys distinct within a query."""
 
@@ -58,47 +82,67 @@ class Found:
     ids: pa.Array
 
 
-def search_sealed(
+def prepare_sealed(
     segment: SealedSegment, allowed: Allowed, question: Question, built: IndexFile | None
-) -> Found | None:
-    """Return the hits among the allowed rows, None if there are none.
+) -> Prepared:
+    """Return the search of a sealed segment's allowed rows.
 
     `built` is the index of the field in the version asked, None if there is none yet.
     """
-    if not allowed.count:
-        return None
-    searcher = segment.searcher(question.field_id, question.spec, built)
-
-    def find(k: int) -> Hits:
-        return searcher.search(question.queries, k, question.options, allowed.bitmap)
-
-    return _distinct(
-        find, segment.primary_keys, question, allowed.count, known=segment.keys_distinct
-    )
+    leaves: list[Leaf] = []
+    if allowed.count:
+        for first, searcher in segment.searchers(question.field_id, question.spec, built):
+            bits = allowed.bitmap  # a searcher begins at a multiple of eight rows
+            here = None if bits is None else bits[first // 8 : (first + searcher.rows + 7) // 8]
+            if here is None or here.any():
+                leaves.append(Leaf(first, searcher, here))
+    return Prepared(tuple(leaves), allowed.count, segment.keys_distinct, segment.primary_keys)
 
 
-def search_growing(
-    view: GrowingView,
-    span: tuple[int, int],
-    allowed: Mask | None,
-    question: Question,
-    pool: ThreadPoolExecutor,
-) -> Found | None:
-    """Return the hits among the allowed rows of a span, None if there are none.
+def prepare_growing(
+    view: GrowingView, span: tuple[int, int], allowed: Mask | None, question: Question
+) -> Prepared:
+    """Return the search of the allowed rows of a span."""
+    metric = plan_of(question.spec).metric
+    leaves: list[Leaf] = []
+    for piece in view.pieces(question.field_id, span):
+        at = piece.first - span[0]
+        here = None if allowed is None else allowed[at : at + len(piece.vectors)]
+        if here is None or here.any():
+            leaves.append(Leaf(piece.first, view.searcher(piece, metric), bitmap_of(here)))
+    available = span[1] - span[0] if allowed is None else int(np.count_nonzero(allowed))
+    return Prepared(tuple(leaves), available, False, view.primary_keys)
+
+
+def search_all(
+    searches: Sequence[Prepared], question: Question, pool: ThreadPoolExecutor
+) -> list[Found | None]:
+    """Return what each search finds, None for nothing.
 
     Must not run on a thread of `pool`, because it waits for tasks there.
     """
-    available = span[1] - span[0] if allowed is None else int(np.count_nonzero(allowed))
-    if not available:
-        return None
-    pieces = list(view.pieces(question.field_id, span))
-    groups = [pieces[at::GROWING_TASKS_MAX] for at in range(min(GROWING_TASKS_MAX, len(pieces)))]
-
-    def find(k: int) -> Hits:
-        tasks = [_scan_task(view, group, span[0], allowed, question, k) for group in groups]
-        return _narrow([hits for found in run_all(pool, tasks) for hits in found], k, question)
-
-    return _distinct(find, view.primary_keys, question, available, known=False)
+    found: list[Found | None] = [None] * len(searches)
+    waiting = [at for at, search in enumerate(searches) if search.leaves]
+    wanted = question.k
+    while waiting:
+        tasks, owners = [], []
+        for at in waiting:
+            leaves, k = searches[at].leaves, min(wanted, searches[at].available)
+            for group in (leaves[i::TASKS_MAX] for i in range(min(TASKS_MAX, len(leaves)))):
+                tasks.append(_task(group, question, k))
+                owners.append(at)
+        hits: dict[int, list[Hits]] = {}
+        for at, some in zip(owners, run_all(pool, tasks), strict=True):
+            hits.setdefault(at, []).extend(some)
+        unfinished = []
+        for at in waiting:
+            k = min(wanted, searches[at].available)
+            found[at], enough = _distinct(_narrow(hits[at], k, question), searches[at], question)
+            if not enough and k < searches[at].available:
+                unfinished.append(at)
+        waiting = unfinished
+        wanted *= _MORE
+    return found
 
 
 def run_all(pool: ThreadPoolExecutor, tasks: Sequence[Callable[[], T]]) -> list[T]:
@@ -115,35 +159,24 @@ def run_all(pool: ThreadPoolExecutor, tasks: Sequence[Callable[[], T]]) -> list[
         raise
 
 
-def _scan_task(
-    view: GrowingView,
-    pieces: Sequence[VectorPiece],
-    start: int,
-    allowed: Mask | None,
-    question: Question,
-    k: int,
-) -> Callable[[], list[Hits]]:
-    metric = plan_of(question.spec).metric
-
-    def scan() -> list[Hits]:
+def _task(leaves: Sequence[Leaf], question: Question, k: int) -> Callable[[], list[Hits]]:
+    def search() -> list[Hits]:
         found = []
-        for piece in pieces:
-            at = piece.first - start
-            here = None if allowed is None else allowed[at : at + len(piece.vectors)]
-            if here is not None and not here.any():
-                continue
-            searcher, wanted = view.searcher(piece, metric), min(k, len(piece.vectors))
-            scores, rows = searcher.search(
-                question.queries, wanted, question.options, bitmap_of(here)
+        for leaf in leaves:
+            wanted = min(k, leaf.searcher.rows)
+            scores, rows = leaf.searcher.search(
+                question.queries, wanted, question.options, leaf.allowed
             )
-            found.append((scores, np.where(rows < 0, -1, rows + piece.first)))
+            found.append((scores, np.where(rows < 0, -1, rows + leaf.first)))
         return found
 
-    return scan
+    return search
 
 
 def _narrow(found: Sequence[Hits], k: int, question: Question) -> Hits:
-    """Return the `k` best for each query over several (nq, k) hits."""
+    """Return the `k` best for each query over several (nq, any) hits."""
+    if len(found) == 1:
+        return found[0]
     scores = np.concatenate([scores for scores, _ in found], axis=1)
     rows = np.concatenate([rows for _, rows in found], axis=1)
     worst = np.float32(np.inf if question.small_is_near else -np.inf)
@@ -152,33 +185,21 @@ def _narrow(found: Sequence[Hits], k: int, question: Question) -> Hits:
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
 
-def _distinct(
-    find: Callable[[int], Hits],
-    keys_of: Callable[[npt.NDArray[np.int64]], pa.Array],
-    question: Question,
-    available: int,
-    *,
-    known: bool,
-) -> Found | None:
-    """Return `question.k` hits with distinct keys; `known` if all keys are distinct anyway."""
-    wanted = question.k
-    while True:
-        wanted = min(wanted, available)
-        wide_scores, wide_rows = find(wanted)
-        valid = wide_rows >= 0
-        returned = valid.sum(axis=1)
-        rows, scores = wide_rows[valid], wide_scores[valid]
-        ids = keys_of(rows)
-        if known:
-            return Found(returned, scores, rows, ids) if len(rows) else None
-        queries = np.repeat(np.arange(len(returned)), returned)
-        order = best(
-            queries, scores, codes_of(ids), k=question.k, small_is_near=question.small_is_near
-        )
-        counts = np.bincount(queries[order], minlength=len(returned))
-        lacking = (counts < question.k) & (returned == wanted)
-        if wanted >= available or not lacking.any():
-            if len(order) == len(rows):
-                return Found(counts, scores, rows, ids) if len(rows) else None
-            return Found(counts, scores[order], rows[order], ids.take(pa.array(order)))
-        wanted *= _MORE
+def _distinct(wide: Hits, search: Prepared, question: Question) -> tuple[Found | None, bool]:
+    """Return the best `question.k` with distinct keys, and whether looking further is useless."""
+    wide_scores, wide_rows = wide
+    valid = wide_rows >= 0
+    returned = valid.sum(axis=1)
+    rows, scores = wide_rows[valid], wide_scores[valid]
+    if not len(rows):
+        return None, True
+    ids = search.keys_of(rows)
+    if search.keys_distinct:
+        return Found(returned, scores, rows, ids), True
+    queries = np.repeat(np.arange(len(returned)), returned)
+    order = best(queries, scores, codes_of(ids), k=question.k, small_is_near=question.small_is_near)
+    counts = np.bincount(queries[order], minlength=len(returned))
+    enough = bool(((counts >= question.k) | (returned < wide_rows.shape[1])).all())
+    if len(order) == len(rows):
+        return Found(counts, scores, rows, ids), enough
+    return Found(counts, scores[order], rows[order], ids.take(pa.array(order))), enough
