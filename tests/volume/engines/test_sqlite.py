@@ -138,6 +138,17 @@ def test_when_the_token_cannot_be_read_the_outcome_is_unknown(
     assert counted(meta) == 1
 
 
+def test_a_broken_connection_is_replaced(meta: Meta, expected_warnings: list[str]) -> None:
+    expected_warnings += ["replacing a broken connection"]
+    engine = meta._opened.engine
+    assert isinstance(engine, SqliteEngine)
+    engine._writer.close()
+    with pytest.raises(Unavailable):
+        count(meta)
+    count(meta)
+    assert counted(meta) == 1
+
+
 def hold_writer(meta: Meta) -> tuple[threading.Event, threading.Thread]:
     """Keep the writing thread busy until the event is set."""
     entered, release = threading.Event(), threading.Event()
@@ -407,3 +418,27 @@ def remove_all(meta: Meta) -> None:
     for deleted in meta.deleted_files():
         for ref in meta.release_deleted_file(deleted):
             meta.forget_slice(ref)
+
+
+def test_a_check_beside_writers_finds_nothing_wrong(meta: Meta, path: Path) -> None:
+    """Two other processes create and remove in one directory; the check reads one snapshot."""
+    script = (
+        "import sys\n"
+        "from roost.volume.meta.api import open_meta\n"
+        "from roost.volume.model import ROOT\n"
+        "with open_meta(sys.argv[1]) as meta:\n"
+        "    for number in range(60):\n"
+        "        name = f'{sys.argv[2]}{number}'.encode()\n"
+        "        meta.truncate(meta.create(ROOT, name).ino, number)\n"
+        "        meta.mkdir(ROOT, b'd' + name)\n"
+        "        meta.rename(ROOT, name, ROOT, b'r' + name)\n"
+        "        meta.rmdir(ROOT, b'd' + name)\n"
+    )
+    command = [sys.executable, "-c", script, f"sqlite3://{path}"]
+    writers = [subprocess.Popen([*command, name]) for name in ("a", "b")]
+    while any(writer.poll() is None for writer in writers):
+        assert meta.check() == ()
+        meta.create(ROOT, b"own", exclusive=False)
+        meta.unlink(ROOT, b"own")
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert sum(entry.kind is Kind.FILE for entry in meta.readdir(ROOT)) == 121

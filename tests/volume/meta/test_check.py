@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from roost.volume.engines import sqlite_reads
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.model import ROOT, ChunkNo, Slice
 from roost.volume.settings import new_settings
@@ -82,3 +83,18 @@ def test_half_a_slice_record_is_an_error_not_an_empty_chunk(path: Path) -> None:
             meta.check()
         with pytest.raises(CorruptRecord):
             meta.read_chunk(meta.resolve("d/f").ino, ChunkNo(0))
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_everything_is_read_whatever_the_page(
+    path: Path, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_reads, "ROWS_AT_ONCE", rows)
+    with open_meta(f"sqlite3://{path}") as meta:
+        file = meta.resolve("d/f").ino
+        for chunk in range(1, 4):
+            record = Slice(0, meta.new_slice_id(), 10, 0, 10)
+            meta.write_slice(file, ChunkNo(chunk), record)
+        assert meta.check() == ()
+        assert [chunk.chunk_no for chunk in meta.list_slices()] == [0, 1, 2, 3]
+        assert len({ref.id for ref in meta.list_slice_refs()}) == 4

@@ -43,7 +43,7 @@ def memory_meta(clock: ManualClock, engine: MemoryEngine) -> Meta:
     made = new_settings("machine", bucket="/b", trash_days=1)
     fill(engine, made)
     meta = Meta(open_volume(engine, made, clock), read_only=False)
-    meta.begin_session()
+    meta.begin_session(heartbeat=False)
     return meta
 
 
@@ -54,7 +54,8 @@ class SqliteMachine(MetaMachine):
         self.folder = tempfile.TemporaryDirectory(dir=MEMORY_FOLDER)
         url = f"sqlite3://{self.folder.name}/meta.db"
         format_volume(url, new_settings("machine", bucket="/b", trash_days=1), clock=self.clock)
-        self.subject = open_meta(url, clock=self.clock)
+        self.subject = open_meta(url, session=False, clock=self.clock)
+        self.subject.begin_session(heartbeat=False)
 
     def teardown(self) -> None:
         super().teardown()

@@ -181,12 +181,16 @@ class SqliteEngine:
 
     @contextmanager
     def scan(self) -> Iterator[Scans]:
-        """As in Engine.scan; each page is its own snapshot."""
-        with self._reader() as connection:
-            try:
-                yield SqliteScans(connection)
-            except sqlite3.Error as error:
-                raise Unavailable(f"cannot read {self._path}: {error}") from error
+        """As in Engine.scan; while it is open, the write-ahead log cannot shrink."""
+        # A connection of its own: who scans may read beside it, and must not wait for itself.
+        connection = self._open(writing=False)
+        try:
+            connection.execute("BEGIN")
+            yield SqliteScans(connection)
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot read {self._path}: {error}") from error
+        finally:
+            connection.close()
 
     def close(self) -> None:
         """Finish what waits, then close all connections."""
@@ -245,7 +249,6 @@ class SqliteEngine:
             )
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
-            self._abandon()
             self._decide(batch, error)
 
     def _begin(self) -> None:
@@ -299,10 +302,11 @@ class SqliteEngine:
     def _decide(self, batch: list[_Job[object]], lost: sqlite3.Error) -> None:
         """Find out by the token what became of a batch whose answer was lost."""
         try:
+            self._abandon()
             row = self._writer.execute(
                 "SELECT batch FROM roost_commit WHERE client = ?", (self._client,)
             ).fetchone()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, Unavailable) as error:
             for job in batch:
                 unknown = CommitUnknown(f"the answer of a commit to {self._path} was lost: {lost}")
                 unknown.__cause__ = error

@@ -198,7 +198,12 @@ class SqliteScans:
     """Satisfies meta.reads.Scans over one connection."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._rows = SqliteReads(connection).all
+        self._reads = SqliteReads(connection)
+        self._rows = self._reads.all
+
+    def counter(self, name: str) -> int | None:
+        """As in Scans."""
+        return self._reads.counter(name)
 
     def sessions(self) -> tuple[Session, ...]:
         """As in Scans."""

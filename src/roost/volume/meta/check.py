@@ -1,15 +1,13 @@
 """The check of a volume's metadata: every rule that ties two records together.
 
-Reads everything once and changes nothing.  Memory grows with the number of nodes and slices.
-Run it when nobody writes: records are read in pages, so changes in between look like problems.
+Reads one snapshot and changes nothing.  Memory grows with the number of nodes and slices.
 """
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from functools import partial
 
 from roost.volume.layout import CHUNK_BYTES
-from roost.volume.meta.reads import Reads, Scans
+from roost.volume.meta.reads import Scans
 from roost.volume.meta.rules import is_trash
 from roost.volume.meta.txn import Engine
 from roost.volume.meta.usage import TOTAL_INODES, USED_SPACE, as_child, space_of
@@ -55,13 +53,14 @@ def check(engine: Engine) -> tuple[Problem, ...]:
         picture = _look(scans, problems)
         refs = {ref.id: ref for ref in scans.all_slice_refs()}
         usage = dict(scans.all_dir_usage())
+        stored = {name: scans.counter(name) or 0 for name in (USED_SPACE, TOTAL_INODES)}
     _check_names(picture, problems)
     _check_reachable(picture, problems)
     _check_refs(picture, refs, problems)
-    for ino, stored in usage.items():
-        if stored != picture.children.get(ino, DirUsage()):
+    for ino, kept in usage.items():
+        if kept != picture.children.get(ino, DirUsage()):
             problems.append(Problem(ino, "the directory's statistics have drifted", fatal=False))
-    _check_counters(engine, picture, problems)
+    _check_counters(stored, picture, problems)
     return tuple(problems)
 
 
@@ -186,17 +185,10 @@ def _check_refs(picture: _Picture, refs: dict[SliceId, SliceRef], problems: list
             problems.append(Problem(Ino(0), f"slice {slice_id} is counted but not used"))
 
 
-def _check_counters(engine: Engine, picture: _Picture, problems: list[Problem]) -> None:
+def _check_counters(stored: dict[str, int], picture: _Picture, problems: list[Problem]) -> None:
     counted = [attr for ino, attr in picture.nodes.items() if ino not in _TOPS]
-    for name, wanted in (
-        (USED_SPACE, sum(space_of(attr) for attr in counted)),
-        (TOTAL_INODES, len(counted)),
-    ):
-        stored = engine.read(partial(_counter, name))
-        if stored != wanted:
-            what = f"counter {name} is {stored}, the nodes make it {wanted}"
+    wanted = {USED_SPACE: sum(space_of(attr) for attr in counted), TOTAL_INODES: len(counted)}
+    for name, number in stored.items():
+        if number != wanted[name]:
+            what = f"counter {name} is {number}, the nodes make it {wanted[name]}"
             problems.append(Problem(Ino(0), what, fatal=False))
-
-
-def _counter(name: str, reads: Reads) -> int:
-    return reads.counter(name) or 0

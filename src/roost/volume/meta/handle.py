@@ -53,13 +53,17 @@ class VolumeHandle:
         return self._volume
 
     # ---- the volume
-    def begin_session(self, mount_point: str = "") -> None:
-        """Register a session and keep its lease.  open_meta does it unless told not to."""
+    def begin_session(self, mount_point: str = "", *, heartbeat: bool = True) -> None:
+        """Register a session and keep its lease.  open_meta does it unless told not to.
+
+        Without `heartbeat` nobody renews the lease, as if the client hung.
+        """
         volume = self._writable
         assert volume.sid == NO_SESSION, "one session per open volume"
         volume.sid = sessions.begin(volume, mount_point)
-        self._heartbeat = Heartbeat(volume, mount_point)
-        self._heartbeat.start()
+        if heartbeat:
+            self._heartbeat = Heartbeat(volume, mount_point)
+            self._heartbeat.start()
 
     @property
     def settings(self) -> VolumeSettings:
@@ -92,6 +96,12 @@ class VolumeHandle:
         )
         return usage.volume_usage(volume.settings, *used)
 
+    def highest_slice_id(self) -> SliceId:
+        """Return an id that no slice issued so far exceeds; it never falls on a sound volume."""
+        return self._engine.read(
+            lambda reads: SliceId(max((reads.counter(NEXT_SLICE) or 0) - 1, 0))
+        )
+
     def sessions(self) -> tuple[Session, ...]:
         """Return all registered sessions, also of other clients."""
         with self._engine.scan() as scans:
@@ -100,11 +110,12 @@ class VolumeHandle:
     def close(self) -> None:
         """End the session: sustained files are deleted, the heartbeat stops.  May be repeated."""
         heartbeat, self._heartbeat = self._heartbeat, None
+        is_lost = heartbeat is not None and heartbeat.lost is not None
         try:
             if heartbeat is not None:
                 heartbeat.stop()
-                if heartbeat.lost is None:
-                    sessions.end(self._opened, self._opened.sid)
+            if self._opened.sid != NO_SESSION and not is_lost:
+                sessions.end(self._opened, self._opened.sid)
         finally:
             self._opened.sid = NO_SESSION
             self._opened.engine.close()

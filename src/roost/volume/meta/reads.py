@@ -95,8 +95,12 @@ class Reads(Protocol):
 class Scans(Protocol):
     """Listings of whole tables, for cleaning up and checking; not for rules.
 
-    Iterators read in pages with constant memory; between two pages others may change things.
+    Iterators read in pages with constant memory; all see one snapshot.
     """
+
+    def counter(self, name: str) -> int | None:
+        """Return a counter."""
+        ...
 
     def sessions(self) -> tuple[Session, ...]:
         """Return all sessions."""

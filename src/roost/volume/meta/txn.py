@@ -203,7 +203,7 @@ class Engine(Protocol):
         ...
 
     def scan(self) -> AbstractContextManager[Scans]:
-        """Give access to listings of whole tables."""
+        """Give access to listings of whole tables, all of one snapshot."""
         ...
 
     def close(self) -> None:
