@@ -6,7 +6,7 @@ what is durable, what is sealed and when.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,6 +40,7 @@ class Recorder:
         self.manifests: list[int] = []
         self.refreshes = 0
         self.forgotten = 0
+        self.violations: list[str] = []
 
     def refresh(self) -> None:
         self.refreshes += 1
@@ -56,12 +57,16 @@ class Recorder:
         self.forgotten += 1
 
     def apply(self, record: Record) -> None:
-        assert record.timestamp > self.watermark, "a record came behind the watermark"
-        assert not self.applied or record.timestamp > self.applied[-1], "out of order or twice"
+        # Not by assert: the follower's loop would log it and go on.
+        if record.timestamp <= self.watermark:
+            self.violations.append(f"{record.timestamp} came behind the watermark")
+        if self.applied and record.timestamp <= self.applied[-1]:
+            self.violations.append(f"{record.timestamp} came out of order or twice")
         self.applied.append(record.timestamp)
 
     def advance(self, watermark_ts: int) -> None:
-        assert watermark_ts >= self.watermark
+        if watermark_ts < self.watermark:
+            self.violations.append(f"the watermark went back to {watermark_ts}")
         self.watermark = watermark_ts
 
 
@@ -108,12 +113,26 @@ class FakeWriter:
         self.server.stop()
 
 
+class HookedFiles(DirectoryFiles):
+    """A directory in which something happens just before a log file is read."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.before_read: Callable[[], None] | None = None
+
+    def read(self, path: str, offset: int = 0, size_bytes: int | None = None) -> bytes:
+        hook, self.before_read = self.before_read, None
+        if hook is not None and path.startswith("log/"):
+            hook()
+        return super().read(path, offset, size_bytes)
+
+
 class Scene:
     """A catalog, a directory, at most one present writer and a follower."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: DirectoryFiles) -> None:
         self.catalog = Catalog(f"sqlite:///{folder / 'catalog.db'}")
-        self.files = DirectoryFiles(folder)
+        self.files = files
         self.target = Recorder()
         self.present: Member | None = None
         self._writers: list[FakeWriter] = []
@@ -146,9 +165,10 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    scene = Scene(tmp_path)
+    scene = Scene(tmp_path, HookedFiles(tmp_path))
     yield scene
     scene.close()
+    assert scene.target.violations == []
 
 
 def until(target: Recorder, watermark: int) -> None:
@@ -305,3 +325,50 @@ def test_manifests_and_catalog_changes_are_pushed(scene: Scene) -> None:
     until(scene.target, 1002)
     assert scene.target.manifests == [5]
     assert scene.target.refreshes > before
+
+
+def test_what_is_read_while_a_seal_comes_about_is_not_shown(scene: Scene) -> None:
+    """H1: between our look at the seals and our read, another takes over and the old one writes."""
+    old = scene.take_over()
+    old.append_unseen(1001)
+    scene.present = None
+
+    def take_over_and_write_on() -> None:
+        row = scene.catalog.claim_generation("w2", scene.catalog.lease(), 3.0)
+        scene.catalog.set_seals({1: old.end}, row.generation)
+        old.append_unseen(1002)
+
+    files = scene.files
+    assert isinstance(files, HookedFiles)
+    files.before_read = take_over_and_write_on
+    scene.follower.start()
+    until(scene.target, 1001)
+    settled()
+    assert files.before_read is None
+    assert scene.target.applied == [1001]
+
+
+def test_a_deposed_writer_is_not_joined(scene: Scene) -> None:
+    """It is still on the list and answers; the lease has another generation."""
+    old = scene.take_over()
+    sealed = old.end
+    row = scene.catalog.claim_generation("w2", scene.catalog.lease(), 3.0)
+    scene.catalog.set_seals({1: sealed}, row.generation)
+    old.append(1001)
+    old.durable(1001)
+    scene.follower.start()
+    settled()
+    assert scene.target.applied == []
+    assert scene.target.watermark < 1001
+
+
+def test_after_a_long_gap_everything_is_read_anew(scene: Scene) -> None:
+    writer = scene.take_over()
+    writer.append_unseen(1001)
+    scene.follower._gap_s = 0.0
+    scene.present = None
+    scene.follower.start()
+    until(scene.target, 1001)
+    settled()
+    assert scene.target.forgotten > 1
+    assert scene.target.applied == [1001]

@@ -151,7 +151,7 @@ class Topology:
                 self._asked.pop(name, None)
                 self._statuses.pop(name, None)
             for name in wanted.keys() - self._peers.keys():
-                self._peers[name] = Peer(wanted[name])
+                self._peers[name] = Peer(wanted[name], watched=False)
             if gone:
                 self._rebuild()
             asking = [(n, p) for n, p in self._peers.items() if n not in self._asked]

@@ -66,12 +66,15 @@ class Pending(Generic[A]):
 class Peer:
     """The member at `address`, host:port."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, watched: bool = True) -> None:
+        """`ready` is known only if `watched`, which costs a thread."""
         self.address = address
+        self._watched = watched
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._calls: dict[str, Any] = {}
         self._ready = threading.Event()
-        self._channel.subscribe(self._observe, try_to_connect=True)
+        if watched:
+            self._channel.subscribe(self._observe, try_to_connect=True)
 
     def call(self, method: Method[Q, A], request: Q, timeout_s: float) -> A:
         """Ask and wait.  Raises what the server raised; Unavailable, TimedOut."""
@@ -114,7 +117,8 @@ class Peer:
 
     def close(self) -> None:
         """Drop the channel; calls under way fail as Unavailable."""
-        self._channel.unsubscribe(self._observe)
+        if self._watched:
+            self._channel.unsubscribe(self._observe)
         self._channel.close()
 
     def _observe(self, connectivity: grpc.ChannelConnectivity) -> None:
