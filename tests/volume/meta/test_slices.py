@@ -200,3 +200,10 @@ def test_reads_are_those_of_a_flat_file(meta: Meta, steps: list[tuple[str, int, 
 def _fits(unit: int, scale: int) -> bool:
     start = unit * scale
     return start // CHUNK_BYTES == (start + scale - 1) // CHUNK_BYTES
+
+
+def test_the_highest_slice_number_bounds_what_was_given(meta: Meta) -> None:
+    """Caches empty themselves when it falls: then metadata was rolled back."""
+    assert meta.highest_slice_id() == 0
+    given_ids = [meta.new_slice_id() for _ in range(3)]
+    assert max(given_ids) <= meta.highest_slice_id()

@@ -8,7 +8,7 @@ from typing import TypeVar
 from roost.volume.errors import FsError, VolumeReplaced
 from roost.volume.meta import check, cleanup, sessions, usage
 from roost.volume.meta.heartbeat import Heartbeat
-from roost.volume.meta.open_volume import OpenVolume
+from roost.volume.meta.open_volume import NEXT_SLICE, OpenVolume
 from roost.volume.meta.txn import Engine
 from roost.volume.model import (
     NO_SESSION,
@@ -18,6 +18,7 @@ from roost.volume.model import (
     Problem,
     Session,
     SessionId,
+    SliceId,
     SliceRef,
     VolumeUsage,
 )
