@@ -41,6 +41,8 @@ class Core:
             hash_prefix=settings.hash_prefix,
         )
         self.whole_files = WholeFiles(cache_dir, settings.uuid, clock=clock)
+        if self.whole_files.check_rollback(meta.highest_slice_id()):
+            log.warning("cache emptied, the metadata was rolled back: volume=%s", settings.name)
         self.uploads = BoundedPool("roost-upload", UPLOAD_THREADS, UPLOADS_WAITING_MAX)
         self.downloads = BoundedPool("roost-download", DOWNLOAD_THREADS, DOWNLOADS_WAITING_MAX)
         self.removals = BoundedPool("roost-remove", 1, REMOVALS_WAITING_MAX)

@@ -1,0 +1,105 @@
+"""Making a volume: the bucket is proved, never taken over silently, and marked."""
+
+from pathlib import Path
+
+import pytest
+
+from roost.errors import AlreadyExists, InvalidArgument, Unavailable, Unsupported
+from roost.volume.client import VolumeClient
+from roost.volume.errors import AlreadyFormatted, NotFormatted
+from roost.volume.formatting import NewVolume, make_volume
+
+
+def url(folder: Path) -> str:
+    return f"sqlite3://{folder}/meta.db"
+
+
+def test_the_bucket_gets_the_marker_and_nothing_else(tmp_path: Path) -> None:
+    made = make_volume(url(tmp_path), NewVolume("photos", bucket=str(tmp_path / "objects")))
+    files = [path for path in (tmp_path / "objects").rglob("*") if path.is_file()]
+    assert files == [tmp_path / "objects/photos/juicefs_uuid"]
+    assert files[0].read_text() == made.uuid
+
+
+def test_the_settings_are_what_was_asked(tmp_path: Path) -> None:
+    asked = NewVolume(
+        "photos",
+        bucket=f"{tmp_path}/shard%d",
+        block_kib=1000,
+        compression="zstd",
+        trash_days=7,
+        capacity_gib=3,
+        inodes=1000,
+        shards=2,
+        hash_prefix=True,
+    )
+    make_volume(url(tmp_path), asked)
+    with VolumeClient.open(url(tmp_path), cache_dir=tmp_path / "cache") as client:
+        settings = client.settings
+        client.write("/a", b"hello")
+        assert client.read("/a") == b"hello"
+    assert settings.block_kib == 512, "rounded down to a power of two"
+    assert (settings.compression, settings.trash_days) == ("zstd", 7)
+    assert (settings.capacity_bytes, settings.inodes_max) == (3 << 30, 1000)
+    assert (settings.shards, settings.hash_prefix) == (2, True)
+    objects = [path for path in tmp_path.glob("shard*/photos/chunks/**/*") if path.is_file()]
+    assert [path.parent.parent.name for path in objects] == ["01"]
+
+
+def test_a_second_format_of_the_same_database_changes_nothing(tmp_path: Path) -> None:
+    first = make_volume(url(tmp_path), NewVolume("photos", bucket=str(tmp_path / "one")))
+    with pytest.raises(AlreadyFormatted):
+        make_volume(url(tmp_path), NewVolume("other", bucket=str(tmp_path / "two")), force=True)
+    assert list((tmp_path / "two").rglob("juicefs_uuid")) == []
+    with VolumeClient.open(url(tmp_path), cache_dir=tmp_path / "cache") as client:
+        assert client.settings.uuid == first.uuid
+
+
+def test_a_bucket_with_objects_of_that_name_needs_force(tmp_path: Path) -> None:
+    bucket = str(tmp_path / "objects")
+    make_volume(url(tmp_path), NewVolume("photos", bucket=bucket))
+    second = f"sqlite3://{tmp_path}/second.db"
+    with pytest.raises(AlreadyExists, match="juicefs_uuid"):
+        make_volume(second, NewVolume("photos", bucket=bucket))
+    with pytest.raises(NotFormatted):
+        VolumeClient.open(second, cache_dir=tmp_path / "cache")
+    forced = make_volume(second, NewVolume("photos", bucket=bucket), force=True)
+    assert (tmp_path / "objects/photos/juicefs_uuid").read_text() == forced.uuid
+
+
+def test_a_forced_format_that_fails_leaves_the_marker_of_the_first(tmp_path: Path) -> None:
+    bucket = str(tmp_path / "objects")
+    first = make_volume(url(tmp_path), NewVolume("photos", bucket=bucket))
+    with pytest.raises(AlreadyFormatted):
+        make_volume(url(tmp_path), NewVolume("photos", bucket=bucket), force=True)
+    assert (tmp_path / "objects/photos/juicefs_uuid").read_text() == first.uuid
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        NewVolume("A", bucket="/x"),
+        NewVolume("photos", bucket="/x", compression="brotli"),
+        NewVolume("photos", bucket="/x", capacity_gib=-1),
+        NewVolume("photos", bucket="/x", shards=2),
+    ],
+)
+def test_what_can_never_be_right_is_refused(tmp_path: Path, wrong: NewVolume) -> None:
+    with pytest.raises(InvalidArgument):
+        make_volume(url(tmp_path), wrong)
+    assert not (tmp_path / "meta.db").exists()
+
+
+def test_a_storage_that_is_not_served_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="s3"):
+        make_volume(url(tmp_path), NewVolume("photos", storage="s3", bucket="https://x"))
+
+
+def test_a_bucket_that_cannot_be_written_is_refused_before_anything_is_made(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(Unavailable, match="cannot be used") as refusal:
+        make_volume(url(tmp_path), NewVolume("photos", bucket=str(tmp_path / "file")))
+    assert refusal.value.hint
+    assert not (tmp_path / "meta.db").exists()

@@ -1,0 +1,82 @@
+"""Readahead, ranges and caches as seen from the store."""
+
+import os
+
+import pytest
+
+from roost.testing.volumes import TestVolume
+from roost.volume.client import VolumeClient
+from roost.volume.vfs.reader import WINDOW_BLOCKS_MAX
+
+BLOCK = 64 << 10
+
+
+@pytest.fixture
+def client(volume: TestVolume) -> VolumeClient:
+    return volume.open()
+
+
+def test_a_sequential_reader_finds_the_next_blocks_fetched(
+    volume: TestVolume, client: VolumeClient
+) -> None:
+    data = os.urandom(20 * BLOCK)
+    client.write("/a", data)
+    asked: list[str] = []
+    volume.store.before_call = lambda verb, key: asked.append(f"{verb} {key}")
+    with client.open_file("/a") as file:
+        for start in range(0, 12 * BLOCK, BLOCK // 2):
+            assert file.pread(start, BLOCK // 2) == data[start : start + BLOCK // 2]
+    client.close()
+    gets = [entry for entry in asked if entry.startswith("get ")]
+    assert not [entry for entry in asked if entry.startswith("get_range")]
+    assert len(gets) == len(set(gets)), "each block is fetched once"
+    assert 12 < len(gets) <= 12 + WINDOW_BLOCKS_MAX
+
+
+def test_a_small_read_at_random_fetches_only_its_range(
+    volume: TestVolume, client: VolumeClient
+) -> None:
+    data = os.urandom(20 * BLOCK)
+    client.write("/a", data)
+    calls = volume.store.calls
+    with client.open_file("/a") as file:
+        for block_no in (17, 3, 11):
+            start = block_no * BLOCK + 100
+            assert file.pread(start, 200) == data[start : start + 200]
+    assert (calls["get"], calls["get_range"]) == (0, 3)
+
+
+def test_a_read_of_many_blocks_gets_each_once(volume: TestVolume, client: VolumeClient) -> None:
+    data = os.urandom(9 * BLOCK + 5)
+    client.write("/a", data)
+    assert client.read("/a") == data
+    assert client.read("/a") == data
+    assert volume.store.calls["get"] == 10
+
+
+def test_records_are_asked_for_once_while_the_file_stands_still(
+    volume: TestVolume, client: VolumeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.write("/a", b"x" * BLOCK)
+    asked: list[int] = []
+    real = client.meta.read_chunk
+    monkeypatch.setattr(client.meta, "read_chunk", lambda *args: (asked.append(1), real(*args))[1])
+    with client.open_file("/a", "r+") as file:
+        for _ in range(5):
+            file.pread(0, 10)
+        assert len(asked) == 1
+        file.pwrite(3, b"y")
+        assert file.pread(0, 5) == b"xxxyx"
+        assert len(asked) == 2
+
+
+def test_damage_is_told_only_to_who_reads_it(volume: TestVolume, client: VolumeClient) -> None:
+    client.write("/a", b"x" * (4 * BLOCK))
+    victim = volume.objects()[3]
+    kept = volume.store.get(victim)
+    volume.store.delete(victim)
+    with client.open_file("/a") as file:
+        for start in range(0, 3 * BLOCK, BLOCK):  # reads ahead into the missing block
+            assert file.pread(start, BLOCK) == b"x" * BLOCK
+    volume.store.put(victim, kept)
+    assert client.read("/a") == b"x" * (4 * BLOCK)

@@ -1,0 +1,97 @@
+"""Back-pressure, order and bounds of what waits for a flush."""
+
+import threading
+
+import pytest
+
+from roost.testing.volumes import TestVolume
+from roost.volume.client import VolumeClient
+from roost.volume.layout import CHUNK_BYTES
+from roost.volume.vfs.core import UPLOAD_THREADS, UPLOADS_WAITING_MAX
+from roost.volume.vfs.writer import SLICES_WAITING_MAX
+
+BLOCK = 64 << 10
+
+
+@pytest.fixture
+def client(volume: TestVolume) -> VolumeClient:
+    return volume.open()
+
+
+def test_full_blocks_go_up_before_any_sync(volume: TestVolume, client: VolumeClient) -> None:
+    with client.open_file("/a", "x") as file:
+        file.append(b"x" * (3 * BLOCK + 10))
+        client.core.uploads.submit(lambda: None).result()
+        for _ in range(200):
+            if volume.store.calls["put"] == 3:
+                break
+            client.core.uploads.submit(lambda: None).result()
+        assert volume.store.calls["put"] == 3
+        file.fsync()
+        assert volume.store.calls["put"] == 4
+
+
+def test_a_writer_waits_when_the_store_is_slow(volume: TestVolume, client: VolumeClient) -> None:
+    go_on = threading.Event()
+    volume.store.before_call = lambda verb, _key: (verb != "put" or go_on.wait(30)) and None
+    bound = UPLOAD_THREADS + UPLOADS_WAITING_MAX
+    written = 0
+
+    def write() -> None:
+        nonlocal written
+        with client.open_file("/a", "x") as file:
+            for _ in range(bound + 5):
+                file.append(b"x" * BLOCK)
+                written += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    writer.join(0.5)
+    assert writer.is_alive()
+    assert written == bound, "one more block waits outside the queue"
+    go_on.set()
+    writer.join(30)
+    assert written == bound + 5
+    assert client.stat("/a").length == (bound + 5) * BLOCK
+
+
+def test_scattered_writes_are_committed_before_too_many_wait(client: VolumeClient) -> None:
+    with client.open_file("/a", "x") as file:
+        for n in range(SLICES_WAITING_MAX):
+            file.pwrite(n * 1000, b"x")
+        assert client.meta.getattr(client.meta.resolve("/a").ino).length == 0
+        for n in range(SLICES_WAITING_MAX, SLICES_WAITING_MAX + 2):
+            file.pwrite(n * 1000, b"x")
+        assert client.meta.getattr(client.meta.resolve("/a").ino).length > 0
+
+
+def test_a_write_across_a_chunk_is_two_slices_of_one_file(client: VolumeClient) -> None:
+    with client.open_file("/a", "x") as file:
+        file.pwrite(CHUNK_BYTES - 3, b"abcdef")
+    ino = client.node("/a").ino
+    first, second = (client.meta.read_chunk(ino, n) for n in (0, 1))
+    assert (first[0].pos, first[0].length) == (CHUNK_BYTES - 3, 3)
+    assert (second[0].pos, second[0].length) == (0, 3)
+    assert client.read("/a", CHUNK_BYTES - 3) == b"abcdef"
+
+
+def test_threads_that_append_through_one_handle_lose_nothing(client: VolumeClient) -> None:
+    with client.open_file("/log", "x") as log:
+
+        def append(n: int) -> None:
+            for _ in range(50):
+                log.append(b"%d" % n * 10)
+                if n == 0:
+                    log.fsync()
+
+        threads = [threading.Thread(target=append, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    data = client.read("/log")
+    assert len(data) == 4 * 50 * 10
+    records = [data[start : start + 10] for start in range(0, len(data), 10)]
+    assert {record: records.count(record) for record in set(records)} == {
+        b"%d" % n * 10: 50 for n in range(4)
+    }
