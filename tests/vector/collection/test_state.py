@@ -206,11 +206,22 @@ def test_deletes_are_remembered_for_segments_nobody_read_before_they_are_forgott
 ) -> None:
     entry = member.segment(1, 10, [1, 2], 10)
     member.state.install(manifest(1, 10, entry))
+    write_deletes(member.files, "s/1/deletes-0", np.array([1]), np.array([20]))
+    later = replace(entry, deletes=("s/1/deletes-0",), deletes_complete_to=20)
+    member.state.install(manifest(2, 20, later))
     member.delete(20, [2])
+    member.state.retire(0)
+    assert member.keys(2, 20) == [1]
+
+
+def test_a_version_that_comes_before_the_log_loses_no_deletes_of_the_log(member: Member) -> None:
+    entry = member.segment(1, 10, [1, 2], 10)
+    member.state.install(manifest(1, 10, entry))
     write_deletes(member.files, "s/1/deletes-0", np.array([1]), np.array([20]))
     later = replace(entry, deletes=("s/1/deletes-0",), deletes_complete_to=20)
     member.state.install(manifest(2, 20, later))
     member.state.retire(0)
+    member.delete(20, [2])
     assert member.keys(2, 20) == [1]
 
 

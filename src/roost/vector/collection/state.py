@@ -7,21 +7,17 @@ Invariants:
   `read_ts <= watermark` sees does not change.
 * An open version never changes; `install` replaces it as a whole.
 
-Lock: `_changed` guards the versions, the watermark and the information; opening files happens
-outside it.  Growing rows, delete log and segments have locks of their own, taken after it, never
-before.
+Locks: the open versions, the growing rows, the delete log and each segment have one of their own;
+a segment's or the growing rows' may be held while the delete log's is taken, nothing else.
 """
 
-import threading
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 
-import numpy as np
 import pyarrow as pa
 
 from roost.clock import Clock
-from roost.errors import Gone, TimedOut, Unavailable
+from roost.errors import Gone, Unavailable
 from roost.vector.api import CollectionInfo
 from roost.vector.collection import reading, sealing
 from roost.vector.collection.parts import (
@@ -36,28 +32,25 @@ from roost.vector.collection.parts import (
 from roost.vector.collection.questions import Questions
 from roost.vector.collection.sealing import CutRows, GrowingStatistics, LiveRows
 from roost.vector.collection.sources import GrowingSource, SealedSource
+from roost.vector.collection.versions import (
+    OpenVersion,
+    Versions,
+    needed_from_ts,
+    visible_partitions,
+)
 from roost.vector.columns import decode_rows
 from roost.vector.errors import TimestampNotReached
 from roost.vector.files import Files
 from roost.vector.log.record import Record, RecordKind
 from roost.vector.manifest import Manifest, SegmentEntry
 from roost.vector.segment.deletes import ALL_PARTITIONS, DeleteLog, RowDeletes
-from roost.vector.segment.growing import GrowingRows, GrowingView
+from roost.vector.segment.growing import GrowingRows
 from roost.vector.segment.sealed import SealedSegment
 
 __all__ = ["CollectionState", "CutRows", "GrowingStatistics", "LiveRows"]
 
 DELETES_UNRESOLVED_MAX = 65_536
 """Deletes that may wait for the next reader; more are resolved at once, so that it waits little."""
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenVersion:
-    manifest: Manifest
-    entries: dict[int, SegmentEntry]
-    """Those this member serves."""
-    segments: dict[int, SealedSegment]
-    superseded_at_s: float | None = None
 
 
 class CollectionState:
@@ -73,12 +66,10 @@ class CollectionState:
         self._files = files
         self._pool = pool
         self._clock = clock
-        self._changed = threading.Condition()
         self._info = info
         self._questions = Questions(info)
-        self._versions: dict[int, _OpenVersion] = {}
+        self._versions = Versions(info.name)
         self._dropped_partitions: frozenset[int] = frozenset()
-        self._watermark = 0
         self._applied_ts = 0
         self._dropped_to_ts = 0
         """Growing rows up to it were dropped, or lay in segments when the collection was opened."""
@@ -89,19 +80,17 @@ class CollectionState:
     @property
     def info(self) -> CollectionInfo:
         """The collection as last told by `update_info`."""
-        with self._changed:
-            return self._info
+        return self._info
 
     def update_info(self, info: CollectionInfo) -> None:
         """Take the catalog's newer word (indexes, partitions, loaded, name).
 
         Rows of a partition that is no longer named are not seen any more.
         """
-        with self._changed:
-            gone = {p.id for p in self._info.partitions} - {p.id for p in info.partitions}
-            self._dropped_partitions |= gone
-            self._info = info
-            self._questions = Questions(info)
+        gone = {p.id for p in self._info.partitions} - {p.id for p in info.partitions}
+        self._dropped_partitions |= gone
+        self._info = info
+        self._questions = Questions(info)
 
     def apply(self, record: Record) -> None:
         """Take one durable record; one that is not newer than the last applied is ignored.
@@ -112,7 +101,7 @@ class CollectionState:
         assert record.collection_id == self._info.id, (record.collection_id, self._info.id)
         if record.timestamp <= self._applied_ts:
             return
-        assert record.timestamp > self._watermark, "a record arrived behind the watermark"
+        assert record.timestamp > self.watermark, "a record arrived behind the watermark"
         if record.kind is not RecordKind.BARRIER:
             rows = decode_rows(record.payload)
             if record.timestamp > self._deletes.known_from:
@@ -125,35 +114,30 @@ class CollectionState:
         """Declare that every record up to `watermark_ts` was applied; older values are ignored."""
         if self._deletes.end - self._resolved > DELETES_UNRESOLVED_MAX:
             self._resolve_deletes()
-        with self._changed:
-            if watermark_ts > self._watermark:
-                self._watermark = watermark_ts
-                self._changed.notify_all()
+        self._versions.advance(watermark_ts)
 
     @property
     def watermark(self) -> int:
         """Reads up to this timestamp are answered."""
-        with self._changed:
-            return self._watermark
+        return self._versions.watermark
 
     @property
     def versions(self) -> tuple[int, ...]:
         """Answerable versions, oldest first."""
-        with self._changed:
-            return tuple(sorted(self._versions))
+        return tuple(held.manifest.version for held in self._versions.all())
 
     @property
     def newest(self) -> Manifest:
         """The newest answerable version.  Raises Gone if none was installed yet."""
-        return self._newest().manifest
+        return self._versions.newest().manifest
 
     def manifest(self, version: int) -> Manifest:
         """Return an answerable version.  Raises Gone."""
-        return self._version(version).manifest
+        return self._versions.get(version).manifest
 
     def oldest_read_ts(self, version: int) -> int:
         """Return the oldest instant a version can be read at.  Raises Gone."""
-        return _oldest_ts(self._version(version))
+        return self._versions.get(version).oldest_read_ts
 
     def version_for(self, read_ts: int) -> int:
         """Return the newest version that can answer at `read_ts`.
@@ -161,16 +145,12 @@ class CollectionState:
         Compaction leaves out rows that were deleted, so an instant before that needs an older
         version.  Raises Gone if none is held any more.
         """
-        with self._changed:
-            fit = [v for v, held in self._versions.items() if _oldest_ts(held) <= read_ts]
-        if not fit:
-            raise Gone(f"no version of {self._info.name} can be read at {read_ts} any more")
-        return max(fit)
+        return self._versions.newest_for(read_ts).manifest.version
 
     @property
     def replay_from_ts(self) -> int:
         """Records above this timestamp must be applied after the first `install`."""
-        return _known_from(self.newest)
+        return needed_from_ts(self.newest)
 
     def wait_for(self, version: int, read_ts: int, timeout_s: float) -> None:
         """Wait until both have arrived.
@@ -178,19 +158,7 @@ class CollectionState:
         Raises Gone if `version` was superseded and dropped, TimedOut.
         """
 
-        def arrived() -> bool:
-            newest = max(self._versions, default=-1)
-            if version not in self._versions and version < newest:
-                raise Gone(f"version {version} of {self._info.name} is no longer held")
-            return version in self._versions and read_ts <= self._watermark
-
-        with self._changed:
-            if not self._changed.wait_for(arrived, timeout_s):
-                raise TimedOut(
-                    f"{self._info.name}: version {version} at {read_ts} did not arrive within "
-                    f"{timeout_s:g} s (newest {max(self._versions, default=None)} at "
-                    f"{self._watermark})"
-                )
+        self._versions.wait_for(version, read_ts, timeout_s)
 
     def install(self, manifest: Manifest, segment_ids: Collection[int] | None = None) -> None:
         """Open the segments of a version that this member serves (None: all), then answer it.
@@ -201,7 +169,7 @@ class CollectionState:
         rows still held; Unavailable if deletes that a segment lacks are no longer remembered.
         """
         assert manifest.collection_id == self._info.id
-        if not self._versions:
+        if not self._versions.all():
             self._open_at(manifest)
         elif manifest.complete_to < self._dropped_to_ts:
             raise Gone(f"version {manifest.version}: its growing rows were dropped already")
@@ -214,41 +182,27 @@ class CollectionState:
         for segment in segments.values():
             segment.deletes()
         self._warm_indexes(served, segments)
-        with self._changed:
-            newer = any(version > manifest.version for version in self._versions)
-            now_s = self._clock.monotonic_s()
-            for version, held in self._versions.items():
-                if version < manifest.version and held.superseded_at_s is None:
-                    self._versions[version] = replace(held, superseded_at_s=now_s)
-            opened = _OpenVersion(manifest, served, segments, now_s if newer else None)
-            self._versions[manifest.version] = opened
-            self._changed.notify_all()
+        self._versions.put(OpenVersion(manifest, served, segments), self._clock.monotonic_s())
 
     def retire(self, grace_s: float) -> tuple[int, ...]:
         """Drop versions that were superseded `grace_s` ago, and growing rows only they needed.
 
         Returns the versions dropped; asking for them is Gone.
         """
-        oldest_s = self._clock.monotonic_s() - grace_s
-        with self._changed:
-            dropped = tuple(
-                sorted(
-                    version
-                    for version, held in self._versions.items()
-                    if held.superseded_at_s is not None and held.superseded_at_s <= oldest_s
-                )
-            )
-            kept = [held.manifest for v, held in self._versions.items() if v not in dropped]
+        superseded = self._versions.superseded(self._clock.monotonic_s() - grace_s)
+        dropped = tuple(held.manifest.version for held in superseded)
         if not dropped:
             return ()
         # Before deletes are forgotten: a segment that nobody reads has not resolved them yet.
         self._resolve_deletes()
-        with self._changed:
-            for version in dropped:
-                del self._versions[version]
-            self._dropped_to_ts = min(manifest.complete_to for manifest in kept)
+        # A version may be here before the log is: a segment that an older version opened still
+        # waits for the deletes which the newer one has in files.
+        watermark = self.watermark
+        self._versions.drop(dropped)
+        kept = [held.manifest for held in self._versions.all()]
+        self._dropped_to_ts = min(manifest.complete_to for manifest in kept)
         self._growing.drop(self._dropped_to_ts)
-        self._deletes.forget(min(_known_from(manifest) for manifest in kept))
+        self._deletes.forget(min(watermark, *(needed_from_ts(manifest) for manifest in kept)))
         return dropped
 
     def search_part(self, part: SearchPart) -> PartHits:
@@ -280,10 +234,8 @@ class CollectionState:
         Nothing changes: the rows go when a version that has them is installed and the older ones
         are retired.  Partitions without rows, and dropped ones, are left out.
         """
-        with self._changed:
-            left_out = self._dropped_partitions
         view = self._growing.view(self._deletes)
-        return sealing.cut(view, self._complete_to(), up_to_ts, left_out)
+        return sealing.cut(view, self._complete_to(), up_to_ts, self._dropped_partitions)
 
     def pending_deletes(self, entry: SegmentEntry, up_to_ts: int) -> RowDeletes:
         """Return (offsets, delete_ts) in (`entry.deletes_complete_to`, `up_to_ts`] of a segment.
@@ -292,32 +244,33 @@ class CollectionState:
         timestamp before its commit (hazard H8).  Raises Unavailable if deletes that far back are no
         longer remembered.
         """
-        return sealing.within(self._segment(entry).deletes(), entry.deletes_complete_to, up_to_ts)
+        segment = self._segment(entry)
+        found = segment.deletes()
+        if self._versions.shared(entry) is not segment:
+            self._check_remembered(entry)  # they may have been forgotten since it was opened
+        return sealing.within(found, entry.deletes_complete_to, up_to_ts)
 
     def live_rows(self, segment_id: int, at_ts: int) -> LiveRows:
-        """Return the rows of a segment of the newest version that live at `at_ts`.
+        """Return the rows of a segment of the newest version that live at `at_ts`.  Raises Gone.
 
         For compaction: what is written from them has `deletes_complete_to` and `oldest_read_ts`
         `at_ts`, which is not above the watermark.
         """
-        return sealing.live_rows(
-            self._newest().segments[segment_id], at_ts, [f.name for f in self._info.schema.fields]
-        )
+        segment = self._versions.newest().segment(segment_id)
+        return sealing.live_rows(segment, at_ts, [f.name for f in self._info.schema.fields])
 
     def row_count(self, version: int, read_ts: int, partition_ids: Sequence[int] = ()) -> int:
         """Return how many rows are seen at that instant; no `partition_ids` means all.
 
         Raises Gone.
         """
-        ids = (GROWING, *self._version(version).segments)
+        ids = (GROWING, *self._versions.get(version).segments)
         at = PartAddress(self._info.id, version, read_ts, ids, tuple(partition_ids))
         return sum(source.count(None) for source in self._sources(at))
 
     def close(self) -> None:
         """Drop every version and segment."""
-        with self._changed:
-            self._versions.clear()
-            self._changed.notify_all()
+        self._versions.drop(self.versions)
 
     def _apply_deletes(self, record: Record, rows: pa.RecordBatch) -> None:
         if record.kind is RecordKind.DELETE:
@@ -327,12 +280,11 @@ class CollectionState:
             self._deletes.append(keys, record.timestamp, ALL_PARTITIONS)
 
     def _resolve_deletes(self) -> None:
-        with self._changed:
-            segments = {
-                id(segment): segment
-                for held in self._versions.values()
-                for segment in held.segments.values()
-            }
+        segments = {
+            id(segment): segment
+            for held in self._versions.all()
+            for segment in held.segments.values()
+        }
         self._resolved = self._deletes.end
         for segment in segments.values():
             segment.deletes()
@@ -341,63 +293,50 @@ class CollectionState:
     def _open_at(self, manifest: Manifest) -> None:
         self._dropped_to_ts = manifest.complete_to
         self._growing.drop(manifest.complete_to)
-        self._deletes.forget(_known_from(manifest))
+        self._deletes.forget(needed_from_ts(manifest))
 
     def _segment(self, entry: SegmentEntry) -> SealedSegment:
         """Return the open segment of an entry, shared by versions, or open it."""
-        with self._changed:
-            for held in self._versions.values():
-                segment = held.segments.get(entry.id)
-                if segment is not None and segment.entry.folder == entry.folder:
-                    return segment
-        if entry.deletes_complete_to < self._deletes.known_from:
+        segment = self._versions.shared(entry)
+        if segment is None:
+            self._check_remembered(entry)
+            segment = SealedSegment.open(self._files, entry, self._info.schema, self._deletes)
+        return segment
+
+    def _check_remembered(self, entry: SegmentEntry) -> None:
+        known_from = self._deletes.known_from
+        if entry.deletes_complete_to < known_from:
             raise Unavailable(
                 f"segment {entry.id} lacks deletes after {entry.deletes_complete_to}, and those up "
-                f"to {self._deletes.known_from} are no longer remembered",
+                f"to {known_from} are no longer remembered",
                 hint="Open the collection again, so that the log is replayed from further back.",
             )
-        return SealedSegment.open(self._files, entry, self._info.schema, self._deletes)
 
     def _warm_indexes(
         self, entries: dict[int, SegmentEntry], segments: dict[int, SealedSegment]
     ) -> None:
-        with self._changed:
-            indexes = {spec.id: spec for spec in self._info.indexes}
+        indexes = {spec.id: spec for spec in self._info.indexes}
         for entry in entries.values():
             for built in entry.indexes:
                 if built.index_id in indexes:
                     segments[entry.id].searchers(built.field_id, indexes[built.index_id], built)
 
-    def _newest(self) -> _OpenVersion:
-        with self._changed:
-            if not self._versions:
-                raise Gone(f"no version of {self._info.name} is open yet")
-            return self._versions[max(self._versions)]
-
-    def _version(self, version: int) -> _OpenVersion:
-        with self._changed:
-            held = self._versions.get(version)
-        if held is None:
-            raise Gone(f"version {version} of {self._info.name} is not held")
-        return held
-
     def _complete_to(self) -> int:
-        with self._changed:
-            return self._newest().manifest.complete_to if self._versions else 0
+        held = self._versions.all()
+        return held[-1].manifest.complete_to if held else 0
 
-    def _at(self, at: PartAddress) -> _OpenVersion:
+    def _at(self, at: PartAddress) -> OpenVersion:
         """Return the version, if it can be read at that instant.  Raises Gone, TimedOut."""
-        held = self._version(at.version)
+        held = self._versions.get(at.version)
         if at.read_ts > self.watermark:
-            raise TimestampNotReached(f"{self._info.name}: {at.read_ts} is above {self._watermark}")
-        if at.read_ts < _oldest_ts(held):
+            raise TimestampNotReached(f"{self._info.name}: {at.read_ts} is above {self.watermark}")
+        if at.read_ts < held.oldest_read_ts:
             raise Gone(f"version {at.version} cannot be read at {at.read_ts} any more")
         return held
 
     def _sources(self, at: PartAddress) -> list[SealedSource | GrowingSource]:
         held = self._at(at)
-        with self._changed:
-            dropped = self._dropped_partitions
+        dropped = self._dropped_partitions
         wanted = frozenset(at.partition_ids)
         sources = [self._source(held, segment_id, at) for segment_id in at.segment_ids]
         return [
@@ -411,34 +350,13 @@ class CollectionState:
         ]
 
     def _source(
-        self, held: _OpenVersion, segment_id: int, at: PartAddress
+        self, held: OpenVersion, segment_id: int, at: PartAddress
     ) -> SealedSource | GrowingSource:
         if segment_id == GROWING:
             view = self._growing.view(self._deletes)
             if held.manifest.complete_to < view.dropped_to_ts:  # retired since it was looked up
                 raise Gone(f"version {at.version} of {self._info.name} is no longer held")
-            partitions = _partitions(view, at.partition_ids, self._dropped_partitions)
+            partitions = visible_partitions(view, at.partition_ids, self._dropped_partitions)
             return GrowingSource(view, held.manifest.complete_to, at.read_ts, partitions)
-        if segment_id not in held.segments:
-            raise Gone(f"segment {segment_id} of version {at.version} is not held here")
-        return SealedSource(held.entries[segment_id], held.segments[segment_id], at.read_ts)
-
-
-def _known_from(manifest: Manifest) -> int:
-    """Return the timestamp above which a version needs the log: rows or deletes."""
-    complete = (entry.deletes_complete_to for entry in manifest.segments)
-    return min((manifest.complete_to, *complete))
-
-
-def _oldest_ts(held: _OpenVersion) -> int:
-    return max((entry.oldest_read_ts for entry in held.manifest.segments), default=0)
-
-
-def _partitions(
-    view: GrowingView, wanted: Sequence[int], dropped: Collection[int]
-) -> tuple[int, ...] | None:
-    """Return the partitions of growing rows that are seen, None for all."""
-    if not wanted and not dropped:
-        return None
-    named = wanted or np.unique(view.partition_ids).tolist()
-    return tuple(partition_id for partition_id in named if partition_id not in dropped)
+        segment = held.segment(segment_id)
+        return SealedSource(held.entries[segment_id], segment, at.read_ts)
