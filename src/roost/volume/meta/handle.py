@@ -171,6 +171,13 @@ class VolumeHandle:
         """Remove what lies in the trash longer than the volume says; return how many entries."""
         return cleanup.clean_trash(self._writable)
 
+    def claim_job(self, counter: str, period_s: int) -> bool:
+        """True if the job of all clients named by `counter` was not done within `period_s`.
+
+        Whoever gets True must do it: nobody else will before the period ends.
+        """
+        return sessions.claim_cleanup(self._writable, counter, period_s)
+
     def clean_stale_sessions(self) -> int:
         """Take over what sessions with an ended lease left; return how many there were."""
         return sessions.clean_stale(self._writable)
