@@ -9,8 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from pymilvus import MilvusClient
+
+pytest.register_assert_rewrite("roost.testing.milvus_suite")
 
 READY_WAIT_S = 60.0
 STOP_WAIT_S = 30.0
@@ -59,6 +62,18 @@ class Cluster:
                 found.append((int(folder.name), words))
         return found
 
+    def wait_for_readers(self, count: int) -> None:
+        """Wait until that many readers listen on the public port."""
+        port, ends = int(self.uri.rsplit(":", 1)[1]), time.monotonic() + READY_WAIT_S
+        while True:
+            pids = [
+                pid for pid, words in self._members() if words[words.index("--role") + 1] == "ro"
+            ]
+            if sum(_listens(pid, port) for pid in pids) >= count:
+                return
+            assert time.monotonic() < ends, f"no {count} readers listen on {port}"
+            time.sleep(0.1)
+
     def kill(self, member: str) -> int:
         """kill -9 one member; return the process id it had."""
         pid = self.pid(member)
@@ -95,6 +110,14 @@ class Cluster:
         )
         self._process.kill()
         raise AssertionError(f"roost up is not ready:\n{self.output()}\n{logs}")
+
+
+def _listens(pid: int, port: int) -> bool:
+    try:
+        open_ports = psutil.Process(pid).net_connections("tcp")
+    except psutil.NoSuchProcess:
+        return False
+    return any(at.status == psutil.CONN_LISTEN and at.laddr.port == port for at in open_ports)
 
 
 StartCluster = Callable[..., Cluster]

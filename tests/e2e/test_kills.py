@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 from pymilvus import MilvusClient
+
 from tests.e2e.conftest import Cluster, StartCluster
 
 DIM = 8
@@ -134,7 +135,7 @@ def test_a_reader_killed_under_load_fails_no_query(start_cluster: StartCluster) 
     for member in ("reader-1", "reader-2", "reader-1"):
         time.sleep(2)
         killed.append(cluster.kill(member))
-        time.sleep(4)  # restarted and serving again before the other one falls
+        cluster.wait_for_readers(2)  # before the other one falls
     stopping.set()
     for thread in threads:
         thread.join()

@@ -2,6 +2,7 @@
 
 import numpy as np
 from pymilvus import DataType, MilvusClient
+
 from tests.e2e.conftest import StartCluster
 
 

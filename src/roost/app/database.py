@@ -101,7 +101,7 @@ class Database:
     def uri(self) -> str:
         """An address for a MilvusClient; the first look starts a server on a free local port."""
         if self._server is None:
-            from roost.serve.milvus.service import serve  # slow to load, and not always wanted
+            from roost.serve.milvus.service import serve  # not always wanted
 
             self._server = serve(self.engine, "127.0.0.1", 0)
         return f"http://{self._server.address}"

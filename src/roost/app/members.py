@@ -41,7 +41,7 @@ def run(role: str, settings: Settings, on_ready: OnReady, *, shared_port: bool =
         service = stack.enter_context(_SERVICES[role](settings, ended))
         address = ""
         if service is not None and not (role == "rw" and settings.port == 0):
-            # The stubs take a second to load: a writer without a port starts again without them.
+            # A writer without a port starts again sooner without Milvus's stubs.
             from roost.serve.milvus.service import serve
 
             server = serve(service, settings.host, settings.port, reuse_port=shared_port)
