@@ -183,7 +183,7 @@ AT = PartAddress(3, 9, 1 << 60, (GROWING, 5, 6), (1, 2))
         (methods.COMPACTION_DONE, 12, True),
         (methods.ROW_COUNT, ("things", ""), 1 << 40),
         (methods.TIP, None, 1 << 62),
-        (methods.STATUS, None, ReaderStatus("reader-1", 99, {3: {8: True, 9: False}, 4: {}})),
+        (methods.STATUS, None, ReaderStatus("reader-1", 99, {3: {8: True, 9: False}, 4: {}}, 7)),
     ],
     ids=lambda value: value.name if isinstance(value, methods.Method) else "",
 )

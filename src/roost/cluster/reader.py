@@ -52,6 +52,8 @@ UPKEEP_S = 1.0
 """Between two looks whether something is to be opened or dropped."""
 WAIT_MAX_S = 5.0
 """How long a part waits for its version and timestamp."""
+WATCH_S = 0.2
+"""How long a router's question for news may wait; bounds the age of `visible_ts` in its hands."""
 FETCH_THREADS = 4
 """Files copied to this host at once."""
 
@@ -101,6 +103,8 @@ class Reader:
         self._visible_ts = 0
         self._names: frozenset[str] = frozenset()
         self._status: Mapping[int, Mapping[int, bool]] = {}
+        self._edition = 1
+        self._published = threading.Condition()  # guards the two above
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._fetchers = ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="roost-fetch")
@@ -136,7 +140,14 @@ class Reader:
 
     def status(self) -> ReaderStatus:
         """Return what can be answered now without waiting."""
-        return ReaderStatus(self.member_id, self._visible_ts, self._status)
+        with self._published:
+            return ReaderStatus(self.member_id, self._visible_ts, self._status, self._edition)
+
+    def watch_status(self, edition: int) -> ReaderStatus:
+        """Return the status when it is not of that edition, or after `WATCH_S` at the latest."""
+        with self._published:
+            self._published.wait_for(lambda: self._edition != edition, WATCH_S)
+        return self.status()
 
     def serve(self, at: PartAddress) -> None:
         """See to it that the sealed segments of `at` can be answered; opens what is not open.
@@ -346,8 +357,11 @@ class Reader:
                     continue
                 versions[version] = self._owned(held, manifest) <= served
             status[collection_id] = versions
-        if status != self._status:
-            self._status = status
+        with self._published:
+            if status != self._status:
+                self._status = status
+                self._edition += 1
+                self._published.notify_all()
 
 
 class ReaderParts:
@@ -375,6 +389,10 @@ class ReaderParts:
     def status(self) -> ReaderStatus:
         """As the reader's."""
         return self._reader.status()
+
+    def watch_status(self, edition: int) -> ReaderStatus:
+        """As the reader's."""
+        return self._reader.watch_status(edition)
 
 
 def log_needed_from(manifest: Manifest) -> int:

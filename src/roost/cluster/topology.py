@@ -1,7 +1,8 @@
 """The living readers, what each holds, and the channels to them.
 
-A thread asks every reader for its status a few times a second; the reader of this process is looked
-at directly.  A reader that failed is left out until it answers a status again.
+Every reader is always being asked for news: it answers when its versions change, or after a moment.
+(That standing call also keeps gRPC from starting a thread for every other one.)  The reader of this
+process is looked at directly.  A reader that failed is left out until it answers again.
 
 Lock order: `_lock` alone; nothing is sent with it held.
 """
@@ -14,7 +15,7 @@ from typing import Protocol, TypeVar
 from roost.clock import Clock
 from roost.cluster.members import Directory
 from roost.cluster.plan import ReaderView
-from roost.cluster.rpc.methods import STATUS, Method
+from roost.cluster.rpc.methods import WATCH_STATUS, Method
 from roost.cluster.rpc.peer import Peer, Pending
 from roost.cluster.rpc.status import ReaderStatus
 from roost.errors import Failure, Gone, RoostError, TimedOut, Unavailable
@@ -161,15 +162,18 @@ class Topology:
             self._ask_status(name, peer)
 
     def _ask_status(self, name: str, peer: Peer) -> None:
+        status = self._statuses.get(name)
         try:
-            pending = peer.start(STATUS, None, STATUS_TIMEOUT_S)
+            pending = peer.start(
+                WATCH_STATUS, 0 if status is None else status.edition, STATUS_TIMEOUT_S
+            )
         except Unavailable:
             return
         with self._lock:
             self._asked[name] = pending
-        pending.when_done(lambda: self._took(name, pending))
+        pending.when_done(lambda: self._took(name, peer, pending))
 
-    def _took(self, name: str, pending: Pending[ReaderStatus]) -> None:
+    def _took(self, name: str, peer: Peer, pending: Pending[ReaderStatus]) -> None:
         status: ReaderStatus | None
         try:
             status = pending.result()
@@ -191,6 +195,8 @@ class Topology:
                 status, status is not None and self._keeps_up(status.visible_ts)
             ):
                 self._rebuild()
+        if status is not None and not self._stop.is_set():
+            self._ask_status(name, peer)
 
     def _rebuild(self) -> None:
         """Make a new set of views; with `_lock` held."""

@@ -171,6 +171,16 @@ STATUS: Method[None, status.ReaderStatus] = Method(
     _nothing,
     _codec(wire.ReaderStatus, status.put_status, status.get_status),
 )
+WATCH_STATUS: Method[int, status.ReaderStatus] = Method(
+    READER, "watch_status", _number, STATUS.reply
+)
+"""The status once it has another edition than the one named, or after a moment."""
 
-READER_METHODS: tuple[Method[Any, Any], ...] = (SEARCH_PART, QUERY_PART, FETCH_PART, STATUS)
+READER_METHODS: tuple[Method[Any, Any], ...] = (
+    SEARCH_PART,
+    QUERY_PART,
+    FETCH_PART,
+    STATUS,
+    WATCH_STATUS,
+)
 FOLLOW_PATH = f"/{WRITER}/Follow"

@@ -15,6 +15,8 @@ class ReaderStatus:
     """It has every durable record up to this timestamp."""
     collections: Mapping[int, Mapping[int, bool]]
     """Collection id → version → warm: every segment of it that this reader owns is open."""
+    edition: int = 0
+    """Rises when `collections` changes."""
 
 
 def put_status(status: ReaderStatus) -> wire.ReaderStatus:
@@ -22,6 +24,7 @@ def put_status(status: ReaderStatus) -> wire.ReaderStatus:
     return wire.ReaderStatus(
         member=status.member,
         visible_ts=status.visible_ts,
+        edition=status.edition,
         collections=[
             wire.HeldCollection(
                 collection_id=collection,
@@ -41,4 +44,5 @@ def get_status(m: wire.ReaderStatus) -> ReaderStatus:
         m.member,
         m.visible_ts,
         {c.collection_id: {v.version: v.warm for v in c.versions} for c in m.collections},
+        m.edition,
     )

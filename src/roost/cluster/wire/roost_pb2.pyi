@@ -396,11 +396,13 @@ class HeldCollection(_message.Message):
     def __init__(self, collection_id: _Optional[int] = ..., versions: _Optional[_Iterable[_Union[HeldVersion, _Mapping]]] = ...) -> None: ...
 
 class ReaderStatus(_message.Message):
-    __slots__ = ("member", "visible_ts", "collections")
+    __slots__ = ("member", "visible_ts", "collections", "edition")
     MEMBER_FIELD_NUMBER: _ClassVar[int]
     VISIBLE_TS_FIELD_NUMBER: _ClassVar[int]
     COLLECTIONS_FIELD_NUMBER: _ClassVar[int]
+    EDITION_FIELD_NUMBER: _ClassVar[int]
     member: str
     visible_ts: int
     collections: _containers.RepeatedCompositeFieldContainer[HeldCollection]
-    def __init__(self, member: _Optional[str] = ..., visible_ts: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[HeldCollection, _Mapping]]] = ...) -> None: ...
+    edition: int
+    def __init__(self, member: _Optional[str] = ..., visible_ts: _Optional[int] = ..., collections: _Optional[_Iterable[_Union[HeldCollection, _Mapping]]] = ..., edition: _Optional[int] = ...) -> None: ...
