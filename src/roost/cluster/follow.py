@@ -216,8 +216,11 @@ class Follower:
             stream = peer.follow(self._member_id)
             with self._lock:
                 self._stream, self._stream_generation = stream, generation
-            if not self._stop.is_set():
-                self._live_on(stream, generation)
+            try:
+                if not self._stop.is_set():
+                    self._live_on(stream, generation)
+            finally:
+                stream.cancel()
         finally:
             with self._lock:
                 self._stream = None

@@ -19,6 +19,7 @@ A = TypeVar("A")
 
 KEEPALIVE_S = 10.0
 KEEPALIVE_TIMEOUT_S = 5.0
+CLOSE_AFTER_S = 0.5
 RECONNECT_MAX_S = 1.0
 """A restarted member is found again within about this time."""
 
@@ -70,6 +71,7 @@ class Peer:
         """`ready` is known only if `watched`, which costs a thread."""
         self.address = address
         self._watched = watched
+        self._closed = False
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._calls: dict[str, Any] = {}
         self._ready = threading.Event()
@@ -78,20 +80,22 @@ class Peer:
 
     def call(self, method: Method[Q, A], request: Q, timeout_s: float) -> A:
         """Ask and wait.  Raises what the server raised; Unavailable, TimedOut."""
+        self._check_open()
         try:
             answer: A = self._callable(method)(request, timeout=timeout_s)
         except grpc.RpcError as failed:
             raise errors.from_grpc(failed, self.address) from None
         except ValueError:  # gRPC's word for a channel closed meanwhile
-            raise errors.Unreachable(f"the channel to {self.address} is closed") from None
+            raise self._gone() from None
         return answer
 
     def start(self, method: Method[Q, A], request: Q, timeout_s: float) -> Pending[A]:
-        """Ask without waiting."""
+        """Ask without waiting.  Raises Unavailable."""
+        self._check_open()
         try:
             return Pending(self._callable(method).future(request, timeout=timeout_s), self.address)
         except ValueError:
-            raise errors.Unreachable(f"the channel to {self.address} is closed") from None
+            raise self._gone() from None
 
     def follow(self, member: str) -> "EventStream":
         """Open the log stream of a writer; no deadline, but keepalive ends a dead one."""
@@ -116,13 +120,27 @@ class Peer:
         return self._ready.wait(timeout_s)
 
     def close(self) -> None:
-        """Drop the channel; calls under way fail as Unavailable."""
-        if self._watched:
-            self._channel.unsubscribe(self._observe)
-        self._channel.close()
+        """Drop the channel; calls under way fail as Unavailable, at once or within a moment."""
+        self._closed = True
+        if not self._watched:
+            self._channel.close()
+            return
+        self._channel.unsubscribe(self._observe)
+        self._ready.clear()
+        # gRPC's thread that watches a channel fails loudly if the channel is closed under it.
+        closing = threading.Timer(CLOSE_AFTER_S, self._channel.close)
+        closing.daemon = True
+        closing.start()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise self._gone()
+
+    def _gone(self) -> errors.Unreachable:
+        return errors.Unreachable(f"the channel to {self.address} is closed")
 
     def _observe(self, connectivity: grpc.ChannelConnectivity) -> None:
-        if connectivity is grpc.ChannelConnectivity.READY:
+        if connectivity is grpc.ChannelConnectivity.READY and not self._closed:
             self._ready.set()
         else:
             self._ready.clear()
