@@ -175,8 +175,11 @@ def test_a_failed_removal_leaves_the_data_for_a_later_clean_up(
     client.remove("/a")
     client.close()
     assert volume.objects()
-    left = volume.open()
-    assert [*left.meta.deleted_files(), *left.meta.unreferenced_slices()]
+    later = volume.open()
+    later.clean_up()
+    later.core.clean_up(grace_s=-1)
+    assert volume.objects() == []
+    assert [*later.meta.deleted_files(), *later.meta.unreferenced_slices()] == []
 
 
 def test_a_full_volume_refuses_and_keeps_what_was_there(
@@ -223,3 +226,15 @@ def test_a_file_without_room_for_its_length_is_refused(client: VolumeClient) -> 
     client.write("/a", b"x")
     with pytest.raises(OSError, match=os.strerror(errno.EFBIG)):
         client.truncate("/a", 1 << 60)
+
+
+def test_an_append_goes_to_the_end_whatever_else_waits(client: VolumeClient) -> None:
+    client.write("/a", b"0123456789")
+    with client.open_file("/a", "r+") as file:
+        file.pwrite(0, b"x")
+        assert file.append(b"end") == 10
+        file.pwrite(20, b"y")
+        assert file.append(b"z") == 21
+        file.truncate(5)
+        assert file.append(b"!") == 5
+    assert client.read("/a") == b"x1234!"

@@ -47,13 +47,13 @@ class DiskMachine(VolumeMachine):
 
 class TestMemory(MemoryMachine.TestCase):
     settings = settings(
-        max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=_QUIET
+        max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=_QUIET
     )
 
 
 class TestDisk(DiskMachine.TestCase):
     settings = settings(
-        max_examples=8, stateful_step_count=30, deadline=None, suppress_health_check=_QUIET
+        max_examples=5, stateful_step_count=30, deadline=None, suppress_health_check=_QUIET
     )
 
 

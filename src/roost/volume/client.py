@@ -148,6 +148,13 @@ class VolumeClient:
         """Return what the volume uses and what is left.  Source: statvfs(3)."""
         return self.meta.statfs()
 
+    def clean_up(self) -> None:
+        """Remove what crashed clients left behind; worth a call when a writer starts.
+
+        Raises Failure; what was removed before stays removed.
+        """
+        self._core.clean_up()
+
     # ---- files
     def open_file(self, path: str, mode: Mode = "r", *, permissions: int = 0o644) -> VolumeFile:
         """Open a file as open(3) spells its modes; "x" demands that it is new, "a" appends.

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roost.volume.data.plan import highest_slice_id, parts_of
+from roost.volume.data.plan import parts_of
 from roost.volume.model import Slice, SliceId
 
 BLOCK = 8
@@ -52,8 +52,3 @@ def test_the_size_in_a_block_name_comes_from_the_whole_slice(slices: list[Slice]
         if part.ref is not None:
             whole = sizes[part.ref.slice_id]
             assert part.ref.size_bytes == min(BLOCK, whole - part.ref.block_no * BLOCK)
-
-
-def test_the_highest_slice_id_of_no_records_is_zero() -> None:
-    assert highest_slice_id([]) == 0
-    assert highest_slice_id([(Slice(0, SliceId(3), 1, 0, 1),), ()]) == 3

@@ -1,6 +1,6 @@
 """From slice records to the block ranges that a read needs.  Pure functions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from roost.volume import layout, overlay
@@ -27,11 +27,6 @@ def parts_of(records: Iterable[Slice], start: int, end: int, block_bytes: int) -
         else:
             parts.extend(_parts_of_slice(piece, block_bytes))
     return parts
-
-
-def highest_slice_id(chunks: Iterable[Sequence[Slice]]) -> int:
-    """Return the highest slice id that the records name, 0 if none."""
-    return max((record.id for records in chunks for record in records), default=0)
 
 
 def _parts_of_slice(piece: Slice, block_bytes: int) -> list[Part]:

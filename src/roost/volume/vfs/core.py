@@ -25,6 +25,7 @@ UPLOADS_WAITING_MAX = 8
 DOWNLOAD_THREADS = 8
 DOWNLOADS_WAITING_MAX = 32
 REMOVALS_WAITING_MAX = 256
+CLEAN_UP_GRACE_S = 3600
 
 
 class Core:
@@ -54,6 +55,20 @@ class Core:
             return
         if self.removals.try_submit(lambda: self._remove_quietly(file)) is None:
             self._remove_quietly(file)
+
+    def clean_up(self, *, grace_s: int = CLEAN_UP_GRACE_S) -> None:
+        """Remove what crashed clients left: data of files without a name, slices without a record.
+
+        Only files deleted more than `grace_s` ago, as JuiceFS's hourly job has it: whoever deleted
+        a later one may still be at it.
+        """
+        self.meta.clean_stale_sessions()
+        before_s = self.clock.wall_ns() // 1_000_000_000 - grace_s
+        for file in self.meta.deleted_files(before_s):
+            self._remove_quietly(file)
+        for ref in self.meta.unreferenced_slices():
+            self.blocks.delete(ref.id, ref.size)
+            self.meta.forget_slice(ref)
 
     def close(self) -> None:
         """Wait for all background work and stop the pools."""
