@@ -5,7 +5,9 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -272,3 +274,23 @@ def test_a_commit_that_cannot_be_opened_ends_the_writer(house: House) -> None:
     assert house.lost
     broken = False
     assert set(colours_of(house.open())) == set(range(5))
+
+
+def test_a_flush_that_fails_is_not_tried_again_at_once(house: House) -> None:
+    tries = []
+
+    def full(verb: str, path: str) -> None:
+        if verb == "adopt" and path.startswith("segment/"):
+            tries.append(path)
+            raise StorageFull("no space left")
+
+    house.wrap = hooked(full)
+    engine = house.open(replace(QUIET, background_threads=1, flush_rows=1, flush_interval_s=0.005))
+    create(engine)
+    insert(engine, range(5))
+    with pytest.raises(StorageFull):
+        engine.flush(("things",))
+    threading.Event().wait(0.3)
+    assert 1 <= len(tries) <= 2
+    assert len(colours_of(engine)) == 5
+    assert not house.lost

@@ -27,6 +27,8 @@ from roost.vector.log.writer import LogWriter
 log = logging.getLogger(__name__)
 
 Task = Callable[[], object]
+RETRY_S = 10.0
+"""After work on a collection failed: a full disk is not filled again every second."""
 
 
 class Keeper:
@@ -45,6 +47,7 @@ class Keeper:
         self._collecting = Collecting(core, log_writer)
         self._lock = threading.Lock()
         self._under_way: set[tuple[str, int]] = set()
+        self._not_before_s: dict[tuple[str, int], float] = {}
         self._compacting: dict[int, set[int]] = {}
         self._wake = threading.Event()
         self.room = threading.Event()
@@ -133,24 +136,29 @@ class Keeper:
         self._retire(held)
 
     def _begin(self, work: str, collection_id: int, pool: ThreadPoolExecutor, task: Task) -> None:
-        """Hand `task` to `pool` unless the same work on that collection is under way."""
+        """Hand `task` to `pool` unless the same is under way or failed a moment ago."""
+        key, clock = (work, collection_id), self._core.clock
         with self._lock:
-            if (work, collection_id) in self._under_way:
+            too_early = clock.monotonic_s() < self._not_before_s.get(key, 0.0)
+            if key in self._under_way or too_early:
                 return
-            self._under_way.add((work, collection_id))
+            self._under_way.add(key)
 
         def run() -> None:
-            try:
-                self._guarded(task)
-            finally:
-                with self._lock:
-                    self._under_way.discard((work, collection_id))
+            done = self._guarded(task)
+            with self._lock:
+                self._not_before_s.pop(key, None)
+                if not done:
+                    self._not_before_s[key] = clock.monotonic_s() + RETRY_S
+                self._under_way.discard(key)
 
         pool.submit(run)
 
-    def _guarded(self, task: Task) -> None:
+    def _guarded(self, task: Task) -> bool:
+        """Run a task; True if it ended well."""
         try:
             task()
+            return True
         except LeaseLost as error:
             self._on_lost(error)
         except RoostError as error:
@@ -158,6 +166,7 @@ class Keeper:
                 log.warning("maintenance failed and comes again: %s", error)
         except Exception:  # the boundary of a background task
             log.exception("maintenance failed")
+        return False
 
     # ---- the tasks ------------------------------------------------------------------------
 
