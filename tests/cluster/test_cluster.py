@@ -6,6 +6,14 @@ import time
 import numpy as np
 import pyarrow as pa
 import pytest
+
+from roost.cluster.rpc.methods import STATUS
+from roost.cluster.rpc.peer import Peer
+from roost.errors import AlreadyExists, ReadOnly
+from roost.vector import api
+from roost.vector.columns import vector_column
+from roost.vector.errors import CollectionNotFound, CollectionNotLoaded, FilterError
+from roost.vector.schema import CollectionSchema, DataType, Field
 from tests.cluster.conftest import (
     BOUNDED,
     STRONG,
@@ -18,14 +26,6 @@ from tests.cluster.conftest import (
     nearest,
     rows,
 )
-
-from roost.cluster.rpc.methods import STATUS
-from roost.cluster.rpc.peer import Peer
-from roost.errors import AlreadyExists, ReadOnly
-from roost.vector import api
-from roost.vector.columns import vector_column
-from roost.vector.errors import CollectionNotFound, CollectionNotLoaded, FilterError
-from roost.vector.schema import CollectionSchema, DataType, Field
 
 
 def eventually(holds: object, within_s: float = 10.0) -> None:

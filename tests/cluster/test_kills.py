@@ -10,6 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from roost.errors import CommitUnknown, Unavailable
+from roost.vector import api
 from tests.cluster.conftest import (
     BOUNDED,
     STRONG,
@@ -21,9 +24,6 @@ from tests.cluster.conftest import (
     nearest,
     rows,
 )
-
-from roost.errors import CommitUnknown, Unavailable
-from roost.vector import api
 
 SCRIPT = Path(__file__).with_name("member_process.py")
 START_S = 30.0
@@ -230,3 +230,47 @@ def test_rows_acknowledged_around_a_take_over_are_there_once(
         assert found <= acknowledged | unknown, "a row appears that nobody was told of"
         assert all((key ^ 1) in found for key in found), "half an insert is visible"
     assert len(unknown) <= 2 * 3
+
+
+@pytest.mark.long
+def test_a_paused_writer_that_wakes_after_a_take_over_changes_nothing(
+    cluster: Cluster, processes: ExitStack
+) -> None:
+    """H1 with real processes: SIGSTOP in the middle of inserts, take-over, SIGCONT."""
+    first = Process("rw", cluster, "first")
+    processes.callback(first.kill)
+    reader = cluster.reader("r1")
+    router = cluster.router().service
+    make_collection(router)
+    standby = Process("rw", cluster, "standby", wait=False)
+    processes.callback(standby.kill)
+    acknowledged: set[int] = set()
+    unknown: set[int] = set()
+
+    def write(begin: int, count: int) -> None:
+        for at in range(begin, begin + count):
+            try:
+                insert(router, rows(at * 2, 2))
+                acknowledged.update((at * 2, at * 2 + 1))
+            except CommitUnknown:
+                unknown.update((at * 2, at * 2 + 1))
+
+    writing = threading.Thread(target=write, args=(0, 200))
+    writing.start()
+    deadline_s = time.monotonic() + 30
+    while len(acknowledged) < 60:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    first.send(signal.SIGSTOP)
+    # Strong reads go on with the standby, while the insert under way still waits for the old one.
+    before, _ = ids_at(router, STRONG)
+    assert acknowledged <= set(before)
+    first.send(signal.SIGCONT)
+    writing.join(60)
+    assert not writing.is_alive()
+    write(1_000, 5)
+    found = [set(ids_at(service, STRONG)[0]) for service in (router, reader.service)]
+    assert found[0] == found[1]
+    assert acknowledged <= found[0] <= acknowledged | unknown
+    assert all((key ^ 1) in found[0] for key in found[0])
+    assert set(before) <= found[0], "what a Strong read has shown stays"

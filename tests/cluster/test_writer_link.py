@@ -7,7 +7,6 @@ from contextlib import ExitStack
 
 import pyarrow as pa
 import pytest
-from tests.cluster.conftest import rows
 
 from roost.clock import SystemClock
 from roost.cluster.members import StaticDirectory
@@ -17,6 +16,7 @@ from roost.cluster.writer_link import Tips, WriterLink
 from roost.errors import CommitUnknown, LeaseLost, RoostError, Unavailable
 from roost.vector import api
 from roost.vector.catalog.values import Member
+from tests.cluster.conftest import rows
 
 
 class FakeWriter:

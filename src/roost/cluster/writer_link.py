@@ -26,7 +26,7 @@ FAILOVER_WAIT_S = 30.0
 """How long a call waits for a writer: a lease term, the replay, and some."""
 LOOK_S = 0.1
 """Between two looks for the writer while there is none."""
-TIP_TIMEOUT_S = 5.0
+TIP_TIMEOUT_S = 2.0
 
 
 class WriterLink:
@@ -68,9 +68,10 @@ class WriterLink:
                     raise _unknown(method.name, error) from error
                 failure: RoostError = error
             except TimedOut as error:
+                # A writer that hangs is replaced by a standby after the lease term.
                 if not repeatable:
                     raise _unknown(method.name, error) from error
-                raise
+                failure = error
             if self._clock.monotonic_s() >= give_up_s:
                 raise failure
             self._pause()
