@@ -57,6 +57,7 @@ def wait_until_writable(client: MilvusClient) -> None:
     pytest.fail("the cluster does not take writes again")
 
 
+@pytest.mark.timeout(1200)
 def test_the_writer_killed_20_times_during_inserts_loses_no_acknowledged_row(
     start_cluster: StartCluster,
 ) -> None:
@@ -99,6 +100,7 @@ def test_the_writer_killed_20_times_during_inserts_loses_no_acknowledged_row(
     assert len(inserter.acknowledged) > BATCH_ROWS
 
 
+@pytest.mark.timeout(600)
 def test_a_reader_killed_under_load_fails_no_query(start_cluster: StartCluster) -> None:
     cluster = start_cluster(config="[engine]\nflush_rows = 2000\n")
     client = cluster.client()
