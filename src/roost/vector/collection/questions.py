@@ -11,7 +11,7 @@ from roost.vector.api import CollectionInfo, IndexSpec
 from roost.vector.collection.parts import QueryPart, SearchPart
 from roost.vector.columns import arrow_type
 from roost.vector.expr import compile_filter
-from roost.vector.index import check_search_params
+from roost.vector.index import check_search_params, plan_of
 from roost.vector.schema import Field
 from roost.vector.segment.masks import BoundedCache, NamedFilter, filter_key
 from roost.vector.segment.search import Question
@@ -42,7 +42,7 @@ class Questions:
         spec = spec_of(self._info, field, part.metric)
         options = check_search_params(spec, part.params, part.k, part.metric)
         queries = np.ascontiguousarray(part.queries, dtype=np.float32)
-        question = Question(queries, part.k, field.id, spec, options)
+        question = Question(queries, part.k, field.id, spec, plan_of(spec), options)
         return PreparedSearch(question, self._named(part.filter, part.filter_params))
 
     def query(self, part: QueryPart) -> tuple[NamedFilter | None, pa.Array | None]:

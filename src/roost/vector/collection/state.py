@@ -41,6 +41,7 @@ from roost.vector.collection.versions import (
 from roost.vector.columns import decode_rows
 from roost.vector.errors import TimestampNotReached
 from roost.vector.files import Files
+from roost.vector.index import plan_of
 from roost.vector.log.record import Record, RecordKind
 from roost.vector.manifest import Manifest, SegmentEntry
 from roost.vector.segment.deletes import ALL_PARTITIONS, DeleteLog, RowDeletes
@@ -315,7 +316,7 @@ class CollectionState:
     def _warm_indexes(
         self, entries: dict[int, SegmentEntry], segments: dict[int, SealedSegment]
     ) -> None:
-        indexes = {spec.id: spec for spec in self._info.indexes}
+        indexes = {s.id: s for s in self._info.indexes if plan_of(s).needs_file}
         for entry in entries.values():
             for built in entry.indexes:
                 if built.index_id in indexes:

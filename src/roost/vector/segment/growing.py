@@ -45,6 +45,9 @@ class GrowingRows:
         self._deleted_rows = GrowingNumbers()
         self._deleted_ts = GrowingNumbers()
         self._dropped_to_ts = 0
+        self._view: GrowingView | None = None
+        self._view_of = (0, 0, 0)
+        """Rows, drops and deletes that the view has seen."""
         self._position = 0
         """In the delete log, of the first delete not resolved yet."""
 
@@ -60,24 +63,15 @@ class GrowingRows:
     def view(self, deletes: DeleteLog) -> "GrowingView":
         """Return what is here now, with every delete of the log resolved."""
         with self._lock:
-            blocks = self._blocks.blocks()
-            self._resolve(deletes, blocks)
-            return GrowingView(
-                schema=self._schema,
-                dropped_to_ts=self._dropped_to_ts,
-                first=self._row_ts.first,
-                row_ts=self._row_ts.view(),
-                partition_ids=self._partition_ids.view(),
-                blocks=blocks,
-                chunk_rows={at: v.chunk_rows for at, v in self._vectors.items()},
-                chunks={at: v.chunks() for at, v in self._vectors.items()},
-                searchers=self._searchers,
-                deleted=(self._deleted_rows.view(), self._deleted_ts.view()),
-            )
+            now = (self._row_ts.end, self._dropped_to_ts, deletes.end)
+            if self._view is None or self._view_of != now:
+                self._view, self._view_of = self._fresh_view(deletes), now
+            return self._view
 
     def drop(self, up_to_ts: int) -> None:
         """Forget rows up to a timestamp; views handed out keep theirs."""
         with self._lock:
+            self._view = None  # it would keep what is dropped in memory
             self._dropped_to_ts = max(self._dropped_to_ts, up_to_ts)
             row_ts = self._row_ts.view()
             before = self._row_ts.first + int(np.searchsorted(row_ts, up_to_ts, side="right"))
@@ -86,8 +80,9 @@ class GrowingRows:
             for field_id, vectors in self._vectors.items():
                 vectors.drop(before)
                 chunks = vectors.chunks()
-                for key in [k for k in self._searchers if k[0] == field_id and k[1] not in chunks]:
-                    del self._searchers[key]
+                for key in list(self._searchers):  # a copy: readers add to it meanwhile
+                    if key[0] == field_id and key[1] not in chunks:
+                        del self._searchers[key]
             self._blocks.drop(before)
             rows, delete_ts = self._deleted_rows.view(), self._deleted_ts.view()
             self._deleted_rows, self._deleted_ts = GrowingNumbers(), GrowingNumbers()
@@ -107,6 +102,22 @@ class GrowingRows:
             scalar_bytes = held * rows // len(row_ts)
             size_bytes = scalar_bytes + rows * (vector_bytes + _ROW_OVERHEAD_BYTES)
             return rows, size_bytes, int(row_ts[start])
+
+    def _fresh_view(self, deletes: DeleteLog) -> "GrowingView":
+        blocks = self._blocks.blocks()
+        self._resolve(deletes, blocks)
+        return GrowingView(
+            schema=self._schema,
+            dropped_to_ts=self._dropped_to_ts,
+            first=self._row_ts.first,
+            row_ts=self._row_ts.view(),
+            partition_ids=self._partition_ids.view(),
+            blocks=blocks,
+            chunk_rows={at: v.chunk_rows for at, v in self._vectors.items()},
+            chunks={at: v.chunks() for at, v in self._vectors.items()},
+            searchers=self._searchers,
+            deleted=(self._deleted_rows.view(), self._deleted_ts.view()),
+        )
 
     def _resolve(self, deletes: DeleteLog, blocks: Sequence[Block]) -> None:
         fresh = deletes.since(max(self._position, deletes.first))

@@ -157,6 +157,11 @@ class SealedSegment:
         return self._container.section("timestamps").view("<i8")
 
     @cached_property
+    def _integer_keys(self) -> npt.NDArray[np.integer] | None:
+        column = self.scalars.column(self._primary)
+        return column.to_numpy() if pa.types.is_integer(column.type) else None
+
+    @cached_property
     def keys(self) -> KeyIndex:
         """The rows by primary key."""
         numbers = self._container.section("key_numbers").view("<i8")
@@ -183,6 +188,9 @@ class SealedSegment:
 
     def primary_keys(self, rows: Int64s) -> pa.Array:
         """Return the primary keys of some rows."""
+        numbers = self._integer_keys
+        if numbers is not None:  # a tenth of the time of Arrow's kernel, for a few hits
+            return pa.array(numbers[rows])
         return self.scalars.column(self._primary).take(pa.array(rows))
 
     def take(self, rows: Int64s, columns: Sequence[str]) -> pa.RecordBatch:
@@ -230,20 +238,18 @@ class SealedSegment:
         The built index if there is one, else scans of at most `SCAN_ROWS` each.  The first call
         reads the whole file of the vectors.  Raises NotFound, Damage.
         """
-        plan = plan_of(spec)
-        use = built if plan.needs_file else None
-        key = (field_id, use.path if use else str(plan.metric))
+        key = (field_id, built.path if built else spec.metric)
         with self._lock:
             if key not in self._searchers:
                 vectors = self.vectors(field_id)
-                if use is None:
-                    starts = range(0, self.rows, SCAN_ROWS)
+                if built is None:
+                    metric = plan_of(spec).metric
                     self._searchers[key] = [
-                        (at, ExactSearcher(vectors[at : at + SCAN_ROWS], plan.metric))
-                        for at in starts
+                        (at, ExactSearcher(vectors[at : at + SCAN_ROWS], metric))
+                        for at in range(0, self.rows, SCAN_ROWS)
                     ]
                 else:
-                    local = self._files.open_local(use.path)
+                    local = self._files.open_local(built.path)
                     self._searchers[key] = [(0, open_file(local, spec, vectors))]
             return self._searchers[key]
 

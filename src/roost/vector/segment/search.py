@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from roost.vector.api import IndexSpec
-from roost.vector.index import Bitmap, Hits, Searcher, SearchOptions, plan_of
+from roost.vector.index import Bitmap, Hits, IndexPlan, Searcher, SearchOptions
 from roost.vector.manifest import IndexFile
 from roost.vector.segment.growing import GrowingView
 from roost.vector.segment.masks import Mask, bitmap_of
@@ -41,13 +41,15 @@ class Question:
     k: int
     field_id: int
     spec: IndexSpec
-    """The index declared for the field; says the metric."""
+    """The index declared for the field …"""
+    plan: IndexPlan
+    """… and what it means."""
     options: SearchOptions
 
     @property
     def small_is_near(self) -> bool:
         """True if a small score is a good one."""
-        return plan_of(self.spec).metric.small_is_near
+        return self.plan.metric.small_is_near
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,9 @@ def prepare_sealed(
     """
     leaves: list[Leaf] = []
     if allowed.count:
-        for first, searcher in segment.searchers(question.field_id, question.spec, built):
-            bits = allowed.bitmap  # a searcher begins at a multiple of eight rows
+        bits = allowed.bitmap  # a searcher begins at a multiple of eight rows
+        use = built if question.plan.needs_file else None
+        for first, searcher in segment.searchers(question.field_id, question.spec, use):
             here = None if bits is None else bits[first // 8 : (first + searcher.rows + 7) // 8]
             if here is None or here.any():
                 leaves.append(Leaf(first, searcher, here))
@@ -103,7 +106,7 @@ def prepare_growing(
     view: GrowingView, span: tuple[int, int], allowed: Mask | None, question: Question
 ) -> Prepared:
     """Return the search of the allowed rows of a span."""
-    metric = plan_of(question.spec).metric
+    metric = question.plan.metric
     leaves: list[Leaf] = []
     for piece in view.pieces(question.field_id, span):
         at = piece.first - span[0]
@@ -167,7 +170,9 @@ def _task(leaves: Sequence[Leaf], question: Question, k: int) -> Callable[[], li
             scores, rows = leaf.searcher.search(
                 question.queries, wanted, question.options, leaf.allowed
             )
-            found.append((scores, np.where(rows < 0, -1, rows + leaf.first)))
+            found.append(
+                (scores, np.where(rows < 0, -1, rows + leaf.first) if leaf.first else rows)
+            )
         return found
 
     return search
