@@ -49,12 +49,19 @@ class MemberSettings:
     """host:port of the inner protocol; port 0 takes a free one."""
     member_id: str = ""
     """A reader's that keeps its name over restarts keeps its segments; empty: a new one."""
+    advertised_host: str = ""
+    """How other members reach this one, if not by the host of `address` (0.0.0.0)."""
     client_address: str = ""
     """Where it speaks Milvus, for the list of members."""
     replicas: int = 1
     """Readers that keep a segment open; the same number in all members of a cluster."""
     search_threads: int = 0
     """Threads that search segments side by side; 0: one for each processor."""
+
+    def reached_at(self, bound: str) -> str:
+        """Return the address for the list of members of a server bound to `bound`."""
+        host, _, port = bound.rpartition(":")
+        return f"{self.advertised_host or host}:{port}"
 
     def named(self, role: str) -> str:
         """Return the id of a member of that role.  A writer's is new in every process (H1)."""
@@ -95,7 +102,7 @@ class WriterMember:
             Member(
                 self.member_id,
                 ROLE_WRITER,
-                self._server.address,
+                settings.reached_at(self._server.address),
                 settings.client_address,
                 info=_about(),
             ),
@@ -214,7 +221,7 @@ class ReaderMember:
             Member(
                 self.member_id,
                 ROLE_READER,
-                self._server.address,
+                settings.reached_at(self._server.address),
                 settings.client_address,
                 info=_about(),
             ),

@@ -20,24 +20,15 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import pyarrow as pa
-
 from roost.clock import Clock
 from roost.cluster import assign
+from roost.cluster.reader_parts import ReaderParts
 from roost.cluster.rpc.status import ReaderStatus
 from roost.errors import Gone, RoostError
 from roost.vector.api import CollectionInfo
 from roost.vector.catalog.catalog import Catalog
 from roost.vector.collection.local import LocalParts
-from roost.vector.collection.parts import (
-    GROWING,
-    FetchPart,
-    PartAddress,
-    PartHits,
-    PartRows,
-    QueryPart,
-    SearchPart,
-)
+from roost.vector.collection.parts import GROWING, PartAddress
 from roost.vector.collection.state import CollectionState
 from roost.vector.errors import CollectionNotFound
 from roost.vector.files import Files
@@ -362,37 +353,6 @@ class Reader:
                 self._status = status
                 self._edition += 1
                 self._published.notify_all()
-
-
-class ReaderParts:
-    """`PartService` of a reader: local parts, after opening what a part needs."""
-
-    def __init__(self, reader: Reader, local: LocalParts) -> None:
-        self._reader = reader
-        self._local = local
-
-    def search_part(self, part: SearchPart) -> PartHits:
-        """As in PartService."""
-        self._reader.serve(part.at)
-        return self._local.search_part(part)
-
-    def query_part(self, part: QueryPart) -> PartRows:
-        """As in PartService."""
-        self._reader.serve(part.at)
-        return self._local.query_part(part)
-
-    def fetch_part(self, part: FetchPart) -> pa.RecordBatch:
-        """As in PartService."""
-        self._reader.serve(part.at)
-        return self._local.fetch_part(part)
-
-    def status(self) -> ReaderStatus:
-        """As the reader's."""
-        return self._reader.status()
-
-    def watch_status(self, edition: int) -> ReaderStatus:
-        """As the reader's."""
-        return self._reader.watch_status(edition)
 
 
 def log_needed_from(manifest: Manifest) -> int:
