@@ -373,5 +373,5 @@ TestStringKeys = StringKeyMachine.TestCase
 @pytest.mark.parametrize("machine", [CollectionMachine, StringKeyMachine])
 def test_long_histories_match_the_lists(machine: type[CollectionMachine]) -> None:
     run_state_machine_as_test(
-        machine, settings=settings(QUICK, max_examples=300, stateful_step_count=60)
+        machine, settings=settings(QUICK, max_examples=100, stateful_step_count=50)
     )
