@@ -67,7 +67,10 @@ class LogListener(Protocol):
         ...
 
     def on_ended(self, error: RoostError) -> None:
-        """The generation ended with `error`; nothing more will be logged.  Called once."""
+        """The generation ended with `error`; nothing more will be logged.  Called once.
+
+        The callers that wait are told after this returns, so it waits for none of them.
+        """
         ...
 
 
@@ -217,7 +220,8 @@ class LogWriter:
             self._closing = True
             self._work.notify_all()
             self._room.notify_all()
-        self._thread.join()
+        if threading.current_thread() is not self._thread:  # a listener may close
+            self._thread.join()
         if self.ended is not None:
             return None
         if self._file is None:
@@ -349,10 +353,12 @@ class LogWriter:
             self._queue.clear()
             self._room.notify_all()
         log.error("the log ended: generation=%d reason=%s", self._generation, error)
-        for item in unknown:
-            item.ticket.settle(failure_during(error))
-        for item in unwritten:
-            item.ticket.settle(failure_after(error))
-        if self._file is not None:
-            self._file.close()
-        self._listener.on_ended(error)
+        try:
+            self._listener.on_ended(error)  # first: who is told of a failure finds it known
+        finally:
+            for item in unknown:
+                item.ticket.settle(failure_during(error))
+            for item in unwritten:
+                item.ticket.settle(failure_after(error))
+            if self._file is not None:
+                self._file.close()
