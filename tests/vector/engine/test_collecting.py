@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pyarrow as pa
+import pytest
 
 from roost.testing.clock import ManualClock
 from roost.testing.engine_house import QUIET, House, colours_of, create, ids_of, insert
@@ -147,6 +148,24 @@ def test_log_files_go_once_their_records_are_in_segments(house: House) -> None:
     engine = house.open(AT_ONCE)
     assert ids_of(engine) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     assert ids_of(engine, name="idle") == [1]
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_a_delete_of_a_sealed_row_outlives_the_log(house: House, flushed: bool) -> None:
+    house.limits = LogLimits(file_syncs_max=1)
+    engine = house.open(AT_ONCE)
+    create(engine)
+    insert(engine, range(5))
+    engine.flush(("things",))
+    engine.delete(DeleteRequest("things", ids=pa.array([3])))
+    create(engine, "other")
+    insert(engine, [1], name="other")
+    engine.flush(("other", "things") if flushed else ("other",))
+    engine.writer.maintain()
+    kept = len(tree(house, "log"))
+    assert (kept == 1) == flushed  # of the open generation the last file always stays
+    engine = house.open(AT_ONCE)
+    assert ids_of(engine) == [0, 1, 2, 4]
 
 
 def test_a_collection_that_pins_the_log_is_flushed_by_force(house: House) -> None:
