@@ -391,6 +391,17 @@ def containments(draw: st.DrawFn) -> Expression:
 
 
 @st.composite
+def agreements(draw: st.DrawFn, inner: st.SearchStrategy[Expression]) -> Expression:
+    left, right, name = draw(inner), draw(inner), draw(st.sampled_from(["==", "!="]))
+
+    def of(row: Row) -> Any:
+        one, other = left.of(row), right.of(row)
+        return None if one is None or other is None else (one == other) == (name == "==")
+
+    return Expression(f"(({left.text}) and true) {name} (({right.text}) and true)", of, "bool")
+
+
+@st.composite
 def flags(draw: st.DrawFn) -> Expression:
     value = draw(st.one_of(st.just(column("flag", "bool")), paths))
 
@@ -408,6 +419,7 @@ conditions = st.recursive(
     leaves,
     lambda inner: st.one_of(
         inner.map(negated),
+        agreements(inner),
         st.tuples(st.sampled_from(["and", "or"]), st.lists(inner, min_size=2, max_size=3)).map(
             lambda pair: joined(*pair)
         ),
@@ -522,6 +534,15 @@ def test_examples_of_the_language(text: str, row: Row, truth: bool | None) -> No
             matches(text, row)
     else:
         assert matches(text, row) is truth
+
+
+def test_the_deepest_allowed_nesting_is_evaluated_once_a_level() -> None:
+    chain = " == ".join(["flag"] * 90)  # even: each pair of equals is true
+    assert matches(chain, {"flag": False})
+    assert not matches(chain, {"flag": None})
+    assert matches("not (" * 90 + "flag" + ")" * 90, {"flag": True})
+    assert matches("(" * 2000 + "flag" + ")" * 2000, {"flag": True})
+    assert matches("1 == " + "+".join(["id"] * 90), {"id": 1}) is False
 
 
 def test_an_empty_filter_is_true_for_every_row() -> None:

@@ -15,14 +15,10 @@ from roost.vector.expr import fold, patterns
 from roost.vector.expr import syntax as s
 from roost.vector.expr.plan import (
     Always,
-    Among,
     Arithmetic,
     Column,
-    Compare,
     Constant,
     Contains,
-    Either,
-    Every,
     IsNull,
     Item,
     Kind,
@@ -72,10 +68,7 @@ def check(
 
 
 def _is_predicate(node: "Value | Predicate") -> TypeIs[Predicate]:
-    return isinstance(
-        node,
-        Always | Truth | Compare | Among | Match | IsNull | Contains | Opposite | Every | Either,
-    )
+    return not isinstance(node, Column | Path | Length | Constant | Arithmetic)
 
 
 class _Check:

@@ -30,6 +30,7 @@ from roost.vector.expr.plan import (
     Opposite,
     Path,
     Predicate,
+    Same,
     Truth,
     Value,
     columns_of,
@@ -80,6 +81,8 @@ class _Evaluation:
                 return pa.array(np.full(self._count, truth))
             case Opposite(part=part):
                 return pc.invert(self.verdict(part, open_rows))
+            case Same(left=left, right=right):
+                return pc.equal(self.verdict(left, open_rows), self.verdict(right, open_rows))
             case Every(parts=parts):
                 return self._joined(parts, open_rows, is_and=True)
             case Either(parts=parts):

@@ -26,6 +26,7 @@ from roost.vector.expr.plan import (
     Kind,
     Opposite,
     Predicate,
+    Same,
     Value,
 )
 from roost.vector.schema import DataType
@@ -113,7 +114,7 @@ def same(left: Predicate, right: Predicate) -> Predicate:
     for one, other in ((left, right), (right, left)):
         if isinstance(one, Always):
             return other if one.truth else opposite(other)
-    return either((every((left, right)), every((opposite(left), opposite(right)))))
+    return Same(left, right)
 
 
 # Arithmetic.

@@ -146,6 +146,14 @@ class Opposite:
 
 
 @dataclass(frozen=True, slots=True)
+class Same:
+    """Both conditions are true, or both false; unknown if either is."""
+
+    left: "Predicate"
+    right: "Predicate"
+
+
+@dataclass(frozen=True, slots=True)
 class Every:
     """And."""
 
@@ -160,7 +168,7 @@ class Either:
 
 
 Predicate: TypeAlias = (
-    Always | Truth | Compare | Among | Match | IsNull | Contains | Opposite | Every | Either
+    Always | Truth | Compare | Among | Match | IsNull | Contains | Opposite | Same | Every | Either
 )
 
 
@@ -171,8 +179,8 @@ def columns_of(node: Predicate | Value) -> frozenset[str]:
             return frozenset({name})
         case Contains(path=path):
             return frozenset({path.column})
-        case Arithmetic(left=left, right=right) | Compare(left=left, right=right):
-            return columns_of(left) | columns_of(right)
+        case Arithmetic() | Compare() | Same():
+            return columns_of(node.left) | columns_of(node.right)
         case Truth(value=value) | Among(value=value) | Match(value=value) | IsNull(value=value):
             return columns_of(value)
         case Opposite(part=part):
@@ -188,8 +196,8 @@ def reads_json(node: Predicate | Value) -> bool:
     match node:
         case Path() | Length() | Contains():
             return True
-        case Arithmetic(left=left, right=right) | Compare(left=left, right=right):
-            return reads_json(left) or reads_json(right)
+        case Arithmetic() | Compare() | Same():
+            return reads_json(node.left) or reads_json(node.right)
         case Truth(value=value) | Among(value=value) | Match(value=value) | IsNull(value=value):
             return reads_json(value)
         case Opposite(part=part):
