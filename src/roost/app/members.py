@@ -2,9 +2,12 @@
 
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 
 from roost.app.data_directory import DataDirectory, prepare
 from roost.app.database import Database, engine_settings
@@ -32,6 +35,7 @@ def run(role: str, settings: Settings, on_ready: OnReady, *, shared_port: bool =
     """
     if role not in ROLES:
         raise InvalidArgument(f"unknown role {role!r}", hint=f"Use one of: {', '.join(ROLES)}.")
+    sys.meta_path.insert(0, _WithoutPandas())
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
@@ -50,6 +54,21 @@ def run(role: str, settings: Settings, on_ready: OnReady, *, shared_port: bool =
         if not ended.is_set():
             on_ready(address)
         ended.wait()
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Keeps pyarrow from importing pandas at the first conversion, in a process that is all ours.
+
+    Clients bring pandas along; loading it costs a second of the first search, and memory.
+    """
+
+    def find_spec(
+        self, fullname: str, path: object = None, target: object = None
+    ) -> ModuleSpec | None:
+        """Refuse pandas and leave everything else to the others."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pandas is not wanted in this process", name=fullname)
+        return None
 
 
 @contextmanager
