@@ -113,6 +113,10 @@ class Router:
         self.names.fresh()
         return self.names.by_name(name)
 
+    def look_up(self, name: str) -> api.CollectionInfo:
+        """As in VectorService."""
+        return self.names.by_name(name)
+
     def describe_collection_id(self, collection_id: int) -> api.CollectionInfo:
         """As in VectorService."""
         return self.names.by_id(collection_id)
@@ -295,9 +299,8 @@ class Router:
         read_ts = max(min(reached), chosen.readable_from, self._written_ts)
         if freshness.level is api.Consistency.BOUNDED:
             read_ts = max(read_ts, max(reached) - from_ms(BOUNDED_MS))
-        if freshness.level is api.Consistency.SESSION:
-            read_ts = max(read_ts, freshness.at_least_ts)
-        return read_ts
+        # A client's own last write counts at every level, whichever router took it.
+        return max(read_ts, freshness.at_least_ts)
 
     def _wait_for_plan(
         self, info: api.CollectionInfo, exactly_ts: int | None, deadline_s: float

@@ -116,6 +116,10 @@ class ReferenceService:
         """As in VectorService."""
         return self._find(name).info
 
+    def look_up(self, name: str) -> api.CollectionInfo:
+        """As in VectorService."""
+        return self.describe_collection(name)
+
     @_atomic
     def describe_collection_id(self, collection_id: int) -> api.CollectionInfo:
         """As in VectorService."""

@@ -277,6 +277,13 @@ class VectorService(Protocol):
         """Raises CollectionNotFound."""
         ...
 
+    def look_up(self, name: str) -> CollectionInfo:
+        """As `describe_collection`, but perhaps half a second old: to translate questions with.
+
+        What is refused because of it should be asked again with the described one.
+        """
+        ...
+
     def describe_collection_id(self, collection_id: int) -> CollectionInfo:
         """As `describe_collection`, by id."""
         ...

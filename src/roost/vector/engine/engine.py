@@ -76,6 +76,10 @@ class Engine:
         """As in VectorService."""
         return self._held(name).state.info
 
+    def look_up(self, name: str) -> api.CollectionInfo:
+        """As in VectorService."""
+        return self.describe_collection(name)
+
     def describe_collection_id(self, collection_id: int) -> api.CollectionInfo:
         """As in VectorService."""
         return self._core.collections.by_id(collection_id).state.info
