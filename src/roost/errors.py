@@ -14,7 +14,7 @@ RoostError                     somebody can act on it; one line and a hint for a
 │   ├── LeaseLost              this process is no longer the writer
 │   ├── CommitUnknown          the commit's answer was lost: done and not done are both possible
 │   └── StorageFull            no space or quota left
-└── Damage                     stored bytes are wrong or missing.  Never skipped, never read as empty
+└── Damage                     stored bytes are wrong or missing; never skipped, never emptiness
     ├── CorruptRecord          bytes do not parse or their checksum fails
     ├── MissingBlock           an object that metadata names is not in the store
     └── NewerFormat            written by a newer Roost; refused by name

@@ -98,7 +98,7 @@ class Reader:
         self._published = threading.Condition()  # guards the two above
         self._wake = threading.Event()
         self._stop = threading.Event()
-        self._fetchers = ThreadPoolExecutor(FETCH_THREADS, thread_name_prefix="roost-fetch")
+        self._fetchers = ThreadPoolExecutor(FETCH_THREADS, "roost-fetch")
         self._thread = threading.Thread(target=self._keep_up, name="roost-warm", daemon=True)
         self.parts = ReaderParts(self, LocalParts(self._states, WAIT_MAX_S))
 
@@ -191,6 +191,12 @@ class Reader:
         wanted = (held.wanted for held in self._table())
         return min((log_needed_from(m) for m in wanted if m is not None), default=0)
 
+    def stage(self, record: Record) -> None:
+        """As in follow.Target."""
+        held = self._held.get(record.collection_id)
+        if held is not None:
+            held.state.stage(record)
+
     def apply(self, record: Record) -> None:
         """As in follow.Target."""
         if record.kind is RecordKind.BARRIER or record.collection_id in self._unknown:
@@ -274,8 +280,9 @@ class Reader:
             return
         already = frozenset().union(*held.served.copy().values())
         self._fetch(entry for entry in manifest.segments if entry.id in owned - already)
+        prepared = held.state.prepare(manifest, owned)  # long: records go on being applied
         with held.changing:
-            held.state.install(manifest, owned)
+            held.state.install(manifest, owned, prepared)
             held.served[manifest.version] = owned
         self._publish()
 

@@ -11,7 +11,7 @@ Locks: the open versions, the growing rows, the delete log and each segment have
 a segment's or the growing rows' may be held while the delete log's is taken, nothing else.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
@@ -161,28 +161,57 @@ class CollectionState:
 
         self._versions.wait_for(version, read_ts, timeout_s)
 
-    def install(self, manifest: Manifest, segment_ids: Collection[int] | None = None) -> None:
+    def stage(self, record: Record) -> None:
+        """Make ready what `apply` will do with a record that may not be durable yet.
+
+        Nothing of it is seen, and nothing is lost if it never comes (hazard H18).  Called by the
+        thread that applies, in the order of the records.
+        """
+        wanted = record.kind in (RecordKind.INSERT, RecordKind.UPSERT)
+        if wanted and record.timestamp > max(self._applied_ts, self._dropped_to_ts):
+            self._growing.stage(decode_rows(record.payload), record.timestamp)
+
+    def prepare(
+        self, manifest: Manifest, segment_ids: Collection[int] | None = None
+    ) -> Mapping[int, SealedSegment]:
+        """Open and warm what `install` will need; changes nothing and may run beside `apply`.
+
+        Raises as `install`.
+        """
+        served = _served(manifest, segment_ids)
+        segments = {entry.id: self._segment(entry) for entry in served.values()}
+        for segment in segments.values():
+            segment.deletes()
+        self._warm(served, segments)
+        return segments
+
+    def install(
+        self,
+        manifest: Manifest,
+        segment_ids: Collection[int] | None = None,
+        prepared: Mapping[int, SealedSegment] | None = None,
+    ) -> None:
         """Open the segments of a version that this member serves (None: all), then answer it.
 
-        Returns when it is warm.  Deletes applied from the log that are newer than a segment's
-        `deletes_complete_to` count at once (hazard H8).  Again with other ids: replaces what is
-        served of that version.  Raises Damage, NotFound; Gone for a version older than the growing
-        rows still held; Unavailable if deletes that a segment lacks are no longer remembered.
+        Returns when it is warm; at once if `prepared` is what `prepare` returned.
+        Deletes applied from the log that are newer than a segment's `deletes_complete_to` count at
+        once (hazard H8).  Again with other ids: replaces what is served of that version.
+
+        Raises Damage, NotFound; Gone for a version older than the growing rows still held;
+        Unavailable if deletes that a segment lacks are no longer remembered.
         """
         assert manifest.collection_id == self._info.id
         if not self._versions.all():
             self._open_at(manifest)
         elif manifest.complete_to < self._dropped_to_ts:
             raise Gone(f"version {manifest.version}: its growing rows were dropped already")
-        served = {
-            entry.id: entry
-            for entry in manifest.segments
-            if segment_ids is None or entry.id in segment_ids
-        }
-        segments = {entry.id: self._segment(entry) for entry in served.values()}
-        for segment in segments.values():
-            segment.deletes()
-        self._warm_indexes(served, segments)
+        served = _served(manifest, segment_ids)
+        if prepared is None:
+            segments = self.prepare(manifest, segment_ids)
+        else:
+            for entry in served.values():
+                self._check_remembered(entry)  # they may have been forgotten meanwhile
+            segments = {segment_id: prepared[segment_id] for segment_id in served}
         self._versions.put(OpenVersion(manifest, served, segments), self._clock.monotonic_s())
 
     def retire(self, grace_s: float) -> tuple[int, ...]:
@@ -313,14 +342,18 @@ class CollectionState:
                 hint="Open the collection again, so that the log is replayed from further back.",
             )
 
-    def _warm_indexes(
-        self, entries: dict[int, SegmentEntry], segments: dict[int, SealedSegment]
+    def _warm(
+        self, entries: Mapping[int, SegmentEntry], segments: Mapping[int, SealedSegment]
     ) -> None:
-        indexes = {s.id: s for s in self._info.indexes if plan_of(s).needs_file}
+        """Check and map, before the first search, what searches will read."""
+        schema = self._info.schema
+        specs = [s for s in self._info.indexes if schema.field(s.field).dtype.is_vector]
         for entry in entries.values():
-            for built in entry.indexes:
-                if built.index_id in indexes:
-                    segments[entry.id].searchers(built.field_id, indexes[built.index_id], built)
+            built = {(index.index_id, index.field_id): index for index in entry.indexes}
+            for spec in specs:
+                field_id = schema.field(spec.field).id
+                use = built.get((spec.id, field_id)) if plan_of(spec).needs_file else None
+                segments[entry.id].searchers(field_id, spec, use)
 
     def _complete_to(self) -> int:
         held = self._versions.all()
@@ -361,3 +394,11 @@ class CollectionState:
             return GrowingSource(view, held.manifest.complete_to, at.read_ts, partitions)
         segment = held.segment(segment_id)
         return SealedSource(held.entries[segment_id], segment, at.read_ts)
+
+
+def _served(manifest: Manifest, segment_ids: Collection[int] | None) -> Mapping[int, SegmentEntry]:
+    return {
+        entry.id: entry
+        for entry in manifest.segments
+        if segment_ids is None or entry.id in segment_ids
+    }

@@ -56,6 +56,10 @@ class ExactSearcher:
         """As in Searcher."""
         return len(self._vectors)
 
+    def work(self, nq: int) -> int:
+        """As in Searcher."""
+        return nq * self.rows
+
     def search(
         self,
         queries: Vectors,

@@ -34,6 +34,8 @@ WIDENINGS_MAX = 2
 """A search that found too few goes again with a wider beam, so often, then by scanning."""
 SCAN_PER_WIDTH = 20
 """Rows that can be scanned in the time by which a beam one wider slows the graph."""
+WALK_DISTANCES = 4_000
+"""About what a walk through the graph computes, in the time of as many scanned rows."""
 ADD_ROWS = 1 << 18
 """Rows that are normalised and added in one go."""
 
@@ -104,6 +106,10 @@ class HnswSearcher:
     def rows(self) -> int:
         """As in Searcher."""
         return len(self._vectors)
+
+    def work(self, nq: int) -> int:
+        """As in Searcher."""
+        return nq * min(self.rows, WALK_DISTANCES)
 
     def search(
         self,

@@ -25,6 +25,10 @@ class Searcher(Protocol):
         """Rows that are searched."""
         ...
 
+    def work(self, nq: int) -> int:
+        """Return about how many distances a search of `nq` queries computes."""
+        ...
+
     def search(
         self,
         queries: Vectors,

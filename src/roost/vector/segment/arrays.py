@@ -91,6 +91,11 @@ class GrowingVectors:
             done += count
             self._end += count
 
+    def truncate(self, end: int) -> None:
+        """Take back what was added from position `end` on; nobody may have been shown it."""
+        assert end <= self._end, (end, self._end)
+        self._end = end
+
     def chunks(self) -> dict[int, npt.NDArray[np.float32]]:
         """Return the chunks held, by number; chunk i begins with row i × `chunk_rows`."""
         return dict(self._chunks)

@@ -8,6 +8,7 @@ Lock: `_lock` guards everything that grows; a `GrowingView` needs none and never
 """
 
 import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ from roost.vector.segment.masks import Mask, NamedFilter, both
 
 Searchers = dict[tuple[int, int, Metric], ExactSearcher]
 """By field id, chunk number and metric."""
+STAGED_ROWS = 8_192
+"""Rows copied under one hold of the lock."""
 _ROW_OVERHEAD_BYTES = 16
 """Timestamp and partition."""
 
@@ -40,6 +43,8 @@ class GrowingRows:
         self._row_ts = GrowingNumbers()
         self._partition_ids = GrowingNumbers()
         self._vectors = {f.id: GrowingVectors(f.dim) for f in schema.vectors}
+        self._staged: deque[tuple[int, int]] = deque()
+        """Timestamp and rows of what `stage` copied, in order, after the rows that are seen."""
         self._searchers: Searchers = {}
         self._blocks = Blocks(schema.primary.name)
         self._deleted_rows = GrowingNumbers()
@@ -51,11 +56,34 @@ class GrowingRows:
         self._position = 0
         """In the delete log, of the first delete not resolved yet."""
 
+    def stage(self, rows: pa.RecordBatch, timestamp: int) -> None:
+        """Copy the vectors that `append` will add with that timestamp; they stay unseen.
+
+        For rows that arrive before they may be shown.  Staged rows that are not appended next are
+        forgotten.  One thread stages and appends.
+        """
+        vectors = {f.id: vectors_of(rows.column(f.name)) for f in self._schema.vectors}
+        with self._lock:
+            end = self._row_ts.end + sum(count for _, count in self._staged)
+            for field_id in vectors:
+                self._vectors[field_id].truncate(end)  # what a failed call left
+        for start in range(0, rows.num_rows, STAGED_ROWS):  # in steps: searches need the lock too
+            with self._lock:
+                for field_id, of_field in vectors.items():
+                    self._vectors[field_id].append(of_field[start : start + STAGED_ROWS])
+        with self._lock:
+            self._staged.append((timestamp, rows.num_rows))
+
     def append(self, rows: pa.RecordBatch, timestamp: int, partition_id: int) -> None:
         """Add rows; `timestamp` is not below that of any row before."""
         with self._lock:
-            for field in self._schema.vectors:
-                self._vectors[field.id].append(vectors_of(rows.column(field.name)))
+            if self._staged and self._staged[0] == (timestamp, rows.num_rows):
+                self._staged.popleft()
+            else:
+                self._staged.clear()
+                for field in self._schema.vectors:
+                    self._vectors[field.id].truncate(self._row_ts.end)
+                    self._vectors[field.id].append(vectors_of(rows.column(field.name)))
             self._row_ts.append_repeated(timestamp, rows.num_rows)
             self._partition_ids.append_repeated(partition_id, rows.num_rows)
             self._blocks.append(rows.select(self._scalars))

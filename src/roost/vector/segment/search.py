@@ -26,6 +26,8 @@ from roost.vector.segment.sealed import Allowed, SealedSegment
 
 TASKS_MAX = 8
 """Tasks that the leaves of one segment are gathered in: enough for any machine's share."""
+TASK_DISTANCES_MIN = 30_000
+"""Smaller tasks run in one thread after the other: to hand one over takes as long as they do."""
 _MORE = 4
 """By how much more hits are asked for when keys repeat."""
 
@@ -128,15 +130,16 @@ def search_all(
     waiting = [at for at, search in enumerate(searches) if search.leaves]
     wanted = question.k
     while waiting:
-        tasks, owners = [], []
+        pieces = []
         for at in waiting:
             leaves, k = searches[at].leaves, min(wanted, searches[at].available)
-            for group in (leaves[i::TASKS_MAX] for i in range(min(TASKS_MAX, len(leaves)))):
-                tasks.append(_task(group, question, k))
-                owners.append(at)
+            groups = (leaves[i::TASKS_MAX] for i in range(min(TASKS_MAX, len(leaves))))
+            pieces += [_Piece(at, group, k) for group in groups]
+        tasks = [_task(some, question) for some in _gathered(pieces, len(question.queries))]
         hits: dict[int, list[Hits]] = {}
-        for at, some in zip(owners, run_all(pool, tasks), strict=True):
-            hits.setdefault(at, []).extend(some)
+        for answers in run_all(pool, tasks):
+            for at, some in answers:
+                hits.setdefault(at, []).extend(some)
         unfinished = []
         for at in waiting:
             k = min(wanted, searches[at].available)
@@ -162,11 +165,21 @@ def run_all(pool: ThreadPoolExecutor, tasks: Sequence[Callable[[], T]]) -> list[
         raise
 
 
-def _task(leaves: Sequence[Leaf], question: Question, k: int) -> Callable[[], list[Hits]]:
-    def search() -> list[Hits]:
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Some leaves of the search number `at`, of each of which the `k` best are wanted."""
+
+    at: int
+    leaves: Sequence[Leaf]
+    k: int
+
+    def work(self, nq: int) -> int:
+        return sum(leaf.searcher.work(nq) for leaf in self.leaves)
+
+    def search(self, question: Question) -> list[Hits]:
         found = []
-        for leaf in leaves:
-            wanted = min(k, leaf.searcher.rows)
+        for leaf in self.leaves:
+            wanted = min(self.k, leaf.searcher.rows)
             scores, rows = leaf.searcher.search(
                 question.queries, wanted, question.options, leaf.allowed
             )
@@ -175,7 +188,24 @@ def _task(leaves: Sequence[Leaf], question: Question, k: int) -> Callable[[], li
             )
         return found
 
-    return search
+
+def _gathered(pieces: Sequence[_Piece], nq: int) -> list[list[_Piece]]:
+    """Return the pieces in groups, each with enough work for a thread of its own."""
+    groups: list[list[_Piece]] = []
+    room = 0
+    for piece in pieces:
+        if room <= 0:
+            groups.append([])
+            room = TASK_DISTANCES_MIN
+        groups[-1].append(piece)
+        room -= piece.work(nq)
+    return groups
+
+
+def _task(
+    pieces: Sequence[_Piece], question: Question
+) -> Callable[[], list[tuple[int, list[Hits]]]]:
+    return lambda: [(piece.at, piece.search(question)) for piece in pieces]
 
 
 def _narrow(found: Sequence[Hits], k: int, question: Question) -> Hits:
