@@ -40,7 +40,6 @@ class Recorder:
         self.manifests: list[int] = []
         self.refreshes = 0
         self.forgotten = 0
-        self.staged: list[int] = []
         self.violations: list[str] = []
 
     def refresh(self) -> None:
@@ -56,9 +55,6 @@ class Recorder:
         self.applied.clear()
         self.watermark = 0
         self.forgotten += 1
-
-    def stage(self, record: Record) -> None:
-        self.staged.append(record.timestamp)
 
     def apply(self, record: Record) -> None:
         # Not by assert: the follower's loop would log it and go on.

@@ -64,10 +64,6 @@ class Target(Protocol):
         """Drop what was applied: records may be missing in between.  `refresh` comes next."""
         ...
 
-    def stage(self, record: Record) -> None:
-        """Make ready for a record that may become durable soon; it must not be shown yet."""
-        ...
-
     def apply(self, record: Record) -> None:
         """Take a durable record; they come in order."""
         ...
@@ -87,14 +83,12 @@ class Incoming:
         self._filled = 0
         self._waiting: deque[Record] = deque()
 
-    def frame(self, size_bytes: int, data: bytes) -> Record | None:
-        """Add a piece of a record; return the record when it is whole.
-
-        Raises CorruptRecord if the pieces do not make one.
-        """
+    def frame(self, size_bytes: int, data: bytes) -> None:
+        """Add a piece of a record.  Raises CorruptRecord if the pieces do not make one."""
         if self._buffer is None:
             if size_bytes == len(data):
-                return self._take(pa.py_buffer(data))
+                self._take(pa.py_buffer(data))
+                return
             if size_bytes > RECORD_BYTES_MAX:
                 raise CorruptRecord("log stream", f"a record of {size_bytes} bytes")
             self._buffer = pa.allocate_buffer(size_bytes)
@@ -107,8 +101,7 @@ class Incoming:
         self._filled = end
         if end == size_bytes:
             whole, self._buffer = self._buffer, None
-            return self._take(whole)
-        return None
+            self._take(whole)
 
     def durable(self, timestamp: int) -> list[Record]:
         """Return the records that a watermark makes visible, in order."""
@@ -117,12 +110,11 @@ class Incoming:
             visible.append(self._waiting.popleft())
         return visible
 
-    def _take(self, raw: pa.Buffer) -> Record:
+    def _take(self, raw: pa.Buffer) -> None:
         record = decode(raw, 0, "log stream").record
         if record.generation != self._generation:
             raise CorruptRecord("log stream", f"a record of generation {record.generation}")
         self._waiting.append(record)
-        return record
 
 
 class Follower:
@@ -245,9 +237,7 @@ class Follower:
         for event in events:
             kind = event.WhichOneof("event")
             if kind == "frame":
-                record = incoming.frame(event.frame.size_bytes, event.frame.data)
-                if joined and record is not None:
-                    self._target.stage(record)
+                incoming.frame(event.frame.size_bytes, event.frame.data)
             elif kind == "durable_ts":
                 # Until the watermark covers all that was appended before we joined, the log
                 # files may lack records that the stream does not have either.

@@ -191,12 +191,6 @@ class Reader:
         wanted = (held.wanted for held in self._table())
         return min((log_needed_from(m) for m in wanted if m is not None), default=0)
 
-    def stage(self, record: Record) -> None:
-        """As in follow.Target."""
-        held = self._held.get(record.collection_id)
-        if held is not None:
-            held.state.stage(record)
-
     def apply(self, record: Record) -> None:
         """As in follow.Target."""
         if record.kind is RecordKind.BARRIER or record.collection_id in self._unknown:

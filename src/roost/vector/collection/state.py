@@ -161,16 +161,6 @@ class CollectionState:
 
         self._versions.wait_for(version, read_ts, timeout_s)
 
-    def stage(self, record: Record) -> None:
-        """Make ready what `apply` will do with a record that may not be durable yet.
-
-        Nothing of it is seen, and nothing is lost if it never comes (hazard H18).  Called by the
-        thread that applies, in the order of the records.
-        """
-        wanted = record.kind in (RecordKind.INSERT, RecordKind.UPSERT)
-        if wanted and record.timestamp > max(self._applied_ts, self._dropped_to_ts):
-            self._growing.stage(decode_rows(record.payload), record.timestamp)
-
     def prepare(
         self, manifest: Manifest, segment_ids: Collection[int] | None = None
     ) -> Mapping[int, SealedSegment]:

@@ -5,6 +5,8 @@ appended or dropped later.  Positions count from the beginning of time, not from
 One thread at a time appends or drops; the owner guards that.
 """
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -62,15 +64,56 @@ class GrowingNumbers:
                 self._values = np.empty(_FIRST_CAPACITY, dtype=np.int64)
 
 
+@dataclass(frozen=True, slots=True)
+class VectorRun:
+    """Vectors of adjacent rows, from row `first` on."""
+
+    first: int
+    vectors: npt.NDArray[np.float32]
+    """(rows, dim)"""
+    is_closed: bool
+    """True if it never grows."""
+
+    @property
+    def end(self) -> int:
+        """The row after the last."""
+        return self.first + len(self.vectors)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorsView:
+    """The vectors as they were at some instant."""
+
+    dim: int
+    runs: tuple[VectorRun, ...]
+    """In the order of their rows, without gaps."""
+
+    def take(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return the vectors (n, dim) of some rows, in their order."""
+        out = np.empty((len(rows), self.dim), dtype=np.float32)
+        starts = np.array([run.first for run in self.runs], dtype=np.int64)
+        of_row = np.searchsorted(starts, rows, side="right") - 1
+        for number in np.unique(of_row).tolist():
+            run, here = self.runs[number], of_row == number
+            out[here] = run.vectors[rows[here] - run.first]
+        return out
+
+
 class GrowingVectors:
-    """float32 vectors in chunks of equal size: growing never copies, and scans split well."""
+    """float32 vectors in runs.
+
+    A large batch becomes a run of its own where it lies, without a copy; small ones are gathered in
+    runs that fill up.
+    """
 
     def __init__(self, dim: int) -> None:
         self._dim = dim
-        rows = _CHUNK_BYTES // (4 * dim)
-        rows = min(max(rows, _CHUNK_ROWS_MIN), _CHUNK_ROWS_MAX)
-        self.chunk_rows = 1 << (rows.bit_length() - 1)
-        self._chunks: dict[int, npt.NDArray[np.float32]] = {}
+        rows = min(max(_CHUNK_BYTES // (4 * dim), _CHUNK_ROWS_MIN), _CHUNK_ROWS_MAX)
+        self._gather_rows = rows
+        self._adopt_rows = max(rows // 8, 1)
+        self._runs: list[VectorRun] = []
+        self._filling: npt.NDArray[np.float32] | None = None
+        """The memory of the last run, if it still has room."""
         self._end = 0
 
     @property
@@ -78,29 +121,51 @@ class GrowingVectors:
         """Numbers a vector."""
         return self._dim
 
+    @property
+    def first(self) -> int:
+        """The first row still held."""
+        return self._runs[0].first if self._runs else self._end
+
     def append(self, vectors: npt.NDArray[np.float32]) -> None:
-        """Add `vectors` (n, dim) at the end."""
+        """Add `vectors` (n, dim) at the end; they must never change, for they may be kept."""
+        if len(vectors) >= self._adopt_rows:
+            self._close()
+            self._runs.append(VectorRun(self._end, vectors, is_closed=True))
+            self._end += len(vectors)
+            return
         done = 0
         while done < len(vectors):
-            number, at = divmod(self._end, self.chunk_rows)
-            if number not in self._chunks:
-                # Pages of it take memory only once they are written.
-                self._chunks[number] = np.empty((self.chunk_rows, self._dim), dtype=np.float32)
-            count = min(len(vectors) - done, self.chunk_rows - at)
-            self._chunks[number][at : at + count] = vectors[done : done + count]
-            done += count
-            self._end += count
+            done += self._fill(vectors[done:])
 
-    def truncate(self, end: int) -> None:
-        """Take back what was added from position `end` on; nobody may have been shown it."""
-        assert end <= self._end, (end, self._end)
-        self._end = end
-
-    def chunks(self) -> dict[int, npt.NDArray[np.float32]]:
-        """Return the chunks held, by number; chunk i begins with row i × `chunk_rows`."""
-        return dict(self._chunks)
+    def view(self) -> VectorsView:
+        """Return what is here now, without copying."""
+        return VectorsView(self._dim, tuple(self._runs))
 
     def drop(self, before: int) -> None:
-        """Forget the chunks that have only rows before that one."""
-        for number in [n for n in self._chunks if (n + 1) * self.chunk_rows <= before]:
-            del self._chunks[number]
+        """Forget the runs that have only rows before that one."""
+        kept = [run for run in self._runs if run.end > before]
+        if not kept:
+            self._filling = None
+        self._runs = kept
+
+    def _fill(self, vectors: npt.NDArray[np.float32]) -> int:
+        """Add what fits in the run being filled; return how many."""
+        if self._filling is None:
+            # Pages of it take memory only once they are written.
+            self._filling = np.empty((self._gather_rows, self._dim), dtype=np.float32)
+            self._runs.append(VectorRun(self._end, self._filling[:0], is_closed=False))
+        run = self._runs[-1]
+        held = len(run.vectors)
+        count = min(len(vectors), self._gather_rows - held)
+        self._filling[held : held + count] = vectors[:count]
+        is_full = held + count == self._gather_rows
+        self._runs[-1] = VectorRun(run.first, self._filling[: held + count], is_full)
+        if is_full:
+            self._filling = None
+        self._end += count
+        return count
+
+    def _close(self) -> None:
+        if self._filling is not None:
+            self._runs[-1] = replace(self._runs[-1], is_closed=True)
+            self._filling = None

@@ -8,7 +8,6 @@ Lock: `_lock` guards everything that grows; a `GrowingView` needs none and never
 """
 
 import threading
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,16 +18,16 @@ import pyarrow as pa
 from roost.vector.columns import arrow_schema, vector_column, vectors_of
 from roost.vector.index import ExactSearcher, Metric
 from roost.vector.schema import CollectionSchema
-from roost.vector.segment.arrays import GrowingNumbers, GrowingVectors
+from roost.vector.segment.arrays import GrowingNumbers, GrowingVectors, VectorsView
 from roost.vector.segment.blocks import Block, Blocks, empty_rows, take_rows
 from roost.vector.segment.deletes import DeleteLog, Int64s, RowDeletes
 from roost.vector.segment.keys import find_keys, key_numbers, taker
 from roost.vector.segment.masks import Mask, NamedFilter, both
 
 Searchers = dict[tuple[int, int, Metric], ExactSearcher]
-"""By field id, chunk number and metric."""
-STAGED_ROWS = 8_192
-"""Rows copied under one hold of the lock."""
+"""By field id, first row and metric."""
+SCAN_ROWS = 32_768
+"""Rows scanned in one go: small enough to share between threads."""
 _ROW_OVERHEAD_BYTES = 16
 """Timestamp and partition."""
 
@@ -43,8 +42,6 @@ class GrowingRows:
         self._row_ts = GrowingNumbers()
         self._partition_ids = GrowingNumbers()
         self._vectors = {f.id: GrowingVectors(f.dim) for f in schema.vectors}
-        self._staged: deque[tuple[int, int]] = deque()
-        """Timestamp and rows of what `stage` copied, in order, after the rows that are seen."""
         self._searchers: Searchers = {}
         self._blocks = Blocks(schema.primary.name)
         self._deleted_rows = GrowingNumbers()
@@ -56,34 +53,11 @@ class GrowingRows:
         self._position = 0
         """In the delete log, of the first delete not resolved yet."""
 
-    def stage(self, rows: pa.RecordBatch, timestamp: int) -> None:
-        """Copy the vectors that `append` will add with that timestamp; they stay unseen.
-
-        For rows that arrive before they may be shown.  Staged rows that are not appended next are
-        forgotten.  One thread stages and appends.
-        """
-        vectors = {f.id: vectors_of(rows.column(f.name)) for f in self._schema.vectors}
-        with self._lock:
-            end = self._row_ts.end + sum(count for _, count in self._staged)
-            for field_id in vectors:
-                self._vectors[field_id].truncate(end)  # what a failed call left
-        for start in range(0, rows.num_rows, STAGED_ROWS):  # in steps: searches need the lock too
-            with self._lock:
-                for field_id, of_field in vectors.items():
-                    self._vectors[field_id].append(of_field[start : start + STAGED_ROWS])
-        with self._lock:
-            self._staged.append((timestamp, rows.num_rows))
-
     def append(self, rows: pa.RecordBatch, timestamp: int, partition_id: int) -> None:
         """Add rows; `timestamp` is not below that of any row before."""
         with self._lock:
-            if self._staged and self._staged[0] == (timestamp, rows.num_rows):
-                self._staged.popleft()
-            else:
-                self._staged.clear()
-                for field in self._schema.vectors:
-                    self._vectors[field.id].truncate(self._row_ts.end)
-                    self._vectors[field.id].append(vectors_of(rows.column(field.name)))
+            for field in self._schema.vectors:
+                self._vectors[field.id].append(vectors_of(rows.column(field.name)))
             self._row_ts.append_repeated(timestamp, rows.num_rows)
             self._partition_ids.append_repeated(partition_id, rows.num_rows)
             self._blocks.append(rows.select(self._scalars))
@@ -107,9 +81,8 @@ class GrowingRows:
             self._partition_ids.drop(before)
             for field_id, vectors in self._vectors.items():
                 vectors.drop(before)
-                chunks = vectors.chunks()
                 for key in list(self._searchers):  # a copy: readers add to it meanwhile
-                    if key[0] == field_id and key[1] not in chunks:
+                    if key[0] == field_id and key[1] < vectors.first:
                         del self._searchers[key]
             self._blocks.drop(before)
             rows, delete_ts = self._deleted_rows.view(), self._deleted_ts.view()
@@ -141,8 +114,7 @@ class GrowingRows:
             row_ts=self._row_ts.view(),
             partition_ids=self._partition_ids.view(),
             blocks=blocks,
-            chunk_rows={at: v.chunk_rows for at, v in self._vectors.items()},
-            chunks={at: v.chunks() for at, v in self._vectors.items()},
+            vectors={at: v.view() for at, v in self._vectors.items()},
             searchers=self._searchers,
             deleted=(self._deleted_rows.view(), self._deleted_ts.view()),
         )
@@ -184,8 +156,8 @@ class VectorPiece:
     """The number of row 0."""
     vectors: npt.NDArray[np.float32]
     field_id: int
-    full_chunk: int | None
-    """The number of the chunk, if it is full and this is all of it."""
+    is_whole: bool
+    """True if rows before and after it belong to other pieces for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,10 +171,10 @@ class GrowingView:
     row_ts: Int64s
     partition_ids: Int64s
     blocks: tuple[Block, ...]
-    chunk_rows: dict[int, int]
-    chunks: dict[int, dict[int, npt.NDArray[np.float32]]]
+    vectors: dict[int, VectorsView]
+    """By field id."""
     searchers: Searchers
-    """Of full chunks, shared by all views, because a searcher may keep the lengths of its rows."""
+    """Of runs that are full, shared by all views: a searcher may keep what it worked out."""
     deleted: RowDeletes
 
     def span(self, after_ts: int, up_to_ts: int) -> tuple[int, int]:
@@ -257,20 +229,20 @@ class GrowingView:
 
     def pieces(self, field_id: int, span: tuple[int, int]) -> Iterator[VectorPiece]:
         """Yield the vectors of a span, in order, without copying."""
-        chunk_rows, chunks = self.chunk_rows[field_id], self.chunks[field_id]
-        start, end = span
-        while start < end:
-            number, at = divmod(start, chunk_rows)
-            stop = min(end - number * chunk_rows, chunk_rows)
-            full = number if stop - at == chunk_rows else None
-            yield VectorPiece(start, chunks[number][at:stop], field_id, full)
-            start = (number + 1) * chunk_rows
+        for run in self.vectors[field_id].runs:
+            for first in range(run.first, run.end, SCAN_ROWS):
+                end = min(first + SCAN_ROWS, run.end)
+                start, stop = max(span[0], first), min(span[1], end)
+                if start < stop:
+                    whole = (start, stop) == (first, end) and (run.is_closed or end < run.end)
+                    vectors = run.vectors[start - run.first : stop - run.first]
+                    yield VectorPiece(start, vectors, field_id, whole)
 
     def searcher(self, piece: VectorPiece, metric: Metric) -> ExactSearcher:
         """Return what scans a piece."""
-        if piece.full_chunk is None:
+        if not piece.is_whole:
             return ExactSearcher(piece.vectors, metric)
-        key = (piece.field_id, piece.full_chunk, metric)
+        key = (piece.field_id, piece.first, metric)
         found = self.searchers.get(key)
         if found is None:
             found = self.searchers.setdefault(key, ExactSearcher(piece.vectors, metric))
@@ -297,16 +269,7 @@ class GrowingView:
         return self.take(rows, [self.schema.primary.name]).column(0)
 
     def _take_vectors(self, field_id: int, rows: Int64s) -> npt.NDArray[np.float32]:
-        chunk_rows, chunks = self.chunk_rows[field_id], self.chunks[field_id]
-        out = np.empty((len(rows), self._dim(field_id)), dtype=np.float32)
-        numbers = rows // chunk_rows
-        for number in np.unique(numbers).tolist():
-            here = numbers == number
-            out[here] = chunks[number][rows[here] - number * chunk_rows]
-        return out
-
-    def _dim(self, field_id: int) -> int:
-        return next(f.dim for f in self.schema.vectors if f.id == field_id)
+        return self.vectors[field_id].take(rows)
 
     def _blocks_of(self, span: tuple[int, int]) -> list[Block]:
         return [b for b in self.blocks if b.end > span[0] and b.first < span[1]]
