@@ -165,6 +165,8 @@ class Demo:
         flat = client.prepare_index_params()
         flat.add_index("vector", index_type="FLAT", metric_type="L2")
         client.create_collection(COLLECTION, schema=schema, index_params=flat)
+        if any(_ids(self._search(client, self._queries[:1], NEIGHBOURS, strong=True))):
+            raise WrongAnswer("something is found in an empty collection")
 
     def _insert_all(self) -> None:
         settings, spent_s = self._settings, 0.0

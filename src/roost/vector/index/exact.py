@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import faiss
 import numpy as np
 
+from roost.vector.index.byte_scan import ByteScan, copy_of, may_be_bytes
 from roost.vector.index.searcher import (
     NO_OFFSET,
     Bitmap,
@@ -38,8 +39,8 @@ SPARE_CANDIDATES = 4096
 class ExactSearcher:
     """A `Searcher` that reads every allowed row of `vectors` ((n, dim) float32, may be mapped).
 
-    For COSINE it keeps the rows' lengths (4 bytes a row) from the first search on; the lock guards
-    their computation only.
+    For COSINE it keeps the rows' lengths (4 bytes a row) from the first search on, and where the
+    vectors are bytes a copy as such (`byte_scan`); the lock guards only who computes them.
     """
 
     def __init__(self, vectors: Vectors, metric: Metric | str) -> None:
@@ -50,6 +51,8 @@ class ExactSearcher:
         self._metric = Metric(metric)
         self._lock = threading.Lock()
         self._inverse_norms: Vectors | None = None
+        self._is_new = True
+        self._bytes: ByteScan | None = None
 
     @property
     def rows(self) -> int:
@@ -77,12 +80,31 @@ class ExactSearcher:
         ranged = options is not None and options.radius is not None
         if len(queries) >= PRODUCT_QUERIES_MIN and not ranged:
             return self._by_product(queries, k, survivors)
+        if survivors is None and not ranged:
+            found = self._by_bytes(queries, k)
+            if found is not None:
+                return found
         scores, offsets = no_hits(len(queries), k, self._metric)
         for at in range(len(queries)):
             found_scores, found = self._scan(queries[at], k, survivors, options)
             scores[at, : len(found)] = found_scores
             offsets[at, : len(found)] = found
         return scores, offsets
+
+    def _by_bytes(self, queries: Vectors, k: int) -> Hits | None:
+        """Scan bytes if there is a copy; at the first search, see to one in the background."""
+        if self._bytes is not None:
+            found = self._bytes.search(queries, k)
+            return None if found is None else self._rescored(queries, k, found[1])
+        with self._lock:
+            first, self._is_new = self._is_new, False
+        if first and may_be_bytes(self._vectors, self._metric):
+            threading.Thread(target=self.use_bytes, name="roost-bytes", daemon=True).start()
+        return None
+
+    def use_bytes(self) -> None:
+        """Scan bytes from now on, if the vectors can be copied to bytes without loss."""
+        self._bytes = copy_of(self._vectors, self._metric)
 
     # One query: kernels over the rows where they lie.
 

@@ -26,7 +26,7 @@ from roost.vector.segment.masks import Mask, NamedFilter, both
 
 Searchers = dict[tuple[int, int, Metric], ExactSearcher]
 """By field id, first row and metric."""
-SCAN_ROWS = 32_768
+SCAN_ROWS = 65_536
 """Rows scanned in one go: small enough to share between threads."""
 _ROW_OVERHEAD_BYTES = 16
 """Timestamp and partition."""
