@@ -1,7 +1,7 @@
 """A copy of vectors as bytes, where nothing is lost by that: a scan then reads a quarter as much.
 
-Image descriptors and other quantised vectors have whole numbers from 0 to 255 in every place, and so
-do the queries asked of them: the distances come out of the bytes just as out of the floats.
+Image descriptors and other quantised vectors have whole numbers from 0 to 255 in every place, and
+so do the queries asked of them: the distances come out of the bytes just as out of the floats.
 The copy is made by a thread of its own after the first scan, one at a time in a process, and only
 up to `BYTES_MAX` in all; without it the floats are scanned.
 """

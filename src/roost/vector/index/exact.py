@@ -81,9 +81,9 @@ class ExactSearcher:
         if len(queries) >= PRODUCT_QUERIES_MIN and not ranged:
             return self._by_product(queries, k, survivors)
         if survivors is None and not ranged:
-            found = self._by_bytes(queries, k)
-            if found is not None:
-                return found
+            by_bytes = self._by_bytes(queries, k)
+            if by_bytes is not None:
+                return by_bytes
         scores, offsets = no_hits(len(queries), k, self._metric)
         for at in range(len(queries)):
             found_scores, found = self._scan(queries[at], k, survivors, options)
