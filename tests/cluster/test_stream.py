@@ -2,12 +2,14 @@
 
 import pyarrow as pa
 import pytest
+from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roost.cluster.follow import Incoming
+from roost.cluster.frames import FRAME_BYTES, Frame, frame_events, read_event
 from roost.cluster.rpc.server import Events
-from roost.cluster.stream import FRAME_BYTES, LogStream, frame_events
+from roost.cluster.stream import LogStream
 from roost.cluster.wire import roost_pb2 as wire
 from roost.errors import CorruptRecord, Unavailable
 from roost.vector.engine.follow import Feed, Listener, Subscription
@@ -62,7 +64,7 @@ def test_a_large_record_comes_out_whole() -> None:
     assert len(frames) == 6
     for frame in frames:
         assert incoming.durable(1000) == []
-        incoming.frame(frame.size_bytes, frame.data)
+        incoming.frame(frame.size_bytes, memoryview(frame.data))
     (found,) = incoming.durable(200)
     assert found == sent
 
@@ -72,7 +74,7 @@ def test_records_stay_hidden_until_a_watermark_covers_them() -> None:
     for timestamp in (200, 201, 202):
         for raw in frame_events(encode(record(timestamp))):
             frame = wire.FollowEvent.FromString(raw).frame
-            incoming.frame(frame.size_bytes, frame.data)
+            incoming.frame(frame.size_bytes, memoryview(frame.data))
     assert incoming.durable(199) == []
     assert [r.timestamp for r in incoming.durable(201)] == [200, 201]
     assert [r.timestamp for r in incoming.durable(202)] == [202]
@@ -83,7 +85,7 @@ def test_a_record_of_another_generation_is_damage_and_not_shown() -> None:
     (raw,) = frame_events(encode(record(200, generation=1)))
     frame = wire.FollowEvent.FromString(raw).frame
     with pytest.raises(CorruptRecord):
-        incoming.frame(frame.size_bytes, frame.data)
+        incoming.frame(frame.size_bytes, memoryview(frame.data))
 
 
 def test_a_changed_byte_on_the_way_is_damage() -> None:
@@ -92,7 +94,7 @@ def test_a_changed_byte_on_the_way_is_damage() -> None:
     changed = bytearray(frame.data)
     changed[500] ^= 1
     with pytest.raises(CorruptRecord):
-        Incoming(1).frame(frame.size_bytes, bytes(changed))
+        Incoming(1).frame(frame.size_bytes, memoryview(bytes(changed)))
 
 
 def test_a_follower_hears_where_it_joined_then_all_in_order() -> None:
@@ -146,3 +148,19 @@ def test_a_follower_that_left_costs_nothing() -> None:
     events.close()
     assert stream.followers == ()
     writer.feed.record(record(200))
+
+
+def test_frames_and_other_events_are_read_as_protobuf_reads_them() -> None:
+    for raw in frame_events(encode(record(200, 3 * FRAME_BYTES))):
+        frame, by_protobuf = read_event(raw), wire.FollowEvent.FromString(raw).frame
+        assert isinstance(frame, Frame)
+        assert frame.size_bytes == by_protobuf.size_bytes
+        assert bytes(frame.data) == by_protobuf.data
+    for event in (
+        wire.FollowEvent(durable_ts=7),
+        wire.FollowEvent(manifest="{}"),
+        wire.FollowEvent(frame=wire.RecordFrame(size_bytes=0, data=b"")),
+    ):
+        assert read_event(event.SerializeToString()) == event
+    with pytest.raises(DecodeError):
+        read_event(b"\x12\xff")

@@ -25,13 +25,14 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from roost.clock import Clock
+from roost.cluster.frames import Frame
 from roost.cluster.rpc.peer import EventStream, Peer
 from roost.errors import CorruptRecord, LeaseLost, RoostError, Unavailable
 from roost.vector.catalog.catalog import Catalog
 from roost.vector.catalog.values import Member
 from roost.vector.files import Files
 from roost.vector.log.reader import replay
-from roost.vector.log.record import Record, decode
+from roost.vector.log.record import Record, RunningChecksum, decode
 from roost.vector.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -81,11 +82,13 @@ class Incoming:
         self._buffer: pa.Buffer | None = None
         self._view = memoryview(b"")
         self._filled = 0
+        self._checksum = RunningChecksum()
         self._waiting: deque[Record] = deque()
 
-    def frame(self, size_bytes: int, data: bytes) -> None:
+    def frame(self, size_bytes: int, data: memoryview) -> None:
         """Add a piece of a record.  Raises CorruptRecord if the pieces do not make one."""
         if self._buffer is None:
+            self._checksum = RunningChecksum()
             if size_bytes == len(data):
                 self._take(pa.py_buffer(data))
                 return
@@ -98,10 +101,11 @@ class Incoming:
         if size_bytes != self._buffer.size or end > size_bytes:
             raise CorruptRecord("log stream", "the pieces of a record do not fit each other")
         self._view[self._filled : end] = data
+        self._checksum.add(self._view[self._filled : end])
         self._filled = end
         if end == size_bytes:
             whole, self._buffer = self._buffer, None
-            self._take(whole)
+            self._take(whole, self._checksum.value)
 
     def durable(self, timestamp: int) -> list[Record]:
         """Return the records that a watermark makes visible, in order."""
@@ -110,8 +114,8 @@ class Incoming:
             visible.append(self._waiting.popleft())
         return visible
 
-    def _take(self, raw: pa.Buffer) -> None:
-        record = decode(raw, 0, "log stream").record
+    def _take(self, raw: pa.Buffer, payload_crc: int | None = None) -> None:
+        record = decode(raw, 0, "log stream", payload_crc).record
         if record.generation != self._generation:
             raise CorruptRecord("log stream", f"a record of generation {record.generation}")
         self._waiting.append(record)
@@ -235,9 +239,12 @@ class Follower:
         incoming = Incoming(generation)
         joined = False
         for event in events:
+            if isinstance(event, Frame):
+                incoming.frame(event.size_bytes, event.data)
+                continue
             kind = event.WhichOneof("event")
             if kind == "frame":
-                incoming.frame(event.frame.size_bytes, event.frame.data)
+                incoming.frame(event.frame.size_bytes, memoryview(event.frame.data))
             elif kind == "durable_ts":
                 # Until the watermark covers all that was appended before we joined, the log
                 # files may lack records that the stream does not have either.

@@ -15,8 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
-from typing_extensions import Buffer
-
+from roost.cluster.frames import frame_events
 from roost.cluster.wire import roost_pb2 as wire
 from roost.errors import Unavailable
 from roost.sizes import MIB
@@ -24,7 +23,6 @@ from roost.vector.engine.follow import Subscription
 from roost.vector.log.record import Record, encode
 from roost.vector.manifest import Manifest
 
-FRAME_BYTES = 1 * MIB
 QUEUE_BYTES = 256 * MIB
 """What one follower may be behind before it is cut off; shared between followers, not copied."""
 FOLLOWERS_MAX = 32
@@ -200,42 +198,3 @@ class Forget(Protocol):
     def __call__(self) -> None:
         """Do it; again is fine."""
         ...
-
-
-def frame_events(pieces: list[Buffer]) -> Iterator[bytes]:
-    """Yield one record as encoded FollowEvents, each with at most `FRAME_BYTES` of it.
-
-    Written by hand so that the payload is copied once, into the message that gRPC sends; protobuf
-    would copy it three times.  The bytes are what protobuf makes of the same message.
-    """
-    views = [memoryview(piece).cast("B") for piece in pieces]
-    size_field = b"\x08" + _varint(sum(len(view) for view in views))
-    for parts in _slices(views):
-        length = sum(len(part) for part in parts)
-        data_field = b"\x12" + _varint(length)
-        head = b"\x12" + _varint(len(size_field) + len(data_field) + length)
-        yield b"".join((head, size_field, data_field, *parts))
-
-
-def _slices(views: list[memoryview]) -> Iterator[list[memoryview]]:
-    """Cut the buffers, taken one after the other, into groups of `FRAME_BYTES`."""
-    group: list[memoryview] = []
-    room = FRAME_BYTES
-    for whole in views:
-        view = whole
-        while len(view) > room:
-            yield [*group, view[:room]]
-            view, group, room = view[room:], [], FRAME_BYTES
-        group.append(view)
-        room -= len(view)
-    if group:
-        yield group
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

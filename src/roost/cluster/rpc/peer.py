@@ -10,8 +10,10 @@ from typing import Any, Generic, TypeVar
 
 import grpc
 
+from roost.cluster.frames import read_event
 from roost.cluster.rpc import errors
 from roost.cluster.rpc.methods import FOLLOW_PATH, Method
+from roost.cluster.rpc.tuning import LARGE_MESSAGES
 from roost.cluster.wire import roost_pb2 as wire
 
 Q = TypeVar("Q")
@@ -24,8 +26,7 @@ RECONNECT_MAX_S = 1.0
 """A restarted member is found again within about this time."""
 
 CHANNEL_OPTIONS = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
+    *LARGE_MESSAGES,
     ("grpc.keepalive_time_ms", int(KEEPALIVE_S * 1000)),
     ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT_S * 1000)),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -102,7 +103,7 @@ class Peer:
         stream = self._channel.unary_stream(
             FOLLOW_PATH,
             request_serializer=wire.FollowRequest.SerializeToString,
-            response_deserializer=wire.FollowEvent.FromString,
+            response_deserializer=read_event,
         )
         return EventStream(stream(wire.FollowRequest(member=member)), self.address)
 

@@ -9,6 +9,7 @@ import grpc
 
 from roost.cluster.rpc import errors
 from roost.cluster.rpc.methods import FOLLOW_PATH, WRITER, Method
+from roost.cluster.rpc.tuning import LARGE_MESSAGES
 from roost.cluster.wire import roost_pb2 as wire
 from roost.errors import RoostError, Unavailable
 
@@ -21,8 +22,7 @@ BACKLOG = 512
 STOP_GRACE_S = 1.0
 
 SERVER_OPTIONS = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
+    *LARGE_MESSAGES,
     ("grpc.so_reuseport", 0),  # A member has a port of its own; a taken one must be an error.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),

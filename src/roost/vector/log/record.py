@@ -25,7 +25,7 @@ that is how a torn tail (never acknowledged) is told from damage (see `scan`).
 import enum
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import google_crc32c
 import pyarrow as pa
@@ -65,6 +65,8 @@ class Record:
     collection_id: int
     partition_id: int
     payload: pa.Buffer
+    payload_crc: int | None = field(default=None, compare=False)
+    """`payload_checksum(payload)`, if somebody computed it already."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,19 +83,42 @@ def payload_checksum(payload: pa.Buffer) -> int:
     return checksum
 
 
+class RunningChecksum:
+    """The checksum of one record's payload, while the record's bytes arrive piece by piece."""
+
+    def __init__(self) -> None:
+        self._crc = 0
+        self._at = 0
+        self._end = HEADER_BYTES
+
+    def add(self, piece: memoryview) -> None:
+        """Take the next bytes of the record.  Raises CorruptRecord if the first lack the header."""
+        if not self._at:
+            if len(piece) < HEADER_BYTES:
+                raise CorruptRecord("record", "the header does not come in one piece")
+            self._end = HEADER_BYTES + _HEADER.unpack_from(piece)[2]
+        start = max(HEADER_BYTES - self._at, 0)
+        stop = min(self._end - self._at, len(piece))
+        if start < stop:
+            # An Arrow buffer is the one view that google_crc32c takes without a copy.
+            self._crc = google_crc32c.extend(self._crc, pa.py_buffer(piece[start:stop]))
+        self._at += len(piece)
+
+    @property
+    def value(self) -> int:
+        """As `payload_checksum`, once all pieces were added."""
+        return self._crc
+
+
 def record_size(payload_bytes: int) -> int:
     """Return the bytes that a record with such a payload takes in a file."""
     return -(-(HEADER_BYTES + payload_bytes) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
 
 
-def encode(
-    record: Record, *, opens_group: bool = False, payload_crc: int | None = None
-) -> list[Buffer]:
-    """Return the record as buffers to append one after the other; the payload is not copied.
-
-    `payload_crc` is `payload_checksum(record.payload)` if the caller has it already.
-    """
-    crc = payload_checksum(record.payload) if payload_crc is None else payload_crc
+def encode(record: Record, *, opens_group: bool = False) -> list[Buffer]:
+    """Return the record as buffers to append one after the other; the payload is not copied."""
+    known = record.payload_crc
+    crc = payload_checksum(record.payload) if known is None else known
     covered = _COVERED.pack(
         record.payload.size,
         record.generation,
@@ -119,8 +144,12 @@ class Framed:
     opens_group: bool
 
 
-def decode(data: Buffer, offset: int = 0, where: str = "log") -> Framed:
+def decode(
+    data: Buffer, offset: int = 0, where: str = "log", payload_crc: int | None = None
+) -> Framed:
     """Return the record at `offset`; its payload points into `data`.
+
+    `payload_crc` is the checksum of the payload if the caller computed it on the way.
 
     Raises CorruptRecord naming `where` and the offset if no whole, sound record lies there;
     NewerFormat if a newer Roost wrote it.
@@ -139,13 +168,14 @@ def decode(data: Buffer, offset: int = 0, where: str = "log") -> Framed:
         raise CorruptRecord(place, "the record is cut off")
     payload_end = offset + HEADER_BYTES + length
     payload = buffer.slice(offset + HEADER_BYTES, length)
-    if google_crc32c.extend(payload_checksum(payload), header[_START_BYTES:]) != crc:
+    found = payload_checksum(payload) if payload_crc is None else payload_crc
+    if google_crc32c.extend(found, header[_START_BYTES:]) != crc:
         raise CorruptRecord(place, "the checksum is wrong")
     if buffer.slice(payload_end, end - payload_end).to_pybytes().strip(b"\0"):
         raise CorruptRecord(place, "the padding is not zero")
     if flags & ~OPENS_GROUP or kind not in RecordKind.__members__.values():
         raise CorruptRecord(place, f"unknown kind {kind} or flags {flags}")
-    record = Record(RecordKind(kind), generation, timestamp, collection, partition, payload)
+    record = Record(RecordKind(kind), generation, timestamp, collection, partition, payload, found)
     return Framed(record, offset, end, bool(flags & OPENS_GROUP))
 
 

@@ -51,7 +51,6 @@ class Item:
 
     ticket: Ticket
     record: Record | None  # None for a tick
-    payload_crc: int = 0
     size_bytes: int = 0
 
 

@@ -199,8 +199,10 @@ class LogWriter:
                 self._wait_for_room(size_bytes)
             self._check_open()
             timestamp = self._timestamps.next()
-            record = Record(kind, self._generation, timestamp, collection_id, partition_id, payload)
-            return self._enqueue(Item(Ticket(timestamp), record, crc, size_bytes))
+            record = Record(
+                kind, self._generation, timestamp, collection_id, partition_id, payload, crc
+            )
+            return self._enqueue(Item(Ticket(timestamp), record, size_bytes))
 
     def tick(self) -> Ticket:
         """Queue a timestamp with no record: it advances the watermark, under the lease check.
@@ -333,7 +335,7 @@ class LogWriter:
         for item in group:
             if item.record is None:
                 continue
-            for piece in encode(item.record, opens_group=opens_group, payload_crc=item.payload_crc):
+            for piece in encode(item.record, opens_group=opens_group):
                 if memoryview(piece).nbytes < COPY_BYTES_MAX:
                     small += piece
                     continue
