@@ -75,8 +75,8 @@ class PartitionInfo:
 class IndexSpec:
     """What an index of one field is to be.
 
-    `index_type` and `metric` are upper case; `params` are the type's own (M, efConstruction …), as
-    the client sent them, all strings, kept for the echo.
+    `index_type` and `metric` are upper case, the metric of a scalar field's is ""; `params` are the
+    type's own (M, efConstruction …), as the client sent them, all strings, kept for the echo.
     """
 
     field: str
@@ -118,6 +118,12 @@ class CollectionInfo:
     shards: int = 1
     """Echoed only; Roost has one log."""
     aliases: tuple[str, ...] = ()
+
+    @property
+    def vector_indexes(self) -> tuple[IndexSpec, ...]:
+        """The indexes of vector fields; for those of scalars nothing is built."""
+        vectors = {field.name for field in self.schema.vectors}
+        return tuple(spec for spec in self.indexes if spec.field in vectors)
 
     def partition(self, name: str) -> PartitionInfo:
         """Return the partition of that name.  Raises PartitionNotFound."""

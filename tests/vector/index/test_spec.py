@@ -1,5 +1,6 @@
 """What indexes and searches may be told."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from roost.vector.index import (
 )
 from roost.vector.schema import DataType, Field
 
+T = DataType
 VECTOR = Field("v", DataType.FLOAT_VECTOR, dim=4)
 
 
@@ -69,15 +71,65 @@ def test_bad_parameters_are_refused(spec: IndexSpec) -> None:
         check_spec(spec, VECTOR)
 
 
-@pytest.mark.parametrize("index_type", ["IVF_FLAT", "diskann", "GPU_CAGRA", "INVERTED", "FAISS"])
+@pytest.mark.parametrize("index_type", ["IVF_FLAT", "diskann", "GPU_CAGRA", "NGRAM", "FAISS"])
 def test_types_that_milvus_has_and_roost_has_not_are_named(index_type: str) -> None:
     with pytest.raises(Unsupported, match=index_type.upper()):
         check_spec(declared(index_type, "L2"), VECTOR)
 
 
-def test_scalar_fields_have_no_index() -> None:
-    with pytest.raises(Unsupported, match="scalar field age"):
-        check_spec(declared("AUTOINDEX"), Field("age", DataType.INT64))
+NUMBERS = [T.INT8, T.INT16, T.INT32, T.INT64, T.FLOAT, T.DOUBLE]
+SCALARS = [*NUMBERS, T.BOOL, T.VARCHAR]
+FITTING = {
+    "": SCALARS,
+    "AUTOINDEX": SCALARS,
+    "INVERTED": SCALARS,
+    "STL_SORT": NUMBERS,
+    "TRIE": [T.VARCHAR],
+    "BITMAP": [T.BOOL, T.INT8, T.INT16, T.INT32, T.INT64, T.VARCHAR],
+    "HNSW": [],
+    "FLAT": [],
+}
+
+
+@pytest.mark.parametrize("index_type", FITTING)
+@pytest.mark.parametrize("dtype", SCALARS)
+def test_a_scalar_field_takes_the_types_that_fit_it(dtype: DataType, index_type: str) -> None:
+    spec = declared(index_type.lower(), note="mine")
+    field = Field("s", dtype)
+    if dtype in FITTING[index_type]:
+        checked = check_spec(spec, field)
+        assert checked == replace(spec, index_type=index_type or "AUTOINDEX")
+        assert check_spec(checked, field) == checked
+    else:
+        why = f"data type {dtype.name} can't build with this index {index_type}"
+        with pytest.raises(IndexParameterError, match=why):
+            check_spec(spec, field)
+
+
+def test_the_index_of_a_scalar_has_no_metric() -> None:
+    assert check_spec(declared("INVERTED", "L2"), Field("s", DataType.INT64)).metric == ""
+
+
+@pytest.mark.parametrize("index_type", ["INVERTED", "STL_SORT", "TRIE", "BITMAP"])
+def test_the_index_of_a_scalar_does_not_fit_vectors(index_type: str) -> None:
+    with pytest.raises(IndexParameterError, match=f"FLOAT_VECTOR can't build .* {index_type}"):
+        check_spec(declared(index_type), VECTOR)
+
+
+def test_a_bitmap_of_primary_keys_is_refused() -> None:
+    with pytest.raises(IndexParameterError, match="bitmap index on primary key"):
+        check_spec(declared("BITMAP"), Field("id", DataType.INT64, primary=True))
+
+
+def test_json_has_no_index() -> None:
+    for index_type in ("AUTOINDEX", "INVERTED"):
+        with pytest.raises(Unsupported, match="an index on JSON"):
+            check_spec(declared(index_type), Field("$meta", DataType.JSON, dynamic=True))
+
+
+def test_a_type_that_nobody_has_is_refused_on_scalars_too() -> None:
+    with pytest.raises(IndexParameterError, match="invalid index type: SORTED"):
+        check_spec(declared("SORTED"), Field("s", DataType.INT64))
 
 
 @pytest.mark.parametrize(

@@ -337,10 +337,9 @@ class CollectionState:
     ) -> None:
         """Check and map, before the first search, what searches will read."""
         schema = self._info.schema
-        specs = [s for s in self._info.indexes if schema.field(s.field).dtype.is_vector]
         for entry in entries.values():
             built = {(index.index_id, index.field_id): index for index in entry.indexes}
-            for spec in specs:
+            for spec in self._info.vector_indexes:
                 field_id = schema.field(spec.field).id
                 use = built.get((spec.id, field_id)) if plan_of(spec).needs_file else None
                 segments[entry.id].searchers(field_id, spec, use)

@@ -118,14 +118,14 @@ class Defining:
             self._changed("create_index", held)
 
     def drop_index(self, collection: str, name: str) -> None:
-        """As in VectorService.  Raises InvalidArgument while the collection is loaded."""
+        """As in VectorService.  Raises InvalidArgument for a vector's of a loaded collection."""
         with self._lane:
             held = self._core.collections.by_name(collection)
             info = held.state.info
             named = [spec for spec in info.indexes if name in (spec.name, spec.field)]
             if not named:
                 return
-            if info.loaded:
+            if info.loaded and any(spec in info.vector_indexes for spec in named):
                 raise InvalidArgument(
                     "index cannot be dropped because the collection is loaded,"
                     " please release it first"

@@ -63,7 +63,7 @@ class Indexing:
         if entry.rows < self._core.settings.index_rows_min:
             return []
         there = {file.index_id for file in entry.indexes}
-        specs = (spec for spec in held.state.info.indexes if spec.id not in there)
+        specs = (spec for spec in held.state.info.vector_indexes if spec.id not in there)
         return [spec for spec in specs if plan_of(spec).needs_file]
 
     def begin(self, held: Held, entry: SegmentEntry, spec: IndexSpec) -> Build:

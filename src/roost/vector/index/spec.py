@@ -2,6 +2,11 @@
 
 An `IndexSpec` is kept as the client declared it, because clients read it back; what Roost builds
 for it is derived each time by `plan_of`.
+
+An index on a scalar field is a declaration only: nothing is built, and filters are answered as
+without it.  Every segment has its primary keys sorted, to look single keys up; for other filters it
+is left out by the bounds of its columns, or its columns are scanned
+(docs/decisions/0005-scalar-indexes-are-statistics-and-scans.md).
 """
 
 import enum
@@ -18,6 +23,10 @@ from roost.vector.schema import DataType, Field
 AUTOINDEX = "AUTOINDEX"
 FLAT = "FLAT"
 HNSW = "HNSW"
+INVERTED = "INVERTED"
+STL_SORT = "STL_SORT"
+TRIE = "TRIE"
+BITMAP = "BITMAP"
 
 LINKS_RANGE = (2, 2048)
 WIDTH_RANGE = (1, 32768)
@@ -36,9 +45,23 @@ _NOT_SERVED = frozenset(
         *("HNSW_SQ", "HNSW_PQ", "HNSW_PRQ", "BIN_FLAT", "BIN_IVF_FLAT", "MINHASH_LSH"),
         *("GPU_CAGRA", "GPU_IVF_FLAT", "GPU_IVF_PQ", "GPU_BRUTE_FORCE"),
         *("SPARSE_INVERTED_INDEX", "SPARSE_WAND"),
-        *("INVERTED", "BITMAP", "HYBRID", "TRIE", "STL_SORT", "NGRAM", "RTREE"),
+        *("HYBRID", "NGRAM", "RTREE"),
     }
 )
+
+_INTEGERS = frozenset({DataType.INT8, DataType.INT16, DataType.INT32, DataType.INT64})
+_NUMBERS = _INTEGERS | {DataType.FLOAT, DataType.DOUBLE}
+_SCALARS = _NUMBERS | {DataType.BOOL, DataType.VARCHAR}
+
+# Source: milvus docs, "Scalar index"; internal/util/indexparamcheck.
+_SCALAR_TYPES = {
+    AUTOINDEX: _SCALARS,
+    INVERTED: _SCALARS,
+    STL_SORT: _NUMBERS,
+    TRIE: frozenset({DataType.VARCHAR}),
+    BITMAP: _INTEGERS | {DataType.BOOL, DataType.VARCHAR},
+}
+_VECTOR_TYPES = frozenset({AUTOINDEX, FLAT, HNSW})
 
 
 class Metric(enum.StrEnum):
@@ -87,18 +110,21 @@ class SearchOptions:
 def check_spec(spec: IndexSpec, field: Field) -> IndexSpec:
     """Return `spec` as it is to be stored and echoed: names in upper case, metric filled in.
 
-    The client's own `params` and type (AUTOINDEX stays AUTOINDEX) are kept; checking again changes
-    nothing.  Raises IndexParameterError; Unsupported for types that Milvus has and Roost has not.
+    The client's own `params` and type (AUTOINDEX stays AUTOINDEX) are kept; the metric of a scalar
+    index is "".  Checking again changes nothing.  Raises IndexParameterError; Unsupported for types
+    that Milvus has and Roost has not.
     """
     index_type = spec.index_type.upper() or AUTOINDEX
     if index_type in _NOT_SERVED:
         raise Unsupported(f"index type {index_type} is not supported")
-    if index_type not in (AUTOINDEX, FLAT, HNSW):
+    if index_type not in _VECTOR_TYPES | _SCALAR_TYPES.keys():
         raise IndexParameterError(f"invalid index type: {spec.index_type}")
-    if not field.dtype.is_vector:
-        raise Unsupported(f"an index on the scalar field {field.name} is not supported")
-    if field.dtype is not DataType.FLOAT_VECTOR:
+    if field.dtype is not DataType.FLOAT_VECTOR and field.dtype not in _SCALARS:
         raise Unsupported(f"an index on {field.dtype.name} is not supported")
+    if not field.dtype.is_vector:
+        return replace(spec, index_type=_scalar_type(index_type, field), metric="")
+    if index_type not in _VECTOR_TYPES:
+        raise _misfit(index_type, field)
     metric = spec.metric.upper() or Metric.COSINE.value
     if metric not in Metric.__members__:
         raise IndexParameterError(f"float vector index does not support metric type: {metric}")
@@ -108,7 +134,10 @@ def check_spec(spec: IndexSpec, field: Field) -> IndexSpec:
 
 
 def plan_of(spec: IndexSpec) -> IndexPlan:
-    """Return what is built for a checked spec, defaults filled in.  Raises IndexParameterError."""
+    """Return what is built for the checked spec of a vector field, defaults filled in.
+
+    Raises IndexParameterError.
+    """
     metric = Metric(spec.metric)
     if spec.index_type == FLAT:
         return IndexPlan(FLAT, metric)
@@ -145,6 +174,21 @@ def check_search_params(
     if inner is not None and radius is not None:
         _check_range(Metric(spec.metric), radius, inner)
     return SearchOptions(width, radius, inner)
+
+
+def _scalar_type(index_type: str, field: Field) -> str:
+    """Return the type if a scalar field can have it."""
+    if field.dtype not in _SCALAR_TYPES.get(index_type, frozenset()):
+        raise _misfit(index_type, field)
+    if index_type == BITMAP and field.primary:
+        raise IndexParameterError("create bitmap index on primary key not supported")
+    return index_type
+
+
+def _misfit(index_type: str, field: Field) -> IndexParameterError:
+    return IndexParameterError(
+        f"data type {field.dtype.name} can't build with this index {index_type}"
+    )
 
 
 def _check_range(metric: Metric, radius: float, inner: float) -> None:
