@@ -8,7 +8,7 @@ import pytest
 
 import roost
 from roost.errors import InvalidArgument, Unavailable
-from roost.testing.milvus_suite import MilvusSuite
+from roost.testing.milvus_suite import AliasSuite, MilvusSuite
 from roost.vector.errors import RowsRefused
 from roost.vector.schema import DataType, Field
 
@@ -85,7 +85,7 @@ def test_an_unknown_number_of_the_engine_is_refused_with_a_hint(tmp_path: Path) 
     assert "flush_rows" in caught.value.hint
 
 
-class TestMilvusClients(MilvusSuite):
+class TestMilvusClients(MilvusSuite, AliasSuite):
     """Everything a Milvus client does, on the real engine over the real volume."""
 
     @pytest.fixture(scope="class")

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from roost.testing.milvus_suite import MilvusSuite
+from roost.testing.milvus_suite import AliasSuite, MilvusSuite
 from tests.e2e.conftest import Cluster
 
 
-class TestCluster(MilvusSuite):
+class TestCluster(MilvusSuite, AliasSuite):
     """Two readers that carry the router, on one port."""
 
     @pytest.fixture(scope="class")

@@ -24,11 +24,11 @@ from roost.testing.engine_house import (
     vectors_for,
 )
 from roost.vector.api import (
+    AliasService,
     Consistency,
     DeleteRequest,
     Freshness,
     IndexSpec,
-    IndexState,
     InsertRequest,
     LoadState,
     NewCollection,
@@ -78,7 +78,7 @@ def test_definitions_survive_a_restart(house: House) -> None:
     engine = house.open()
     made = create(engine)
     engine.create_partition("things", "north")
-    engine.writer.defining.create_alias("stuff", "things")
+    engine.create_alias("stuff", "things")
     before = engine.describe_collection("things")
     engine = house.open()
     after = engine.describe_collection("stuff")
@@ -87,6 +87,26 @@ def test_definitions_survive_a_restart(house: House) -> None:
     assert after.loaded
     assert [p.name for p in after.partitions] == ["_default", "north"]
     assert engine.describe_collection_id(made.id).name == "things"
+
+
+def test_an_alias_does_for_the_name_moves_and_goes(house: House) -> None:
+    engine = house.open()
+    assert isinstance(engine, AliasService)
+    create(engine)
+    create(engine, "others")
+    insert(engine, [1])
+    engine.create_alias("stuff", "things")
+    assert ids_of(engine, name="stuff") == [1]
+    with pytest.raises(AlreadyExists):
+        engine.create_alias("others", "things")
+    engine.alter_alias("stuff", "others")
+    assert engine.describe_collection("stuff").name == "others"
+    assert engine.describe_collection("things").aliases == ()
+    with pytest.raises(NotFound):
+        engine.alter_alias("nothing", "things")
+    engine.drop_alias("stuff")
+    with pytest.raises(CollectionNotFound):
+        engine.describe_collection("stuff")
 
 
 def test_creating_the_same_again_is_fine_and_another_is_refused(house: House) -> None:
@@ -135,14 +155,6 @@ def test_search_and_query_need_load_and_load_needs_an_index(house: House) -> Non
     engine.drop_index("things", "vector")
     engine.drop_index("things", "vector")
     assert engine.describe_indexes("things") == []
-
-
-def test_a_second_index_of_a_field_is_refused(house: House) -> None:
-    engine = house.open()
-    create(engine)
-    engine.create_index("things", IndexSpec("vector", "vector", "FLAT", "L2"))
-    with pytest.raises(AlreadyExists):
-        engine.create_index("things", IndexSpec("vector", "vector", "HNSW", "L2"))
 
 
 def test_refused_rows_store_nothing(house: House) -> None:
@@ -326,75 +338,6 @@ def test_an_iterator_reads_its_instant_through_flush_and_compaction(house: House
     engine = house.open()
     with pytest.raises(Gone):
         ids_of(engine, freshness=then)
-
-
-def test_an_index_is_built_and_survives_flush_compaction_and_restart(house: House) -> None:
-    settings = replace(QUIET, index_rows_min=1, compact_segments_min=2)
-    engine = house.open(settings)
-    engine.create_collection(NewCollection("things", SCHEMA))
-    engine.create_index("things", IndexSpec("vector", "vector", "HNSW", "L2", {"M": "8"}))
-    engine.load("things")
-    insert(engine, range(300))
-    engine.flush(("things",))
-    described = engine.describe_indexes("things")[0]
-    assert (described.state, described.pending_rows) == (IndexState.IN_PROGRESS, 300)
-    engine.writer.maintain()
-    described = engine.describe_indexes("things")[0]
-    assert (described.state, described.indexed_rows) == (IndexState.FINISHED, 300)
-    insert(engine, range(300, 600))
-    engine.flush(("things",))
-    engine.writer.maintain()
-    (segment,) = engine.writer.collections.by_name("things").state.newest.segments
-    assert segment.rows == 600
-    assert len(segment.indexes) == 1
-    assert nearest(engine, 450)[0] == 450
-    engine = house.open(settings)
-    assert nearest(engine, 450)[0] == 450
-    assert engine.describe_indexes("things")[0].state is IndexState.FINISHED
-    engine.release("things")
-    engine.drop_index("things", "vector")
-    (segment,) = engine.writer.collections.by_name("things").state.newest.segments
-    assert segment.indexes == ()
-
-
-def test_a_build_that_fails_is_shown_with_its_reason(house: House) -> None:
-    engine = house.open(replace(QUIET, index_rows_min=1, index_retries_max=2))
-    engine.create_collection(NewCollection("things", SCHEMA))
-    engine.create_index("things", IndexSpec("vector", "vector", "HNSW", "L2"))
-    insert(engine, range(10))
-    engine.flush(("things",))
-    (segment,) = engine.writer.collections.by_name("things").state.newest.segments
-    path = house.files / segment.folder / "vector-101"
-    path.rename(path.with_name("away"))
-    for _ in range(3):
-        engine.writer.maintain()
-    described = engine.describe_indexes("things")[0]
-    assert described.state is IndexState.FAILED
-    assert "vector-101" in described.fail_reason
-    path.with_name("away").rename(path)
-    house.open(replace(QUIET, index_rows_min=1)).writer.maintain()
-    assert house.engine is not None
-    assert house.engine.describe_indexes("things")[0].state is IndexState.FINISHED
-
-
-def test_maintenance_by_itself_flushes_and_indexes(house: House) -> None:
-    busy = replace(
-        QUIET, background_threads=2, flush_rows=100, flush_interval_s=0.02, index_rows_min=50
-    )
-    engine = house.open(busy)
-    engine.create_collection(NewCollection("things", SCHEMA))
-    engine.create_index("things", IndexSpec("vector", "vector", "HNSW", "L2"))
-    engine.load("things")
-    insert(engine, range(500))
-    waiting = threading.Event()
-    for _ in range(1500):
-        newest = engine.writer.collections.by_name("things").state.newest
-        if newest.segments and all(entry.indexes for entry in newest.segments):
-            break
-        waiting.wait(0.02)
-    assert newest.segments
-    assert engine.describe_indexes("things")[0].state is IndexState.FINISHED
-    assert nearest(engine, 250)[0] == 250
 
 
 def test_bounded_reads_see_what_is_visible_and_now_is_reached(house: House) -> None:

@@ -1,8 +1,8 @@
 """The standalone `VectorService`: the writer of this process and reading beside it.
 
-`Engine` answers every method of `api.VectorService`.  In a cluster the writer process serves an
-`Engine` too: routers send it DDL, writes, `describe_indexes`, `row_count` and `tip`, while readers
-follow `engine.writer.subscribe` and answer the parts of searches.
+`Engine` answers every method of `api.VectorService` and `api.AliasService`.  In a cluster the
+writer process serves an `Engine` too: routers send it DDL, writes, `describe_indexes`, `row_count`
+and `tip`, while readers follow `engine.writer.subscribe` and answer the parts of searches.
 """
 
 import os
@@ -53,7 +53,7 @@ _Part = TypeVar("_Part", SearchPart, QueryPart, FetchPart)
 
 
 class Engine:
-    """A `VectorService` of one process.  Use `open_engine`; `close` it in the end."""
+    """Both services in one process.  Use `open_engine`; `close` it in the end."""
 
     def __init__(self, core: Core, writer: WriterEngine, opened: ExitStack) -> None:
         """Made by `open_engine`; `opened` closes what it opened."""
@@ -122,6 +122,18 @@ class Engine:
         if self._held(collection).state.info.loaded:
             return api.LoadProgress(api.LoadState.LOADED, 100)
         return api.LoadProgress(api.LoadState.NOT_LOADED, 0)
+
+    def create_alias(self, alias: str, collection: str) -> None:
+        """As in AliasService."""
+        self._defining.create_alias(alias, collection)
+
+    def alter_alias(self, alias: str, collection: str) -> None:
+        """As in AliasService."""
+        self._defining.alter_alias(alias, collection)
+
+    def drop_alias(self, alias: str) -> None:
+        """As in AliasService."""
+        self._defining.drop_alias(alias)
 
     # ---- writes ---------------------------------------------------------------------------
 
