@@ -71,11 +71,14 @@ def test_folders_are_copied_both_ways(meta: str, tmp_path: Path) -> None:
 
 
 def test_status_is_for_people_and_for_programs(meta: str) -> None:
-    assert "photos" in done("status", meta)
+    text = done("status", meta)
+    assert "photos" in text
+    assert "survives a crash of the host" in text
     shown = json.loads(done("status", meta, "--json"))
     assert shown["Setting"]["Name"] == "photos"
     assert shown["Setting"]["BlockSize"] == 64
     assert shown["Sessions"] == []
+    assert "synchronous=FULL" in shown["Durability"]
     assert shown["Statistic"]["UsedInodes"] == 0
 
 
@@ -130,7 +133,11 @@ def test_without_meta_a_path_is_an_ordinary_one(tmp_path: Path) -> None:
         (["cat", "/no/where"], 3, "/no/where"),
         (["status", "sqlite3:///no/where.db"], 2, "error:"),
         (["status", "gopher://x"], 2, "gopher"),
-        (["format", "META", "photos", "--bucket", "/tmp/never"], 2, "error:"),
+        (
+            ["format", "META", "photos", "--bucket", "/tmp/never"],
+            2,
+            "there is a volume already: photos",
+        ),
         (["format", "sqlite3:///tmp/x.db", "A", "--bucket", "/x"], 2, "hint:"),
         (["format", "sqlite3:///tmp/x.db", "abc", "--storage", "s3"], 2, "s3"),
     ],

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import time
 
 import pytest
 
 from roost.errors import CorruptRecord, Failure, MissingBlock, StorageFull, Unavailable
 from roost.testing.volumes import TestVolume
 from roost.volume.client import VolumeClient
+from roost.volume.meta.upkeep import DELETED_FILE_GRACE_S, run_due
 
 BLOCK = 64 << 10
 
@@ -176,8 +178,7 @@ def test_a_failed_removal_leaves_the_data_for_a_later_clean_up(
     client.close()
     assert volume.objects()
     later = volume.open()
-    later.clean_up()
-    later.core.clean_up(grace_s=-1)
+    run_due(later.meta, later.core.delete_slice, int(time.time()) + 2 * DELETED_FILE_GRACE_S)
     assert volume.objects() == []
     assert [*later.meta.deleted_files(), *later.meta.unreferenced_slices()] == []
 

@@ -55,6 +55,16 @@ def test_a_second_format_of_the_same_database_changes_nothing(tmp_path: Path) ->
         assert client.settings.uuid == first.uuid
 
 
+def test_a_volume_that_exists_is_named_before_the_bucket_is_touched(tmp_path: Path) -> None:
+    new = NewVolume("photos", bucket=str(tmp_path / "objects"))
+    first = make_volume(url(tmp_path), new)
+    with pytest.raises(AlreadyFormatted, match=first.uuid):
+        make_volume(url(tmp_path), new)
+    with pytest.raises(AlreadyFormatted):
+        make_volume(url(tmp_path), NewVolume("other", bucket=str(tmp_path / "two")))
+    assert not (tmp_path / "two").exists()
+
+
 def test_a_bucket_with_objects_of_that_name_needs_force(tmp_path: Path) -> None:
     bucket = str(tmp_path / "objects")
     make_volume(url(tmp_path), NewVolume("photos", bucket=bucket))

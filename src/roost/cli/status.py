@@ -13,7 +13,7 @@ from roost.volume.settings import VolumeSettings
 
 
 def status(meta_url: MetaArgument, as_json: JsonOption = False) -> None:
-    """Show settings, use and sessions of a volume.  Secrets are left out.
+    """Show settings, use, durability and sessions of a volume.  Secrets are left out.
 
     Example: roost status sqlite3:///srv/photos.db
     """
@@ -35,6 +35,7 @@ def _as_json(meta: Meta) -> dict[str, object]:
             "UsedInodes": usage.used_inodes,
             "AvailableInodes": usage.available_inodes,
         },
+        "Durability": meta.durability,
     }
 
 
@@ -44,6 +45,7 @@ def _as_text(meta: Meta) -> None:
         typer.echo(f"{name:>16}  {value}")
     typer.echo(f"{'Used':>16}  {format_size(usage.used_bytes)} in {usage.used_inodes} inodes")
     typer.echo(f"{'Available':>16}  {format_size(usage.available_bytes)}")
+    typer.echo(f"{'Durability':>16}  survives {meta.durability}")
     sessions = meta.sessions()
     typer.echo(f"{'Sessions':>16}  {len(sessions)}")
     for session in sessions:

@@ -141,19 +141,12 @@ class VolumeClient:
 
     @property
     def core(self) -> Core:
-        """The parts beneath, for tools such as the check."""
+        """The parts beneath, for tools such as the check and the upkeep."""
         return self._core
 
     def statfs(self) -> VolumeUsage:
         """Return what the volume uses and what is left.  Source: statvfs(3)."""
         return self.meta.statfs()
-
-    def clean_up(self) -> None:
-        """Remove what crashed clients left behind; worth a call when a writer starts.
-
-        Raises Failure; what was removed before stays removed.
-        """
-        self._core.clean_up()
 
     # ---- files
     def open_file(self, path: str, mode: Mode = "r", *, permissions: int = 0o644) -> VolumeFile:

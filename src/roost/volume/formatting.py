@@ -1,8 +1,9 @@
 """Making a volume: bucket first, then metadata.
 
-The order of JuiceFS: the bucket is proved by a write, a read and a delete, must hold no objects of
-another volume, and gets the marker `juicefs_uuid`; then the metadata is written.  A bucket that was
-marked for a volume whose metadata could not be made is unmarked again.
+The order of JuiceFS: metadata that exists is left alone; the bucket is proved by a write, a read
+and a delete, must hold no objects of another volume, and gets the marker `juicefs_uuid`; then the
+metadata is written.  A bucket that was marked for a volume whose metadata could not be made is
+unmarked again.
 Source: the volume format reference, section 1.3.
 """
 
@@ -14,7 +15,8 @@ from roost.blob.store import BlobStore
 from roost.errors import AlreadyExists, InvalidArgument, RoostError, Unavailable
 from roost.sizes import GIB
 from roost.volume.client import volume_store
-from roost.volume.meta.api import format_volume
+from roost.volume.errors import AlreadyFormatted, NotFormatted
+from roost.volume.meta.api import format_volume, open_meta
 from roost.volume.settings import VolumeSettings, new_settings
 
 MARKER = "juicefs_uuid"
@@ -46,6 +48,7 @@ def make_volume(meta_url: str, new: NewVolume, *, force: bool = False) -> Volume
     """
     settings = _settings_of(new)
     store = volume_store(settings)
+    _demand_no_volume(meta_url)
     _prove(store)
     if not force:
         _demand_empty(store)
@@ -61,6 +64,18 @@ def make_volume(meta_url: str, new: NewVolume, *, force: bool = False) -> Volume
     if had_marker:
         store.put(MARKER, settings.uuid.encode())
     return made
+
+
+def existing_volume(meta_url: str) -> VolumeSettings | None:
+    """Return the settings of the volume at `meta_url`, None if there is none.
+
+    Raises Unsupported, Damage, Unavailable.
+    """
+    try:
+        with open_meta(meta_url, read_only=True) as meta:
+            return meta.settings
+    except NotFormatted:
+        return None
 
 
 def _settings_of(new: NewVolume) -> VolumeSettings:
@@ -84,6 +99,13 @@ def _settings_of(new: NewVolume) -> VolumeSettings:
         shards=new.shards if new.shards > 1 else 0,
         hash_prefix=new.hash_prefix,
     )
+
+
+def _demand_no_volume(meta_url: str) -> None:
+    """Raise AlreadyFormatted before the bucket is touched; `format_volume` has the last word."""
+    found = existing_volume(meta_url)
+    if found is not None:
+        raise AlreadyFormatted(f"there is a volume already: {found.name} ({found.uuid})")
 
 
 def _prove(store: BlobStore) -> None:

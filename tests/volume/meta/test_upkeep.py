@@ -1,13 +1,15 @@
 import sqlite3
 import threading
 
-from roost.errors import Unavailable
+import pytest
+
+from roost.errors import CorruptRecord, Unavailable
 from roost.testing.clock import ManualClock
 from roost.volume.codec import encode_delayed
 from roost.volume.meta.api import Meta
 from roost.volume.meta.opening import split_url
 from roost.volume.meta.upkeep import LOOK_EVERY_S, Upkeep, run_due
-from roost.volume.model import ROOT, ChunkNo, Slice, SliceId, SliceRef
+from roost.volume.model import ROOT, ChunkNo, DeletedFile, Slice, SliceId, SliceRef
 
 HOUR_S = 3600
 
@@ -66,6 +68,27 @@ def test_what_cannot_be_deleted_stays_listed(
     assert run(meta, clock) == [left]
 
 
+def test_one_file_that_is_damaged_does_not_keep_the_others(
+    meta: Meta, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("file data left for the next clean-up")
+    file_with_slice(meta, b"f")
+    left = file_with_slice(meta, b"g")
+    first = meta.unlink(ROOT, b"f")
+    meta.unlink(ROOT, b"g")
+    release = meta.release_deleted_file
+
+    def release_others(file: DeletedFile) -> tuple[SliceRef, ...]:
+        if file == first:
+            raise CorruptRecord("inode", "it is noted as deleted but exists")
+        return release(file)
+
+    monkeypatch.setattr(meta, "release_deleted_file", release_others)
+    clock.advance(HOUR_S + 1)
+    assert run(meta, clock) == [left]
+    assert meta.deleted_files() == (first,)
+
+
 def test_old_trash_goes_with_its_data(trashing: Meta, clock: ManualClock) -> None:
     old = file_with_slice(trashing, b"f")
     trashing.unlink(ROOT, b"f")
@@ -106,6 +129,11 @@ def test_the_thread_does_what_is_due_and_stops(meta: Meta, clock: ManualClock) -
     done = threading.Event()
     upkeep = Upkeep(meta, lambda ref: done.set(), clock)
     upkeep.start()
+    assert done.wait(30), "the first look is at once"
+    done.clear()
+    file_with_slice(meta, b"g")
+    meta.unlink(ROOT, b"g")
+    clock.advance(HOUR_S + 1)
     while not done.wait(0.01):
         clock.advance(LOOK_EVERY_S)
     upkeep.stop()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from roost.clock import Clock
 from roost.errors import RoostError
 from roost.volume.meta.api import Meta
-from roost.volume.model import SliceRef
+from roost.volume.model import DeletedFile, SliceRef
 
 PERIOD_S = 3600
 LOOK_EVERY_S = 300
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 def run_due(meta: Meta, delete_slice: DeleteSlice, now_s: int) -> int:
     """Do the jobs that are due; return how many slices were deleted.
 
-    `delete_slice` deletes the blocks of a slice; missing blocks are fine.  A slice whose deletion
-    raises a RoostError stays listed.
+    `delete_slice` deletes the blocks of a slice; missing blocks are fine.  A slice or a file whose
+    removal raises a RoostError stays listed, and the others are done.
     """
     deleted = 0
     if meta.claim_job(TRASH_JOB, _CLAIM_S):
@@ -41,10 +41,18 @@ def run_due(meta: Meta, delete_slice: DeleteSlice, now_s: int) -> int:
             deleted += _delete(meta, delete_slice, meta.release_delayed_slices(delayed))
     if meta.claim_job(FILES_JOB, _CLAIM_S):
         for file in meta.deleted_files(now_s - DELETED_FILE_GRACE_S):
-            deleted += _delete(meta, delete_slice, meta.release_deleted_file(file))
+            deleted += _delete(meta, delete_slice, _release(meta, file))
     if meta.claim_job(SLICES_JOB, _CLAIM_S):
         deleted += _delete(meta, delete_slice, meta.unreferenced_slices())
     return deleted
+
+
+def _release(meta: Meta, file: DeletedFile) -> tuple[SliceRef, ...]:
+    try:
+        return meta.release_deleted_file(file)
+    except RoostError as error:  # the others must not wait for this one
+        log.warning("file data left for the next clean-up: ino=%d error=%s", file.ino, error)
+        return ()
 
 
 def _delete(meta: Meta, delete_slice: DeleteSlice, refs: Iterable[SliceRef]) -> int:
@@ -61,7 +69,7 @@ def _delete(meta: Meta, delete_slice: DeleteSlice, refs: Iterable[SliceRef]) -> 
 
 
 class Upkeep:
-    """A thread that does the due jobs until `stop`."""
+    """A thread that does the due jobs, at once and then as they become due, until `stop`."""
 
     def __init__(self, meta: Meta, delete_slice: DeleteSlice, clock: Clock) -> None:
         self._meta = meta
@@ -81,9 +89,12 @@ class Upkeep:
             self._thread.join()
 
     def _work(self) -> None:
+        self._look()
         while not self._clock.wait(self._stopping, LOOK_EVERY_S):
-            try:
-                now_s = self._clock.wall_ns() // 1_000_000_000
-                run_due(self._meta, self._delete_slice, now_s)
-            except RoostError as error:
-                log.warning("clean-up failed, trying again: %s", error)
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            run_due(self._meta, self._delete_slice, self._clock.wall_ns() // 1_000_000_000)
+        except RoostError as error:
+            log.warning("clean-up failed, trying again: %s", error)

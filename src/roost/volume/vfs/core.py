@@ -16,7 +16,7 @@ from roost.volume.data.compress import compression_named
 from roost.volume.data.pool import BoundedPool
 from roost.volume.data.whole_files import WholeFiles
 from roost.volume.meta.api import Meta
-from roost.volume.model import DeletedFile
+from roost.volume.model import DeletedFile, SliceRef
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,6 @@ UPLOADS_WAITING_MAX = 8
 DOWNLOAD_THREADS = 8
 DOWNLOADS_WAITING_MAX = 32
 REMOVALS_WAITING_MAX = 256
-CLEAN_UP_GRACE_S = 3600
 
 
 class Core:
@@ -56,19 +55,9 @@ class Core:
         if self.removals.try_submit(lambda: self._remove_quietly(file)) is None:
             self._remove_quietly(file)
 
-    def clean_up(self, *, grace_s: int = CLEAN_UP_GRACE_S) -> None:
-        """Remove what crashed clients left: data of files without a name, slices without a record.
-
-        Only files deleted more than `grace_s` ago, as JuiceFS's hourly job has it: whoever deleted
-        a later one may still be at it.
-        """
-        self.meta.clean_stale_sessions()
-        before_s = self.clock.wall_ns() // 1_000_000_000 - grace_s
-        for file in self.meta.deleted_files(before_s):
-            self._remove_quietly(file)
-        for ref in self.meta.unreferenced_slices():
-            self.blocks.delete(ref.id, ref.size)
-            self.meta.forget_slice(ref)
+    def delete_slice(self, ref: SliceRef) -> None:
+        """Delete the blocks of a slice; those that are gone already do not matter."""
+        self.blocks.delete(ref.id, ref.size)
 
     def close(self) -> None:
         """Wait for all background work and stop the pools."""
@@ -78,7 +67,7 @@ class Core:
     def _remove_quietly(self, file: DeletedFile) -> None:
         try:
             for ref in self.meta.release_deleted_file(file):
-                self.blocks.delete(ref.id, ref.size)
+                self.delete_slice(ref)
                 self.meta.forget_slice(ref)
         except RoostError as error:  # the metadata still lists it, so a later clean-up finds it
             log.warning("file data left for clean-up: ino=%d error=%s", file.ino, error)
