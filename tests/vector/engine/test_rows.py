@@ -133,6 +133,32 @@ def test_keys_to_delete_take_the_type_of_the_key_column() -> None:
         checked_keys(SCHEMA, pa.array(["x"]))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a": NaN}',
+        b'{"a": [-Infinity]}',
+        b'{"a": 1e999}',
+        b'{"a": "\\ud800"}',
+        b'{"\\uDC00": 1}',
+        b'{"a": "\xff"}',
+        b'\xef\xbb\xbf{"a": 1}',
+        '{"a": 1}'.encode("utf-16"),
+        b'{"a": 1} {}',
+        b"",
+    ],
+)
+def test_json_that_other_clients_could_not_read_back_is_refused(text: bytes) -> None:
+    with pytest.raises(RowsRefused, match=r"the JSON of field \$meta does not parse"):
+        complete(SCHEMA, id=[1], vector=vectors(1), meta=pa.array([text], pa.binary()))
+
+
+def test_whole_pairs_of_surrogates_and_large_numbers_are_json() -> None:
+    text = b'{"a": "\\ud83d\\ude00", "b": 1e300, "c": -0.5e-400, "d": 123456789012345678901}'
+    rows = complete(SCHEMA, id=[1], vector=vectors(1), meta=pa.array([text], pa.binary()))
+    assert rows.column("$meta").to_pylist() == [text]
+
+
 def test_json_text_is_kept_as_it_came() -> None:
     text = json.dumps({"a": [1, {"b": None}]})
     rows = complete(SCHEMA, id=[1], vector=vectors(1), meta=[text])

@@ -5,6 +5,7 @@ words, and the whole batch with it.
 """
 
 import json
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from roost.vector.timestamps import HybridClock
 
 ROWS_MAX = 16_777_216
 """Rows of one request; more would make one record of the log too large to replay in steps."""
+_SURROGATE = rb"\ud"
 _INTEGERS = (DataType.INT8, DataType.INT16, DataType.INT32, DataType.INT64)
 _FLOATS = (DataType.FLOAT, DataType.DOUBLE)
 
@@ -226,8 +228,29 @@ def _check_json(field: Field, column: pa.Array) -> None:
     """Parse each distinct text once: mostly they are few (often one, `{}`)."""
     distinct = column.drop_null().unique()
     try:
-        kinds = set(map(type, map(json.loads, distinct.to_pylist())))
+        kinds = set(map(type, map(_parsed, distinct.to_pylist())))
     except (ValueError, RecursionError) as error:
         raise RowsRefused(f"the JSON of field {field.name} does not parse: {error}") from error
     if field.dynamic and kinds - {dict}:
         raise RowsRefused("the value of a dynamic field must be a JSON object")
+
+
+def _parsed(text: bytes) -> object:
+    """Return what strict JSON in UTF-8 says.  Raises ValueError, RecursionError.
+
+    Stricter than `json`, because what is stored must be JSON to every client that reads it back.
+    """
+    value: object = _STRICT.decode(text.decode())
+    if _SURROGATE in text.lower():  # half a pair is no text, and no filter could compare it
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number} is not a number that JSON has")
+    return value
+
+
+_STRICT = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
