@@ -79,6 +79,21 @@ def test_a_killed_worker_fails_its_build_and_the_next_one_works(
     assert pid not in builder.worker_pids()
 
 
+def test_a_host_without_room_for_a_process_fails_the_build(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise BlockingIOError("no more processes")
+
+    own = IndexBuilder(workers=1, threads_per_worker=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", refuse)
+        with pytest.raises(Failure, match="no more processes"):
+            own.submit(SPEC, raw, 10, 32, tmp_path / "first").result(WAIT_S)
+    assert own.submit(SPEC, raw, 10, 32, tmp_path / "next").result(WAIT_S).exists()
+    own.close()
+
+
 def test_closing_ends_workers_and_fails_what_is_not_done(raw: Path, tmp_path: Path) -> None:
     own = IndexBuilder(workers=1, threads_per_worker=1)
     own.submit(SPEC, raw, 10, 32, tmp_path / "first").result(WAIT_S)

@@ -132,7 +132,7 @@ class Keeper:
             self._begin("compact", held.id, self._compactors, lambda: self._compact(held))
         about_to_go = self._compacting.get(held.id, set())
         for entry, spec in self._indexing.next_builds(held, about_to_go):
-            self._builders.submit(self._indexing.build, held, entry, spec)
+            self._builders.submit(self._guarded, partial(self._indexing.build, held, entry, spec))
         self._retire(held)
 
     def _begin(self, work: str, collection_id: int, pool: ThreadPoolExecutor, task: Task) -> None:

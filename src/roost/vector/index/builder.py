@@ -117,7 +117,10 @@ class IndexBuilder:
                 raise Failure(f"the index builder was closed before {task.out} was built")
             # Pipes are not inherited by other children (close_fds), so that the end of this
             # process always closes the worker's input.
-            worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            try:
+                worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            except OSError as error:
+                raise Failure(f"no process could be started to build indexes: {error}") from error
             self._workers.add(worker)
         self._mine.worker = worker
         return worker
