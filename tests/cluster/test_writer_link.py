@@ -98,6 +98,45 @@ def test_a_failed_tip_fails_its_own_questions_only(scene: Scene) -> None:
     assert tips.tip(1.0) > 0
 
 
+def test_a_question_for_a_tip_that_breaks_in_an_unforeseen_way_gives_nobody_a_timestamp() -> None:
+    class BrokenLink:
+        asked = threading.Event()
+        go_on = threading.Event()
+        calls = 0
+
+        def call(self, *_: object, **__: object) -> int:
+            self.calls += 1
+            if self.calls == 1:
+                self.asked.set()
+                self.go_on.wait(10)
+                return 1
+            self.asked.clear()
+            raise ValueError("a bug")
+
+    link = BrokenLink()
+    tips = Tips(link)  # type: ignore[arg-type]  # only `call` is used
+    answers: list[object] = []
+
+    def ask() -> None:
+        try:
+            answers.append(tips.tip(10))
+        except (ValueError, Unavailable) as error:
+            answers.append(type(error))
+
+    threads = [threading.Thread(target=ask)]
+    threads[0].start()
+    link.asked.wait(10)
+    threads += [threading.Thread(target=ask) for _ in range(2)]  # these share the next call
+    for thread in threads[1:]:
+        thread.start()
+    while len(tips._turn._waiters) < 2:  # type: ignore[attr-defined]
+        threads[0].join(0.01)
+    link.go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert sorted(map(str, answers)) == sorted(map(str, [1, ValueError, Unavailable]))
+
+
 def test_a_repeatable_call_outlasts_a_fail_over(scene: Scene) -> None:
     assert scene.link.call(methods.TIP, None, 1.0, repeatable=True) == 1
     address = scene.server.address

@@ -108,6 +108,7 @@ class WriterMember:
             ),
             self._clock,
         )
+        self._changing = threading.Lock()  # guards the two below, and what serves them
         self._engine: Engine | None = None
         self._stream: LogStream | None = None
 
@@ -129,9 +130,10 @@ class WriterMember:
         Raises Unavailable when another writer lives (unless standby), Damage.
         """
         self._heartbeat.start()
-        while not self._stopping.is_set():
+        engine: Engine | None = None
+        while engine is None and not self._stopping.is_set():
             try:
-                self._engine = open_engine(
+                engine = open_engine(
                     self._settings.catalog_url,
                     self._files,
                     holder=self.member_id,
@@ -140,31 +142,38 @@ class WriterMember:
                     on_lost=self._lost,
                     lock_folder=self._lock_folder,
                 )
-                break
             except Unavailable as error:
                 if not standby:
                     raise
                 log.info("standing by: %s", error)
-        if self._engine is None:
-            return False
-        self._stream = LogStream(self._engine.writer)
-        self._server.add(WRITER_METHODS, self._engine)
-        self._server.add((TIP,), self._engine.writer)
-        self._server.add(ALIAS_METHODS, self._engine.writer.defining)
-        self._server.add_follow(self._stream.follow)
-        self._server.start()
-        self._watch.start()
+        return engine is not None and self._serve(engine)
+
+    def _serve(self, engine: Engine) -> bool:
+        """Open the inner port over `engine`; if `stop` came first, close it instead."""
+        with self._changing:
+            if self._stopping.is_set():
+                engine.close()  # else its lease would be waited for
+                return False
+            self._engine = engine
+            self._stream = LogStream(engine.writer)
+            self._server.add(WRITER_METHODS, engine)
+            self._server.add((TIP,), engine.writer)
+            self._server.add(ALIAS_METHODS, engine.writer.defining)
+            self._server.add_follow(self._stream.follow)
+            self._server.start()
+            self._watch.start()
         return True
 
     def stop(self) -> None:
         """Stop serving, close the engine (which gives the lease back) and leave the cluster."""
         self._stopping.set()
-        self._watch.stop()
-        if self._stream is not None:
-            self._stream.close()
-        self._server.stop()
-        if self._engine is not None:
-            self._engine.close()
+        with self._changing:
+            self._watch.stop()
+            if self._stream is not None:
+                self._stream.close()
+            self._server.stop()
+            if self._engine is not None:
+                self._engine.close()
         self._heartbeat.stop()
         self._catalog.close()
 

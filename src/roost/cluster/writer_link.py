@@ -157,10 +157,13 @@ class Tips:
         return mine.timestamp
 
     def _ask(self, batch: "_Batch", wait_s: float) -> None:
+        # Whatever ends this call, nobody may take the timestamp of a batch that got none.
+        batch.error = Unavailable("the writer could not be asked")
         try:
             batch.timestamp = self._link.call(
                 TIP, None, TIP_TIMEOUT_S, repeatable=True, wait_s=wait_s
             )
+            batch.error = None
         except RoostError as error:
             batch.error = error
         finally:
