@@ -26,6 +26,12 @@ def test_a_folder_that_cannot_be_made_is_refused_in_one_line(tmp_path: Path) -> 
     assert caught.value.hint
 
 
+def test_a_path_that_a_url_cannot_hold_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="question mark"):
+        prepare(Settings(data=tmp_path / "a?b"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_urls_of_the_settings_replace_those_of_the_folder(tmp_path: Path) -> None:
     found = prepare(Settings(data=tmp_path, catalog_url="sqlite:///elsewhere.db"))
     assert found.catalog_url == "sqlite:///elsewhere.db"

@@ -30,10 +30,20 @@ class Cluster:
         if config:
             (folder / "roost.toml").write_text(config)
             command += ["--config", str(folder / "roost.toml")]
+        self._command = command
         self._out = folder / "up.log"
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Run `roost up`, for the first time or after `kill_supervisor`, until it is up."""
         with self._out.open("wb") as out:
-            self._process = subprocess.Popen(command, stdout=out, stderr=out)
+            self._process = subprocess.Popen(self._command, stdout=out, stderr=out)
         self.uri = self._wait_for(r"Milvus API\s+(\S+)")
+
+    def kill_supervisor(self) -> None:
+        """kill -9 `roost up` itself, and nothing else."""
+        self._process.kill()
+        self._process.wait()
 
     def output(self) -> str:
         """What `roost up` printed so far."""

@@ -48,6 +48,12 @@ class DataDirectory:
 def prepare(settings: Settings) -> DataDirectory:
     """Make the folder and what is in it.  Raises InvalidArgument without rights."""
     root = settings.data.absolute()
+    if "?" in str(root) and not (settings.meta_url and settings.catalog_url):
+        # A URL would end there, and folders alike up to it would share one database.
+        raise InvalidArgument(
+            f"the data directory's path has a question mark: {root}",
+            hint="Choose another folder with --data.",
+        )
     cache = Path(settings.cache).absolute() if settings.cache else root / "cache"
     found = DataDirectory(
         root,

@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from roost.app.data_directory import FolderLock, prepare
+from roost.app.engine_numbers import engine_settings
 from roost.app.volume import EngineVolume
-from roost.config.settings import Settings, check_names
-from roost.errors import InvalidArgument
+from roost.config.settings import Settings
 from roost.vector.api import (
     CollectionInfo,
     Consistency,
@@ -33,7 +33,6 @@ from roost.vector.api import (
 )
 from roost.vector.columns import arrow_type, vector_column
 from roost.vector.engine.engine import Engine, open_engine
-from roost.vector.engine.settings import EngineSettings
 from roost.vector.errors import RowsRefused
 from roost.vector.schema import DYNAMIC_FIELD_NAME, CollectionSchema, DataType, Field
 
@@ -257,13 +256,3 @@ def _plain(values: Any) -> list[Any]:
     if isinstance(values, np.ndarray):
         return list(values.tolist())
     return list(values.to_pylist()) if isinstance(values, pa.Array) else list(values)
-
-
-def engine_settings(settings: Settings) -> EngineSettings:
-    """Return the engine's numbers with those of the settings.  Raises InvalidArgument."""
-    known = {name: getattr(EngineSettings(), name) for name in EngineSettings.__slots__}
-    check_names(settings.engine, known, "engine")
-    for name, value in settings.engine.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise InvalidArgument(f"setting engine.{name} must be a number from 0 on: {value!r}")
-    return EngineSettings(**{name: type(known[name])(v) for name, v in settings.engine.items()})

@@ -10,10 +10,12 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 
 from roost.app.data_directory import DataDirectory, prepare
-from roost.app.database import Database, engine_settings
+from roost.app.database import Database
+from roost.app.engine_numbers import engine_settings
 from roost.app.volume import EngineVolume
+from roost.clock import SystemClock
 from roost.cluster.assembly import MemberSettings, ReaderMember, RouterMember, WriterMember
-from roost.config.settings import Settings
+from roost.config.settings import ANY_ADDRESS, LOOPBACK, Settings, in_address
 from roost.errors import InvalidArgument, TimedOut
 from roost.telemetry import metrics
 from roost.vector.api import VectorService
@@ -23,6 +25,7 @@ log = logging.getLogger(__name__)
 ROLES = ("rw", "ro", "router", "standalone")
 ALL_REPLICAS = 1 << 16
 READY_WAIT_S = 120.0
+LOOK_S = 0.1
 
 OnReady = Callable[[str], None]
 """Told the address of the Milvus port once it serves; empty if none is open."""
@@ -48,7 +51,8 @@ def run(role: str, settings: Settings, on_ready: OnReady, *, shared_port: bool =
             # A writer without a port starts again sooner without Milvus's stubs.
             from roost.serve.milvus.service import serve
 
-            server = serve(service, settings.host, settings.port, reuse_port=shared_port)
+            host = in_address(settings.host)
+            server = serve(service, host, settings.port, reuse_port=shared_port)
             stack.callback(server.stop)
             address = server.address
         if not ended.is_set():
@@ -104,12 +108,22 @@ def _reader(settings: Settings, ended: threading.Event) -> Iterator[VectorServic
     member = ReaderMember(_member_settings(settings, directory), volume.files)
     member.start()
     try:
-        if not member.wait_ready(READY_WAIT_S):
-            raise TimedOut(f"the reader has not caught up with the log in {READY_WAIT_S:.0f} s")
-        yield member.service
+        yield member.service if _caught_up(member, ended) else None
     finally:
         member.stop()
         volume.close()
+
+
+def _caught_up(member: ReaderMember, ended: threading.Event) -> bool:
+    """Wait until a reader can answer; False if it is told to end before.  Raises TimedOut."""
+    clock = SystemClock()
+    give_up_s = clock.monotonic_s() + READY_WAIT_S
+    while not member.wait_ready(LOOK_S):
+        if ended.is_set():
+            return False
+        if clock.monotonic_s() >= give_up_s:
+            raise TimedOut(f"the reader has not caught up with the log in {READY_WAIT_S:.0f} s")
+    return True
 
 
 @contextmanager
@@ -132,9 +146,15 @@ _SERVICES = {"rw": _writer, "ro": _reader, "router": _router, "standalone": _sta
 
 
 def _member_settings(settings: Settings, directory: DataDirectory) -> MemberSettings:
+    advertised = in_address(settings.member_host)
+    everywhere = settings.host in ANY_ADDRESS
+    # A name that others know may be none of this host's own addresses (containers, NAT).
+    wide = everywhere and settings.member_host not in LOOPBACK
+    for_clients = advertised if everywhere else in_address(settings.host)
     return MemberSettings(
         catalog_url=directory.catalog_url,
-        address=f"{settings.member_host}:0",
-        client_address=f"{settings.host}:{settings.port}" if settings.port else "",
+        address=f"{in_address(settings.host) if wide else advertised}:0",
+        advertised_host=advertised,
+        client_address=f"{for_clients}:{settings.port}" if settings.port else "",
         replicas=settings.replicas or ALL_REPLICAS,
     )

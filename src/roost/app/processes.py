@@ -87,7 +87,9 @@ class Child:
 
     def _last_line(self) -> str:
         tail = self._log.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace").strip()
-        return tail.splitlines()[-1] if tail else "it said nothing"
+        lines = tail.splitlines() or ["it said nothing"]
+        errors = [line for line in lines if line.startswith("error: ")]
+        return errors[-1].removeprefix("error: ") if errors else lines[-1]
 
 
 def say_ready(descriptor: int | None) -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roost.app.data_directory import DataDirectory, FolderLock, prepare
+from roost.app.engine_numbers import engine_settings
 from roost.app.processes import Child
-from roost.config.settings import Settings
+from roost.config.settings import ANY_ADDRESS, Settings, in_address
 from roost.errors import InvalidArgument, RoostError, Unavailable
 
 log = logging.getLogger(__name__)
@@ -42,22 +43,29 @@ class Supervisor:
     """Starts, watches and stops the members of an embedded cluster."""
 
     def __init__(self, settings: Settings, config_file: Path | None = None) -> None:
+        """Take the data directory and the port; nothing is started yet.
+
+        Raises InvalidArgument for settings that cannot be, Unavailable for what is in use.
+        """
+        if settings.readers < 1:
+            raise InvalidArgument("a cluster needs a reader", hint="Set readers to 1 or more.")
+        engine_settings(settings)  # here, not in a log file of a member that does not start
         self._settings = settings
         self._config_file = config_file
         self._stopping = threading.Event()
         self._lock = threading.Lock()  # guards places' children between watcher and stop()
-        self._reservation, self.port = _reserve(settings.host, settings.port)
+        self.directory: DataDirectory = prepare(settings)
+        self._folder_lock = FolderLock.take(
+            self.directory.locks / "up.lock", f"the data directory {self.directory.root}"
+        )
         try:
-            self.directory: DataDirectory = prepare(settings)
-            self._folder_lock = FolderLock.take(
-                self.directory.locks / "up.lock", f"the data directory {self.directory.root}"
-            )
+            self._reservation, self.port = _reserve(settings.host, settings.port)
         except BaseException:
-            self._reservation.close()
+            self._folder_lock.release()
             raise
-        self._places = [_Place("writer", self._arguments("rw", 0))]
+        self._places = [_Place("writer", self._arguments("rw", 0, 0))]
         self._places += [
-            _Place(f"reader-{number}", self._arguments("ro", self.port))
+            _Place(f"reader-{number}", self._arguments("ro", self.port, number))
             for number in range(1, settings.readers + 1)
         ]
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -65,8 +73,9 @@ class Supervisor:
     @property
     def uri(self) -> str:
         """Where a Milvus client connects."""
-        host = "127.0.0.1" if self._settings.host in ("0.0.0.0", "::") else self._settings.host
-        return f"http://{host}:{self.port}"
+        host = self._settings.host
+        reached = "127.0.0.1" if host in ANY_ADDRESS else in_address(host)
+        return f"http://{reached}:{self.port}"
 
     def start(self) -> None:
         """Start all members and wait until they serve.  Raises Unavailable, TimedOut."""
@@ -102,11 +111,13 @@ class Supervisor:
         self._reservation.close()
         self._folder_lock.release()
 
-    def _arguments(self, role: str, port: int) -> list[str]:
+    def _arguments(self, role: str, port: int, number: int) -> list[str]:
         settings = self._settings
         arguments = ["serve", "--role", role, "--data", str(self.directory.root)]
         arguments += ["--host", settings.host, "--port", str(port)]
         arguments += ["--shared-port"] if role == "ro" else []
+        if settings.metrics_port:
+            arguments += ["--metrics-port", str(settings.metrics_port + number)]
         if self._config_file is not None:
             arguments += ["--config", str(self._config_file.absolute())]
         return arguments

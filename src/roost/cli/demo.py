@@ -29,7 +29,8 @@ READ_BYTES = re.compile(r"^roost_object_read_bytes_total (\S+)$", re.MULTILINE)
 def demo(
     quick: Annotated[bool, typer.Option("--quick", help="100,000 vectors.")] = False,
     data: Annotated[
-        Path | None, typer.Option(help="Keep the cluster's data here [default: thrown away].")
+        Path | None,
+        typer.Option(help="Keep the cluster's data here.", show_default="thrown away"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print demo.json at the end.")] = False,
 ) -> None:

@@ -8,12 +8,15 @@ import typer
 
 from roost.app.processes import end_with_parent, say_ready
 from roost.cli.output import plain_errors
-from roost.config.settings import load
+from roost.config.settings import DEFAULT_DATA, LOOPBACK, MILVUS_PORT, load
 from roost.telemetry import logs
 
-Data = Annotated[Path | None, typer.Option(help="Data directory [default: roost-data].")]
-Port = Annotated[int | None, typer.Option(help="Port of the Milvus API; 0: a free one.")]
-Host = Annotated[str | None, typer.Option(help="Address to listen on.")]
+Data = Annotated[Path | None, typer.Option(help="Data directory.", show_default=str(DEFAULT_DATA))]
+Port = Annotated[
+    int | None,
+    typer.Option(help="Port of the Milvus API; 0: a free one.", show_default=str(MILVUS_PORT)),
+]
+Host = Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")]
 Config = Annotated[Path | None, typer.Option(help="File of settings (TOML).")]
 MetricsPort = Annotated[int | None, typer.Option(help="Port of Prometheus metrics.")]
 LogLevel = Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")]
@@ -81,6 +84,8 @@ def _run(
         settings = load(config, overrides)
         logs.set_up(log_level)
         end_with_parent(lifeline_fd)
+        if ready_fd is None:
+            warn_of_strangers(settings.host)
 
         def on_ready(address: str) -> None:
             if ready_fd is None and address:
@@ -88,6 +93,17 @@ def _run(
             say_ready(ready_fd)
 
         run(role, settings, on_ready, shared_port=shared_port)
+
+
+def warn_of_strangers(host: str) -> None:
+    """Say so if other machines reach `host`, since nobody is asked who they are."""
+    if host not in LOOPBACK:
+        typer.secho(
+            f"Warning: {host} can be reached from other machines, "
+            "and Roost does not authenticate anybody yet.",
+            fg="yellow",
+            err=True,
+        )
 
 
 def register(app: typer.Typer) -> None:

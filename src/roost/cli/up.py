@@ -2,25 +2,26 @@
 
 import signal
 import threading
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, NoReturn
 
 import typer
 
 from roost.app.supervisor import Supervisor
 from roost.cli.output import plain_errors
+from roost.cli.serve import Config, Data, Host, Port, warn_of_strangers
 from roost.config.settings import load
 from roost.telemetry import logs
 
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
-
 
 def up(
-    data: Annotated[Path | None, typer.Option(help="Data directory [default: roost-data].")] = None,
-    readers: Annotated[int | None, typer.Option(help="Reader processes.", min=1, max=64)] = None,
-    port: Annotated[int | None, typer.Option(help="Port of the Milvus API; 0: a free one.")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    config: Annotated[Path | None, typer.Option(help="File of settings (TOML).")] = None,
+    data: Data = None,
+    readers: Annotated[
+        int | None, typer.Option(help="Reader processes.", min=1, max=64, show_default="2")
+    ] = None,
+    port: Port = None,
+    host: Host = None,
+    config: Config = None,
 ) -> None:
     """Start the embedded cluster: writer, readers and router on one data directory.
 
@@ -30,26 +31,29 @@ def up(
         overrides = {"data": data, "readers": readers, "port": port, "host": host}
         settings = load(config, overrides)
         logs.set_up("WARNING")
-        stopped = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stopped.set())
         supervisor = Supervisor(settings, config)
-        if settings.host not in LOOPBACK:
-            typer.secho(
-                f"Warning: {settings.host} can be reached from other machines, "
-                "and Roost does not authenticate anybody yet.",
-                fg="yellow",
-                err=True,
-            )
+        warn_of_strangers(settings.host)
         typer.echo("Starting …")
+        _on_signals(_interrupt)  # a start may wait long for a writer elsewhere
         supervisor.start()
         try:
+            stopped = threading.Event()
+            _on_signals(lambda *_: stopped.set())
             _tell(supervisor)
             stopped.wait()
         finally:
             typer.echo("Stopping …")
             supervisor.stop()
         typer.echo("Stopped; everything acknowledged is on disk.")
+
+
+def _on_signals(handler: Callable[..., None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def _tell(supervisor: Supervisor) -> None:

@@ -16,6 +16,10 @@ from roost.errors import InvalidArgument
 
 MILVUS_PORT = 19530
 DEFAULT_DATA = Path("roost-data")
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+"""Addresses that no other machine reaches."""
+ANY_ADDRESS = frozenset({"0.0.0.0", "::"})
+"""To listen there is to listen on every address of the machine; nobody can be sent there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +39,15 @@ class Settings:
     port: int = MILVUS_PORT
     """Of the Milvus API; 0 takes a free one."""
     member_host: str = "127.0.0.1"
-    """Address at which the other members reach this one."""
+    """Address at which the other members reach this one.  They are served there alone, or on every
+    address if `host` is every one and this is not loopback."""
     readers: int = 2
     """Reader processes of `roost up`."""
     replicas: int = 0
     """Readers that hold each segment; 0 means all of them."""
     metrics_port: int = 0
-    """Of Prometheus metrics; 0 serves none."""
+    """Of Prometheus metrics; 0 serves none.  `roost up` gives it to the writer, and the ports after
+    it to its readers."""
     engine: Mapping[str, Any] = field(default_factory=dict)
     """Numbers of the engine by name, see `vector.engine.EngineSettings`."""
 
@@ -59,6 +65,11 @@ def load(file: Path | None, overrides: Mapping[str, Any]) -> Settings:
             raise InvalidArgument(f"unknown setting {key!r}", hint=_closest(key, known))
         values[key] = _typed(key, value)
     return Settings(**values)
+
+
+def in_address(host: str) -> str:
+    """Return `host` as it stands before a colon and a port: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def check_names(given: Mapping[str, Any], known: Mapping[str, Any], where: str) -> None:

@@ -2,6 +2,8 @@
 
 from prometheus_client import Counter, start_http_server
 
+from roost.errors import InvalidArgument, Unavailable
+
 OBJECT_READ_BYTES = Counter(
     "roost_object_read_bytes", "Bytes of objects read from the store by this process."
 )
@@ -11,5 +13,16 @@ OBJECT_WRITTEN_BYTES = Counter(
 
 
 def serve(host: str, port: int) -> None:
-    """Answer `GET /metrics` on that port from a thread of its own."""
-    start_http_server(port, host)
+    """Answer `GET /metrics` on that port from a thread of its own.
+
+    Raises Unavailable if the port is taken, InvalidArgument if it is none.
+    """
+    try:
+        start_http_server(port, host)
+    except OverflowError:
+        raise InvalidArgument(f"{port} is not a port", hint="Choose 1 to 65535.") from None
+    except OSError as error:
+        raise Unavailable(
+            f"cannot serve metrics on {host}:{port}: {error.strerror}",
+            hint="Choose another metrics port, or stop what uses it.",
+        ) from error
