@@ -28,7 +28,7 @@ format: $(READY)
 	$(BIN)/ruff format src tests
 
 bench: $(READY)
-	$(BIN)/roost demo --quick
+	$(BIN)/roost bench vectors
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
