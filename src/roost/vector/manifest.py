@@ -59,6 +59,16 @@ class Manifest:
     segments: tuple[SegmentEntry, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def paths(self) -> set[str]:
+        """Every path that it names: none may be deleted while a stored version names it."""
+        paths: set[str] = set()
+        for segment in self.segments:
+            paths.add(segment.folder)
+            paths.update(segment.deletes)
+            paths.update(index.path for index in segment.indexes)
+        return paths
+
     def to_json(self) -> str:
         """Return the stored form."""
         return json.dumps({"format": FORMAT_VERSION, **asdict(self)}, separators=(",", ":"))

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from roost.errors import AlreadyExists, NotFound, Unavailable
 from roost.vector.catalog import tables
 from roost.vector.catalog.database import Database, hold_lease
-from roost.vector.catalog.manifest_rows import paths_of, read_change_counter
+from roost.vector.catalog.manifest_rows import read_change_counter
 from roost.vector.catalog.values import Doomed, Pin
 from roost.vector.manifest import Manifest
 
@@ -93,7 +93,7 @@ class GarbageRows:
             counter = read_change_counter(connection)
             for row in connection.execute(query):
                 where = f"manifest of collection {row.collection_id} version {row.version}"
-                named |= paths_of(Manifest.from_json(row.body, where))
+                named |= Manifest.from_json(row.body, where).paths
         return counter, named
 
     def _doom_if_unchanged(

@@ -44,7 +44,7 @@ class ManifestRows:
         latest = self.latest_manifest(manifest.collection_id)
         # What the version before names cannot be doomed, and the statement checks that it is the
         # version before: only what is added has to be looked up.
-        added = sorted(paths_of(manifest) - (paths_of(latest) if latest else set()))
+        added = sorted(manifest.paths - (latest.paths if latest else set()))
         if len(added) > PATHS_ADDED_MAX:
             raise Unsupported(f"a version that adds {len(added)} files at once")
         if self._database.execute_alone(_commit(manifest, added)) == 0:
@@ -136,16 +136,6 @@ def read_change_counter(connection: Connection) -> int:
     highest = sa.select(sa.func.coalesce(sa.func.max(_M.seq), 0)).scalar_subquery()
     query = sa.select(tables.state.c.changes + highest)
     return int(connection.execute(query).scalar_one())
-
-
-def paths_of(manifest: Manifest) -> set[str]:
-    """Return every path that a version names."""
-    paths: set[str] = set()
-    for segment in manifest.segments:
-        paths.add(segment.folder)
-        paths.update(segment.deletes)
-        paths.update(index.path for index in segment.indexes)
-    return paths
 
 
 def _commit(manifest: Manifest, added: list[str]) -> sa.Insert:

@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from roost.vector.engine.commits import names_of
 from roost.vector.engine.core import SEGMENT_FOLDER, Core
 from roost.vector.engine.held import Held
 from roost.vector.log.reader import collect
@@ -116,7 +115,7 @@ class Collecting:
         candidates: list[str] = []
         for held in core.collections.all():
             found = self._orphans(held.id) | self._let_go.get(held.id, set())
-            candidates += sorted(found - names_of(held.state.newest) - known)
+            candidates += sorted(found - held.state.newest.paths - known)
         now_ms = core.clock.wall_ns() // 1_000_000
         for start in range(0, len(candidates), DOOM_MAX):
             batch = candidates[start : start + DOOM_MAX]

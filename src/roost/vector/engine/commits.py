@@ -64,7 +64,7 @@ class CommitLane:
             raise CommitUnknown(f"committed, but it cannot be opened here: {error}") from error
         if manifest.complete_to > base.complete_to:
             held.log_mark = log_mark
-        let_go = names_of(base) - names_of(manifest)
+        let_go = base.paths - manifest.paths
         self._core.let_go.extend((manifest.collection_id, path) for path in sorted(let_go))
         self._core.feed.manifest(manifest)
         log.info(
@@ -75,16 +75,6 @@ class CommitLane:
             manifest.complete_to,
         )
         return manifest
-
-
-def names_of(manifest: Manifest) -> set[str]:
-    """Return every path that a manifest names."""
-    names: set[str] = set()
-    for entry in manifest.segments:
-        names.add(entry.folder)
-        names.update(entry.deletes)
-        names.update(file.path for file in entry.indexes)
-    return names
 
 
 def stored_path(manifest: Manifest) -> str:

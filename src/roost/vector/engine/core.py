@@ -20,7 +20,7 @@ SEGMENT_FOLDER = "segment"
 
 @dataclass(slots=True, eq=False)
 class Core:
-    """One writer's belongings; made by `recovering.open_core`."""
+    """One writer's belongings; made by `engine.open_engine`."""
 
     catalog: Catalog
     lease: Lease
