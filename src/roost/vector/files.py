@@ -5,6 +5,7 @@ Paths are relative, with "/", and never climb ("..").  A file is written once: e
 created it (a log file).  `open_local` hands out finished files only.
 """
 
+import errno
 import os
 import shutil
 import uuid
@@ -147,9 +148,10 @@ class DirectoryFiles:
         size_bytes = local.stat().st_size
         try:
             local.rename(target)
-        except OSError:  # another file system
-            shutil.copyfile(local, target.with_name(f".{target.name}.tmp"))
-            target.with_name(f".{target.name}.tmp").rename(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._copy(local, target)
         sync_folder(target.parent)
         return size_bytes
 
@@ -213,6 +215,16 @@ class DirectoryFiles:
     def scratch(self) -> Path:
         """As in Files."""
         return self._scratch
+
+    def _copy(self, local: Path, target: Path) -> None:
+        """Store a file of another file system; the copy must be as durable as a rename's."""
+        copy = target.with_name(f".{target.name}.tmp")
+        with local.open("rb") as source, copy.open("wb") as out:
+            shutil.copyfileobj(source, out)
+            out.flush()
+            os.fsync(out.fileno())
+        copy.rename(target)
+        local.unlink()
 
     def _make_parents(self, target: Path) -> None:
         missing = [p for p in target.parents if not p.exists()]
