@@ -36,6 +36,11 @@ def test_a_member_is_listed_where_others_can_reach_it(
     assert member.client_address == for_clients
 
 
+def test_search_threads_of_the_engine_count_for_readers_too(tmp_path: Path) -> None:
+    settings = Settings(data=tmp_path, engine={"search_threads": 3})
+    assert _member_settings(settings, prepare(settings)).search_threads == 3
+
+
 def test_without_a_milvus_port_no_client_is_sent_there(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path, port=0)
     assert _member_settings(settings, prepare(settings)).client_address == ""

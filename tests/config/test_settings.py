@@ -41,3 +41,8 @@ def test_names_of_a_section_are_checked_too() -> None:
     check_names({"flush_rows": 1}, {"flush_rows": 2}, "engine")
     with pytest.raises(InvalidArgument, match=r"engine\.flush_rowz"):
         check_names({"flush_rowz": 1}, {"flush_rows": 2}, "engine")
+
+
+def test_a_negative_number_is_refused() -> None:
+    with pytest.raises(InvalidArgument, match="replicas must not be negative"):
+        load(None, {"replicas": -1})

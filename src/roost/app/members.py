@@ -157,4 +157,5 @@ def _member_settings(settings: Settings, directory: DataDirectory) -> MemberSett
         advertised_host=advertised,
         client_address=f"{for_clients}:{settings.port}" if settings.port else "",
         replicas=settings.replicas or ALL_REPLICAS,
+        search_threads=engine_settings(settings).search_threads,
     )

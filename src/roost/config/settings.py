@@ -96,6 +96,8 @@ def _typed(key: str, value: Any) -> Any:
         return dict(value)
     if type(value) is not type(default):
         raise InvalidArgument(f"setting {key} must be of type {type(default).__name__}: {value!r}")
+    if isinstance(value, int) and value < 0:
+        raise InvalidArgument(f"setting {key} must not be negative: {value}")
     return value
 
 
