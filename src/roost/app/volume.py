@@ -9,6 +9,7 @@ from roost.app.volume_files import VolumeFiles
 from roost.clock import SystemClock
 from roost.errors import AlreadyExists, InvalidArgument
 from roost.volume.client import VolumeClient
+from roost.volume.errors import NotFormatted
 from roost.volume.formatting import MARKER, NewVolume, existing_volume, make_volume
 from roost.volume.meta.upkeep import Upkeep
 from roost.volume.settings import VolumeSettings
@@ -30,9 +31,13 @@ class EngineVolume:
         """
         if not read_only:
             _ensure_volume(directory)
-        self._client = VolumeClient.open(
-            directory.meta_url, read_only=read_only, cache_dir=directory.cache
-        )
+        try:
+            self._client = VolumeClient.open(
+                directory.meta_url, read_only=read_only, cache_dir=directory.cache
+            )
+        except NotFormatted as error:
+            hint = "Start the writer first: roost serve --role rw."
+            raise NotFormatted(error.message, hint=hint) from error
         self._upkeep: Upkeep | None = None
         try:
             _demand_own_objects(directory, self._client.settings)
