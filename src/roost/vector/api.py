@@ -374,8 +374,8 @@ class VectorService(Protocol):
 class AliasService(Protocol):
     """Further names of collections; a `VectorService` that has them is one of these too.
 
-    Every method of `VectorService` then takes an alias for the name of its collection, and
-    `CollectionInfo.aliases` tells them.
+    Every method of `VectorService` but `drop_collection` then takes an alias for the name of its
+    collection, and `CollectionInfo.aliases` tells them.
     """
 
     def create_alias(self, alias: str, collection: str) -> None:

@@ -99,6 +99,8 @@ def test_an_alias_does_for_the_name_moves_and_goes(house: House) -> None:
     assert ids_of(engine, name="stuff") == [1]
     with pytest.raises(AlreadyExists):
         engine.create_alias("others", "things")
+    with pytest.raises(InvalidArgument, match="cannot drop the collection via alias = stuff"):
+        engine.drop_collection("stuff")
     engine.alter_alias("stuff", "others")
     assert engine.describe_collection("stuff").name == "others"
     assert engine.describe_collection("things").aliases == ()

@@ -5,7 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from roost.errors import StorageFull
 from roost.testing.engine_house import House, create, insert
+from roost.testing.faulty_files import HookedFiles
 from roost.vector.catalog.catalog import Catalog
 from roost.vector.columns import decode_rows
 from roost.vector.engine.follow import Feed
@@ -104,6 +106,26 @@ def test_followers_hear_of_manifests_definitions_and_the_end(house: House) -> No
     assert engine.writer.tip() == follower.watermark
     house.close()
     assert follower.ended
+
+
+def test_followers_hear_of_a_dropped_partition_though_its_flush_failed(house: House) -> None:
+    def full(verb: str, path: str) -> None:
+        if verb == "write" and path.startswith("manifest/"):
+            raise StorageFull("no space left")
+
+    engine = house.open()
+    create(engine)
+    engine.create_partition("things", "north")
+    insert(engine, range(5), partition="north")
+    house.wrap = lambda files: HookedFiles(files, full)
+    engine = house.open()
+    follower = Follower()
+    engine.writer.subscribe(follower)
+    with pytest.raises(StorageFull):
+        engine.drop_partition("things", "north")
+    assert follower.catalog_changes == 1
+    assert engine.row_count("things") == 0
+    assert house.open().row_count("things") == 0
 
 
 def test_a_follower_that_fails_is_dropped_and_the_others_go_on() -> None:

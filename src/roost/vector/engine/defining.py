@@ -60,12 +60,14 @@ class Defining:
             return info
 
     def drop_collection(self, name: str) -> None:
-        """As in VectorService."""
+        """As in VectorService.  Raises InvalidArgument for an alias."""
         with self._lane:
             try:
                 held = self._core.collections.by_name(name)
             except CollectionNotFound:
                 return
+            if name != held.state.info.name:
+                raise InvalidArgument(f"cannot drop the collection via alias = {name}")
             with held.gate.alone():
                 self._core.catalog.drop_collection(held.id, self._core.generation)
                 self._core.collections.remove(held.id)
@@ -101,9 +103,9 @@ class Defining:
             with held.gate.alone():
                 self._core.catalog.drop_partition(held.id, name, self._core.generation)
                 self._refresh(held)
+            self._changed("drop_partition", held)  # first: it is true even if the flush fails
             # Sealed up to here, so that no replay meets rows of the dropped partition again.
             flush(self._core, self._commits, held, self._log.tick().wait(), even_if_empty=True)
-            self._changed("drop_partition", held)
 
     def create_index(self, collection: str, spec: api.IndexSpec) -> None:
         """As in VectorService."""
