@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from roost.app.volume_files import VolumeFiles
-from roost.errors import InvalidArgument, StorageFull
+from roost.errors import CommitUnknown, InvalidArgument, StorageFull
 from roost.testing.files_suite import FilesSuite
 from roost.testing.volumes import TestVolume, make_test_volume, no_warnings
 from roost.vector.files import DirectoryFiles, Files
@@ -160,3 +160,22 @@ with VolumeClient.open(sys.argv[1], read_only=True, cache_dir=Path(sys.argv[2]))
     for line in sys.stdin:
         print(files.read("log/1/0", int(line)).decode(), flush=True)
 """
+
+
+@pytest.mark.parametrize("verb", ["write", "adopt"])
+def test_a_lost_answer_stays_a_lost_answer(
+    writer: VolumeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    files = VolumeFiles(writer, "/engine", tmp_path)
+    rename = writer.meta.rename
+
+    def done_but_not_told(*names: object, **options: object) -> None:
+        rename(*names, **options)  # type: ignore[arg-type]
+        raise CommitUnknown("no answer")
+
+    monkeypatch.setattr(writer.meta, "rename", done_but_not_told)
+    (tmp_path / "local").write_bytes(b"one")
+    content: object = [b"one"] if verb == "write" else tmp_path / "local"
+    with pytest.raises(CommitUnknown):
+        getattr(files, verb)(*(("a", content) if verb == "write" else (content, "a")))
+    assert files.read("a") == b"one"

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from typing_extensions import Buffer
 
-from roost.errors import AlreadyExists, InvalidArgument, NotFound, StorageFull
+from roost.errors import AlreadyExists, InvalidArgument, NotFound, RoostError, StorageFull
 from roost.vector.files import AppendFile
 from roost.volume.client import VolumeClient
 from roost.volume.errors import FsError
@@ -67,7 +67,8 @@ class VolumeFiles:
                 self._client.rename(draft, target)
             except BaseException:
                 file.discard()
-                self._client.remove(draft, skip_trash=True)
+                with contextlib.suppress(RoostError):  # what went wrong first is what counts
+                    self._client.remove(draft, skip_trash=True)
                 raise
         return size_bytes
 

@@ -5,6 +5,7 @@ as the kernel does it.  Refusals are FsError with POSIX's errno.  Cost: a path o
 metadata reads; each change is one commit.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -20,7 +21,7 @@ from roost.blob.open import open_store
 from roost.blob.prefix import PrefixStore
 from roost.blob.store import BlobStore
 from roost.clock import Clock, SystemClock
-from roost.errors import Unsupported
+from roost.errors import RoostError, Unsupported
 from roost.volume.data.transfer import Progress, nobody
 from roost.volume.errors import FsError
 from roost.volume.local_files import LocalFiles
@@ -250,7 +251,8 @@ class VolumeClient:
             size_bytes = self._local.store(node.ino, local, keep=keep, progress=progress)
             replaced = self.meta.rename(parent, draft, parent, name, caller=self._caller)
         except BaseException:
-            self._core.remove_data(self.meta.unlink(parent, draft, skip_trash=True))
+            with contextlib.suppress(RoostError):  # what went wrong first is what counts
+                self._core.remove_data(self.meta.unlink(parent, draft, skip_trash=True))
             raise
         self._core.remove_data(replaced)
         return size_bytes
