@@ -27,12 +27,13 @@ import pyarrow as pa
 from roost.clock import Clock
 from roost.cluster.frames import Frame
 from roost.cluster.rpc.peer import EventStream, Peer
+from roost.cluster.spare import SpareMemory
 from roost.errors import CorruptRecord, LeaseLost, RoostError, Unavailable
 from roost.vector.catalog.catalog import Catalog
 from roost.vector.catalog.values import Member
 from roost.vector.files import Files
 from roost.vector.log.reader import replay
-from roost.vector.log.record import Record, RunningChecksum, decode
+from roost.vector.log.record import Record, RunningChecksum, decode, record_size
 from roost.vector.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -75,10 +76,11 @@ class Target(Protocol):
 
 
 class Incoming:
-    """Events of one stream put together: frames to records, records kept until durable.  Pure."""
+    """Events of one stream put together: frames to records, records kept until durable."""
 
-    def __init__(self, generation: int) -> None:
+    def __init__(self, generation: int, spare: SpareMemory | None = None) -> None:
         self._generation = generation
+        self._spare = spare or SpareMemory()
         self._buffer: pa.Buffer | None = None
         self._view = memoryview(b"")
         self._filled = 0
@@ -94,8 +96,8 @@ class Incoming:
                 return
             if size_bytes > RECORD_BYTES_MAX:
                 raise CorruptRecord("log stream", f"a record of {size_bytes} bytes")
-            self._buffer = pa.allocate_buffer(size_bytes)
-            self._view = memoryview(self._buffer).cast("B")
+            memory = self._spare.take(size_bytes)
+            self._buffer, self._view = pa.py_buffer(memory), memory.data
             self._filled = 0
         end = self._filled + len(data)
         if size_bytes != self._buffer.size or end > size_bytes:
@@ -112,6 +114,8 @@ class Incoming:
         visible = []
         while self._waiting and self._waiting[0].timestamp <= timestamp:
             visible.append(self._waiting.popleft())
+        if visible:
+            self._spare.prepare(record_size(visible[-1].payload.size))
         return visible
 
     def _take(self, raw: pa.Buffer, payload_crc: int | None = None) -> None:
@@ -136,6 +140,7 @@ class Follower:
         gap_s: float = GAP_S,
     ) -> None:
         """`writer` says who writes now; `clock` paces the polling."""
+        self._spare = SpareMemory()
         self._member_id = member_id
         self._catalog = catalog
         self._files = files
@@ -165,6 +170,7 @@ class Follower:
 
     def stop(self) -> None:
         """Stop following; what was applied stays."""
+        self._spare.close()
         self._stop.set()
         self._cut(None)
         for thread in self._threads:
@@ -236,7 +242,7 @@ class Follower:
         if first is None or first.hello.generation != generation:
             raise LeaseLost(f"that is not the writer of generation {generation}")
         hello = first.hello
-        incoming = Incoming(generation)
+        incoming = Incoming(generation, self._spare)
         joined = False
         for event in events:
             if isinstance(event, Frame):
