@@ -46,3 +46,9 @@ def test_names_of_a_section_are_checked_too() -> None:
 def test_a_negative_number_is_refused() -> None:
     with pytest.raises(InvalidArgument, match="replicas must not be negative"):
         load(None, {"replicas": -1})
+
+
+def test_a_number_that_is_no_port_is_refused() -> None:
+    assert load(None, {"port": 65_535}).port == 65_535
+    with pytest.raises(InvalidArgument, match="99999 is not a port"):
+        load(None, {"port": 99_999})

@@ -15,6 +15,7 @@ from typing import Any
 from roost.errors import InvalidArgument
 
 MILVUS_PORT = 19530
+PORT_MAX = 65_535
 DEFAULT_DATA = Path("roost-data")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 """Addresses that no other machine reaches."""
@@ -98,6 +99,8 @@ def _typed(key: str, value: Any) -> Any:
         raise InvalidArgument(f"setting {key} must be of type {type(default).__name__}: {value!r}")
     if isinstance(value, int) and value < 0:
         raise InvalidArgument(f"setting {key} must not be negative: {value}")
+    if key in ("port", "metrics_port") and value > PORT_MAX:
+        raise InvalidArgument(f"setting {key}: {value} is not a port", hint="Choose 0 to 65535.")
     return value
 
 
