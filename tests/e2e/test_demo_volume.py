@@ -68,12 +68,19 @@ def mount(demo_folder: Path) -> Iterator[Path]:
 
 
 def tree_of_folder(root: Path) -> dict[str, str]:
-    """Path -> digest of every file below a folder."""
-    return {
-        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and path.relative_to(root).parts[0] not in (".trash", ".stats")
-    }
+    """Path -> digest of every file below a folder.
+
+    Names with a dot at the top are the client's own; to read its .accesslog never ends.
+    """
+    found = {}
+    for top in sorted(root.iterdir()):
+        if top.name.startswith("."):
+            continue
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if path.is_file():
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                found[str(path.relative_to(root))] = digest
+    return found
 
 
 def tree_of_volume(client: VolumeClient) -> dict[str, str]:
