@@ -117,7 +117,7 @@ def test_official_client_and_roost_see_the_same_tree(demo_folder: Path, mount: P
 
 def test_official_fsck_finds_nothing_on_the_demos_volume(demo_folder: Path) -> None:
     meta_url = f"sqlite3://{demo_folder / 'data' / 'volume.db'}"
-    run(juicefs(), "fsck", meta_url, "--no-usage-report", cwd=demo_folder)
+    run(juicefs(), "fsck", meta_url, cwd=demo_folder)
     run(sys.executable, "-m", "roost", "fsck", meta_url, cwd=demo_folder)
 
 
