@@ -116,13 +116,15 @@ class VolumeClient:
             raise
 
     def close(self) -> None:
-        """Store what is pending, wait for background work, end the session.  May be repeated."""
-        try:
+        """Store what is pending, wait for background work, end the session.  May be repeated.
+
+        Every file is tried; raises what the last failing one raised.
+        """
+        with contextlib.ExitStack() as closing:
+            closing.callback(self.meta.close)
+            closing.callback(self._core.close)
             for file in self._table.all():
-                file.flush()
-        finally:
-            self._core.close()
-            self.meta.close()
+                closing.callback(file.flush)
 
     def __enter__(self) -> "VolumeClient":
         return self

@@ -185,10 +185,11 @@ class Engine:
 
     def close(self) -> None:
         """Stop everything in order: background work, the log, the lease, the files held open."""
-        self.writer.close()
-        for held in self._core.collections.all():
-            held.state.close()
-        self._opened.close()
+        with ExitStack() as closing:  # the lease is given back whatever else fails
+            closing.push(self._opened)
+            for held in self._core.collections.all():
+                closing.callback(held.state.close)
+            closing.callback(self.writer.close)
 
     def _held(self, name: str) -> Held:
         return self._core.collections.by_name(name)
