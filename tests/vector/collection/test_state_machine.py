@@ -370,8 +370,9 @@ TestStringKeys = StringKeyMachine.TestCase
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("machine", [CollectionMachine, StringKeyMachine])
 def test_long_histories_match_the_lists(machine: type[CollectionMachine]) -> None:
     run_state_machine_as_test(
-        machine, settings=settings(QUICK, max_examples=100, stateful_step_count=50)
+        machine, settings=settings(QUICK, max_examples=2_000, stateful_step_count=20)
     )

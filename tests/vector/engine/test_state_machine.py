@@ -182,4 +182,4 @@ def test_the_engine_answers_like_a_dictionary() -> None:
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_the_engine_answers_like_a_dictionary_for_long() -> None:
-    run(2000, 40)
+    run(200, 40)  # each restarts real files often; the collection machine does 2,000
