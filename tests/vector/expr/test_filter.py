@@ -93,6 +93,11 @@ def compared(name: str, left: Expression, right: Expression) -> Callable[[Row], 
         for column, constant in ((left, right), (right, left)):
             if column.single and constant.constant:
                 one, other = np.float32(one), np.float32(other)
+        # A constant takes the type of the floating value beside it; an integer column does not.
+        if right.constant and isinstance(one, float):
+            other = float(other)
+        if left.constant and isinstance(other, float):
+            one = float(one)
         return bool(OPERATORS[name](one, other))
 
     return of
@@ -488,6 +493,7 @@ def matches(text: str, row: Row, params: dict[str, Any] | None = None) -> bool:
         ("double == 0x1.8p1", {"double": 3.0}, True),
         ("double < .5e1", {"double": 4.9}, True),
         ("single == 0.1", {"single": 0.1}, True),
+        ("double != 9007199254740993", {"double": 2.0**53}, False),
         ("double == 2 ** 3 ** 2", {"double": 64.0}, True),
         ("id == -2 ** 2", {"id": -4}, True),
         ("id & 3 == 1", {"id": 1}, None),
