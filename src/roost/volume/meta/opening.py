@@ -1,17 +1,9 @@
-"""Making and opening volumes by the URL of their metadata.
-
-sqlite3://PATH is a file; memory://NAME lives in this process, for tests.
-"""
-
-import sqlite3
-import threading
-from pathlib import Path
+"""Making and opening volumes by the URL of their metadata; `engines.registry` reads the URL."""
 
 from roost.clock import Clock
-from roost.errors import CorruptRecord, InvalidArgument, Unavailable, Unsupported
-from roost.volume.engines.memory import MemoryEngine
-from roost.volume.engines.sqlite import BUSY_WAIT_MS, SqliteEngine
-from roost.volume.engines.sqlite_tables import create_tables, has_volume
+from roost.errors import Unsupported
+from roost.volume.engines.memory_opening import drop_memory_volume
+from roost.volume.engines.registry import engine_kind, parse_url
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.effects import AddNode, PutCounter, PutSetting
 from roost.volume.meta.open_volume import FIRST_INO, FIRST_SLICE, NEXT_INO, NEXT_SLICE
@@ -21,8 +13,15 @@ from roost.volume.meta.usage import TOTAL_INODES, USED_SPACE
 from roost.volume.model import DIRECTORY_LENGTH_BYTES, ROOT, TRASH, Attr, Kind
 from roost.volume.settings import VolumeSettings, check_opening, decode_settings, encode_settings
 
-_memory_lock = threading.Lock()
-_memory_engines: dict[str, MemoryEngine] = {}
+__all__ = [
+    "drop_memory_volume",
+    "fill",
+    "format_database",
+    "open_engine",
+    "read_settings",
+    "split_url",
+]
+
 _INITIAL_COUNTERS = {
     NEXT_INO: FIRST_INO,
     NEXT_SLICE: FIRST_SLICE,
@@ -38,14 +37,8 @@ def format_database(meta_url: str, settings: VolumeSettings, clock: Clock) -> Vo
 
     Raises AlreadyFormatted; InvalidArgument for a bad URL; Unavailable.
     """
-    scheme, place = split_url(meta_url)
-    if scheme == "memory":
-        with _memory_lock:
-            engine: Engine = _memory_engines.setdefault(place, MemoryEngine(clock))
-        fill(engine, settings)
-        return settings
-    _create_file(Path(place))
-    engine = SqliteEngine(Path(place), clock, read_only=False)
+    url = parse_url(meta_url)
+    engine = engine_kind(url).create_engine(url, clock)
     try:
         fill(engine, settings)
     finally:
@@ -82,62 +75,13 @@ def _top(mode: int, now_ns: int) -> Attr:
     )
 
 
-def _create_file(path: Path) -> None:
-    """Create the tables, unless they are there.  WAL, as JuiceFS opens it."""
-    if not path.parent.is_dir():
-        raise InvalidArgument(
-            f"no directory {path.parent}", hint="Make it first, or use another path."
-        )
-    try:
-        connection = sqlite3.connect(path, timeout=BUSY_WAIT_MS / 1000, isolation_level=None)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("BEGIN IMMEDIATE")
-            if not has_volume(connection):
-                create_tables(connection)
-            elif connection.execute("SELECT 1 FROM jfs_setting").fetchone() is not None:
-                raise AlreadyFormatted(f"there is a volume already at {path}")
-            connection.execute("COMMIT")
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise Unavailable(f"cannot make {path}: {error}") from error
-
-
 def open_engine(meta_url: str, clock: Clock, *, read_only: bool) -> Engine:
     """Open the store at `meta_url`; whether it holds a volume is for `read_settings` to say.
 
     Raises NotFormatted if there is no such file or no table; InvalidArgument; Unavailable.
     """
-    scheme, place = split_url(meta_url)
-    if scheme == "memory":
-        with _memory_lock:
-            found = _memory_engines.get(place)
-        if found is None:
-            raise NotFormatted(f"no volume at {meta_url}")
-        return found
-    path = Path(place)
-    if not path.is_file():
-        raise NotFormatted(f"no volume at {path}: there is no such file")
-    _check_file(path)
-    return SqliteEngine(path, clock, read_only=read_only)
-
-
-def _check_file(path: Path) -> None:
-    try:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_WAIT_MS / 1000
-        )
-        try:
-            if not has_volume(connection):
-                raise NotFormatted(f"no volume at {path}: the database has no such tables")
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
-            raise CorruptRecord(str(path), "not an SQLite database") from error
-        raise Unavailable(f"cannot open {path}: {error}") from error
+    url = parse_url(meta_url)
+    return engine_kind(url).open_engine(url, clock, read_only=read_only)
 
 
 def read_settings(engine: Engine, meta_url: str, *, read_only: bool) -> VolumeSettings:
@@ -152,7 +96,7 @@ def read_settings(engine: Engine, meta_url: str, *, read_only: bool) -> VolumeSe
     check_opening(settings, read_only=read_only)
     if not read_only:
         with engine.scan() as scans:
-            if scans.quota_count():
+            if scans.quotas():
                 raise Unsupported(
                     "the volume has quotas, which this Roost does not maintain",
                     hint="Open it read-only, or write with the juicefs client.",
@@ -161,21 +105,9 @@ def read_settings(engine: Engine, meta_url: str, *, read_only: bool) -> VolumeSe
 
 
 def split_url(meta_url: str) -> tuple[str, str]:
-    """Return (scheme, place) of a metadata URL; options after `?` are left out.
+    """Return (scheme, place) of a metadata URL; password and options are left out.
 
-    Raises InvalidArgument for other schemes or an empty place.
+    Raises InvalidArgument for another scheme or an empty place.
     """
-    scheme, found, place = meta_url.partition("://")
-    place = place.partition("?")[0]
-    if not found or scheme not in ("sqlite3", "memory") or not place:
-        raise InvalidArgument(
-            f"not a metadata URL: {meta_url!r}",
-            hint="Use sqlite3://PATH.",
-        )
-    return scheme, place
-
-
-def drop_memory_volume(name: str) -> None:
-    """Forget memory://NAME."""
-    with _memory_lock:
-        _memory_engines.pop(name, None)
+    url = parse_url(meta_url)
+    return url.scheme, url.path or url.display.partition("://")[2]

@@ -1,0 +1,67 @@
+"""SQLite files: making one with JuiceFS's tables, and opening one that has them."""
+
+import sqlite3
+from pathlib import Path
+
+from roost.clock import Clock
+from roost.errors import CorruptRecord, InvalidArgument, Unavailable
+from roost.volume.engines.registry import MetaUrl
+from roost.volume.engines.sqlite import BUSY_WAIT_MS, SqliteEngine
+from roost.volume.engines.sqlite_tables import create_tables, has_volume
+from roost.volume.errors import AlreadyFormatted, NotFormatted
+from roost.volume.meta.txn import Engine
+
+
+def create_engine(url: MetaUrl, clock: Clock) -> Engine:
+    """As in EngineKind."""
+    path = Path(url.path)
+    _create_file(path)
+    return SqliteEngine(path, clock, read_only=False)
+
+
+def open_engine(url: MetaUrl, clock: Clock, *, read_only: bool) -> Engine:
+    """As in EngineKind."""
+    path = Path(url.path)
+    if not path.is_file():
+        raise NotFormatted(f"no volume at {path}: there is no such file")
+    _check_file(path)
+    return SqliteEngine(path, clock, read_only=read_only)
+
+
+def _create_file(path: Path) -> None:
+    """Create the tables, unless they are there.  WAL, as JuiceFS opens it."""
+    if not path.parent.is_dir():
+        raise InvalidArgument(
+            f"no directory {path.parent}", hint="Make it first, or use another path."
+        )
+    try:
+        connection = sqlite3.connect(path, timeout=BUSY_WAIT_MS / 1000, isolation_level=None)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("BEGIN IMMEDIATE")
+            if not has_volume(connection):
+                create_tables(connection)
+            elif connection.execute("SELECT 1 FROM jfs_setting").fetchone() is not None:
+                raise AlreadyFormatted(f"there is a volume already at {path}")
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise Unavailable(f"cannot make {path}: {error}") from error
+
+
+def _check_file(path: Path) -> None:
+    try:
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_WAIT_MS / 1000
+        )
+        try:
+            if not has_volume(connection):
+                raise NotFormatted(f"no volume at {path}: the database has no such tables")
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_NOTADB:
+            raise CorruptRecord(str(path), "not an SQLite database") from error
+        raise Unavailable(f"cannot open {path}: {error}") from error
