@@ -17,11 +17,9 @@ from uuid import uuid4
 
 from typing_extensions import Buffer
 
-from roost.blob.open import open_store
-from roost.blob.prefix import PrefixStore
 from roost.blob.store import BlobStore
 from roost.clock import Clock, SystemClock
-from roost.errors import RoostError, Unsupported
+from roost.errors import RoostError
 from roost.volume.data.transfer import Progress, nobody
 from roost.volume.errors import FsError
 from roost.volume.local_files import LocalFiles
@@ -39,9 +37,12 @@ from roost.volume.model import (
 )
 from roost.volume.paths import Paths
 from roost.volume.settings import VolumeSettings
+from roost.volume.storage import volume_store
 from roost.volume.vfs.core import Core
 from roost.volume.vfs.handles import VolumeFile
 from roost.volume.vfs.open_files import OpenFiles
+
+__all__ = ["Mode", "VolumeClient", "default_cache_dir", "volume_store"]
 
 Mode = Literal["r", "r+", "w", "w+", "x", "x+", "a", "a+"]
 
@@ -50,21 +51,6 @@ def default_cache_dir() -> Path:
     """Return where finished files are kept unless told otherwise: the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     return Path(base) / "roost"
-
-
-def volume_store(settings: VolumeSettings) -> BlobStore:
-    """Return the store of a volume's objects, below the volume's name.
-
-    Raises Unsupported for a storage or an encryption that this Roost does not serve.
-    """
-    if settings.is_encrypted:
-        raise Unsupported(
-            f"volume {settings.name} is encrypted ({settings.encrypt_algo}), which this Roost "
-            "does not serve yet",
-            hint="Read it with the juicefs client.",
-        )
-    bucket = open_store(settings.storage, settings.bucket, settings.shards)
-    return PrefixStore(bucket, f"{settings.name}/")
 
 
 class VolumeClient:

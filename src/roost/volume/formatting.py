@@ -14,7 +14,7 @@ from pathlib import Path
 from roost.blob.store import BlobStore
 from roost.errors import AlreadyExists, InvalidArgument, RoostError, Unavailable
 from roost.sizes import GIB
-from roost.volume.client import volume_store
+from roost.volume.storage import volume_store
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.api import format_volume, open_meta
 from roost.volume.settings import VolumeSettings, new_settings
