@@ -20,6 +20,8 @@ from typing_extensions import Buffer
 from roost.blob.store import BlobStore
 from roost.clock import Clock, SystemClock
 from roost.errors import RoostError
+from roost.volume.data.settings import DataSettings
+from roost.volume.data.staging import Staged
 from roost.volume.data.transfer import Progress, nobody
 from roost.volume.errors import FsError
 from roost.volume.local_files import LocalFiles
@@ -64,6 +66,7 @@ class VolumeClient:
         cache_dir: Path,
         clock: Clock | None = None,
         caller: Caller | None = None,
+        data: DataSettings | None = None,
     ) -> None:
         """Put a client together from its parts; `open` does it from a URL.
 
@@ -85,6 +88,7 @@ class VolumeClient:
         cache_dir: Path | None = None,
         clock: Clock | None = None,
         caller: Caller | None = None,
+        data: DataSettings | None = None,
     ) -> "VolumeClient":
         """Open the volume whose metadata is at `meta_url` ("sqlite3:///var/lib/roost/meta.db").
 
@@ -95,7 +99,12 @@ class VolumeClient:
         try:
             store = volume_store(meta.settings)
             return cls(
-                meta, store, cache_dir=cache_dir or default_cache_dir(), clock=clock, caller=caller
+                meta,
+                store,
+                cache_dir=cache_dir or default_cache_dir(),
+                clock=clock,
+                caller=caller,
+                data=data,
             )
         except BaseException:
             meta.close()
@@ -132,6 +141,15 @@ class VolumeClient:
     def core(self) -> Core:
         """The parts beneath, for tools such as the check and the upkeep."""
         return self._core
+
+    @property
+    def durability(self) -> str:
+        """What data survives once `fsync` has returned, in words for `status`."""
+        return self.meta.durability
+
+    def staged(self) -> Staged:
+        """Return what write-back keeps on this host's disk and the store does not have yet."""
+        return Staged(0, 0)
 
     def statfs(self) -> VolumeUsage:
         """Return what the volume uses and what is left.  Source: statvfs(3)."""
