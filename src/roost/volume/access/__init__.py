@@ -1,0 +1,1 @@
+"""A volume for Python programs: `Volume`, `AsyncVolume`, and the fsspec file system."""

@@ -1,0 +1,69 @@
+"""Whole files inside a volume: written in one step, copied, cloned."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from typing_extensions import Buffer
+
+from roost.errors import RoostError
+from roost.sizes import MIB
+from roost.volume.model import AttrChange
+
+if TYPE_CHECKING:
+    from roost.volume.access.volume import Volume
+
+_PIECE_BYTES = 4 * MIB
+
+
+def draft_of(path: str) -> str:
+    """Return a name beside `path` that nobody has, for a file that is not complete yet."""
+    folder, slash, _ = path.rstrip("/").rpartition("/")
+    return f"{folder}{slash}.roost.{uuid4().hex}.tmp"
+
+
+def write_whole(volume: "Volume", path: str, data: Buffer) -> int:
+    """Make `data` the content of `path`, complete or not at all; return its bytes."""
+    client = volume.client
+    draft = draft_of(path)
+    mode = 0o644
+    if volume.is_file(path):
+        mode = client.stat(path).mode
+    with _removed_on_failure(volume, draft):
+        with client.open_file(draft, "x", permissions=mode) as file:
+            size_bytes = file.write(data)
+        client.rename(draft, path)
+    return size_bytes
+
+
+def copy_file(volume: "Volume", source: str, target: str) -> int:
+    """Copy a file's bytes, mode and times; return its bytes."""
+    client = volume.client
+    attr = client.stat(source)
+    draft = draft_of(target)
+    with _removed_on_failure(volume, draft):
+        with client.open_file(source) as old, client.open_file(draft, "x") as new:
+            offset = 0
+            while piece := old.pread(offset, _PIECE_BYTES):
+                new.pwrite(offset, piece)
+                offset += len(piece)
+        change = AttrChange(mode=attr.mode, atime_ns=attr.atime_ns, mtime_ns=attr.mtime_ns)
+        client.setattr(draft, change)
+        client.rename(draft, target)
+    return offset
+
+
+def clone(volume: "Volume", source: str, target: str) -> int:
+    """Snapshot a tree; return how many names."""
+    raise NotImplementedError
+
+
+@contextlib.contextmanager
+def _removed_on_failure(volume: "Volume", draft: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(RoostError, OSError):  # what went wrong first is what counts
+            volume.client.remove(draft, skip_trash=True)
+        raise

@@ -1,0 +1,186 @@
+"""Walking a tree: all below a folder, by name patterns, and as os.walk does it.
+
+Everything here reads folders with their attributes, so that a tree of n folders costs n listings
+and no question per file.
+"""
+
+import errno
+import fnmatch
+import os
+import re
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+
+from roost.volume.access.entries import Entry
+
+List = Callable[[str], list[Entry]]
+"""Returns a folder's entries in order of name.  Raises OSError."""
+
+_MAGIC = re.compile("[*?[]")
+_LINKS_MAX = 40
+
+
+def joined(folder: str, name: str) -> str:
+    """Return the path of `name` in `folder`."""
+    return f"{folder.rstrip('/')}/{name}" if folder else name
+
+
+def scan(list_folder: List, top: str) -> Iterator[Entry]:
+    """Yield everything below `top`, a folder before what is in it; links are not followed.
+
+    The order is that of the names, folder by folder.  A folder that vanishes meanwhile counts as
+    empty.
+    """
+    stack = [iter(list_folder(top))]
+    while stack:
+        entry = next(stack[-1], None)
+        if entry is None:
+            stack.pop()
+            continue
+        yield entry
+        if entry.is_dir():
+            try:
+                stack.append(iter(list_folder(entry.path)))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+
+
+def walk(
+    list_folder: List,
+    is_folder: Callable[[str], bool],
+    top: str,
+    *,
+    topdown: bool,
+    onerror: Callable[[OSError], object] | None,
+    followlinks: bool,
+    links_left: int = _LINKS_MAX,
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield (folder, names of folders, other names).  Source: os.walk, with its rules."""
+    try:
+        entries = list_folder(top)
+    except OSError as error:
+        if onerror is not None:
+            onerror(error)
+        return
+    links = {e.name for e in entries if e.is_symlink() and is_folder(e.path)}
+    folders = [e.name for e in entries if e.is_dir() or e.name in links]
+    others = [e.name for e in entries if not e.is_dir() and e.name not in links]
+    if topdown:
+        yield top, folders, others
+    for name in list(folders):
+        is_link = name in links
+        if is_link and not followlinks:
+            continue
+        if is_link and not links_left:
+            if onerror is not None:
+                onerror(OSError(errno.ELOOP, os.strerror(errno.ELOOP), joined(top, name)))
+            continue
+        yield from walk(
+            list_folder,
+            is_folder,
+            joined(top, name),
+            topdown=topdown,
+            onerror=onerror,
+            followlinks=followlinks,
+            links_left=links_left - is_link,
+        )
+    if not topdown:
+        yield top, folders, others
+
+
+def glob(
+    list_folder: List,
+    exists: Callable[[str], bool],
+    is_folder: Callable[[str], bool],
+    pattern: str,
+    *,
+    include_hidden: bool,
+) -> Iterator[str]:
+    """Yield the paths that match.  Source: glob.iglob with recursive=True.
+
+    "**" as a whole part matches any number of folders, none of them through a link; a name that
+    begins with a dot is matched only by a part that begins with one, unless `include_hidden`.
+    """
+    start = "/" if pattern.startswith("/") else ""
+    parts = [part for part in pattern.split("/") if part]
+    if pattern.endswith("/") and parts:
+        parts.append("")
+    matcher = _Matcher(list_folder, exists, is_folder, include_hidden)
+    yield from matcher.below(start, parts)
+
+
+class _Matcher:
+    """One glob under way."""
+
+    def __init__(
+        self,
+        list_folder: List,
+        exists: Callable[[str], bool],
+        is_folder: Callable[[str], bool],
+        include_hidden: bool,
+    ) -> None:
+        self._list_folder = list_folder
+        self._exists = exists
+        self._is_folder = is_folder
+        self._include_hidden = include_hidden
+
+    def below(self, base: str, parts: list[str]) -> Iterator[str]:
+        """Yield what matches `parts` below the folder `base` ("" is the root, unwritten)."""
+        if not parts:
+            if base:
+                yield base
+            return
+        part, rest = parts[0], parts[1:]
+        if part == "":
+            if self._is_folder(base):
+                yield joined(base, "")
+        elif part == "**":
+            while rest and rest[0] == "**":
+                rest = rest[1:]
+            if not rest and base:
+                yield joined(base, "")
+            yield from self._any_depth(base, rest)
+        elif _MAGIC.search(part):
+            for entry in self._matching(base, part):
+                if not rest:
+                    yield entry.path
+                elif entry.is_dir() or (entry.is_symlink() and self._is_folder(entry.path)):
+                    yield from self.below(entry.path, rest)
+        else:
+            path = joined(base, part)
+            if rest or self._exists(path):
+                yield from self.below(path, rest)
+
+    def _any_depth(self, base: str, rest: list[str]) -> Iterator[str]:
+        if rest:
+            yield from self.below(base, rest)
+        for entry in self._entries(base):
+            if not self._shown(entry.name):
+                continue
+            if not rest:
+                yield entry.path
+            if entry.is_dir():
+                yield from self._any_depth(entry.path, rest)
+
+    def _matching(self, base: str, part: str) -> list[Entry]:
+        wanted = _compiled(part)
+        dotted = part.startswith(".")
+        return [
+            entry
+            for entry in self._entries(base)
+            if (dotted or self._shown(entry.name)) and wanted.match(entry.name)
+        ]
+
+    def _shown(self, name: str) -> bool:
+        return self._include_hidden or not name.startswith(".")
+
+    def _entries(self, base: str) -> list[Entry]:
+        try:
+            return self._list_folder(base)
+        except OSError:  # as glob: what cannot be listed has no names
+            return []
+
+
+@lru_cache(maxsize=256)
+def _compiled(part: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(part))
