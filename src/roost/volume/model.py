@@ -209,6 +209,80 @@ class DirUsage:
     inodes: int = 0
 
 
+ACL_NOT_SET = 0xFFFF  # in place of permission bits
+
+
+@dataclass(frozen=True, slots=True)
+class AclRule:
+    """A POSIX access control list; permission bits are 0 to 7, ACL_NOT_SET where there are none.
+
+    Rules are stored once and shared by number.  Named entries keep the order they were given in.
+    Source: acl(5); the volume format reference, section 2.10.
+    """
+
+    owner: int = ACL_NOT_SET
+    group: int = ACL_NOT_SET
+    mask: int = ACL_NOT_SET
+    other: int = ACL_NOT_SET
+    named_users: tuple[tuple[int, int], ...] = ()  # (uid, permission bits)
+    named_groups: tuple[tuple[int, int], ...] = ()  # (gid, permission bits)
+
+
+class QuotaKind(IntEnum):
+    """Whom a quota limits; USER and GROUP are the numbers that SQL stores."""
+
+    DIRECTORY = 0
+    USER = 1
+    GROUP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Limits and use of a directory's tree, a user or a group; a limit of 0 or less is none."""
+
+    space_bytes_max: int = -1
+    inodes_max: int = -1
+    used_space_bytes: int = 0
+    used_inodes: int = 0
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LockHolder:
+    """Who holds a lock: a session, and in it the owner that its kernel or process names (u64)."""
+
+    sid: SessionId
+    owner: int
+
+
+class LockKind(IntEnum):
+    """What a lock allows others; the numbers are those of stored range locks."""
+
+    READ = 0
+    WRITE = 1
+    UNLOCK = 2  # asked for, never stored
+
+
+RANGE_END_MAX = 0x7FFFFFFFFFFFFFFF  # "to the end of the file"
+
+
+@dataclass(frozen=True, slots=True)
+class RangeLock:
+    """A lock of the bytes `start` to `end`, both inclusive.  Source: fcntl(2)."""
+
+    kind: LockKind
+    pid: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class DetachedNode:
+    """The root of a directory clone that is not in the tree yet."""
+
+    ino: Ino
+    added_s: int  # unix seconds
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeUsage:
     """The answer of statfs: bytes and inodes of the whole volume."""

@@ -39,6 +39,16 @@ class MemoryEngine:
         """As in Engine."""
         return "nothing: metadata is lost with this process"
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """As in Engine."""
+        return ()
+
+    def destroy(self) -> None:
+        """As in Engine."""
+        with self._lock:
+            self._tables.clear()
+
     def read(self, rule: Callable[[Reads], T]) -> T:
         """As in Engine.read."""
         with self._lock:

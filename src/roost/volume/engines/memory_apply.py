@@ -6,7 +6,7 @@ from dataclasses import replace
 from roost.volume.engines.memory_tables import Tables
 from roost.volume.meta import effects as fx
 from roost.volume.meta.usage import as_child
-from roost.volume.model import DirUsage, Ino, SliceRef
+from roost.volume.model import DirUsage, Ino, Quota, QuotaKind, SessionId, SliceRef
 
 
 def apply_all(tables: Tables, effects: Iterable[fx.Effect]) -> None:
@@ -45,6 +45,7 @@ def _apply(tables: Tables, effect: fx.Effect) -> None:
             tables.counters[name] = number
         case fx.PutDirUsage(ino, None):
             tables.usage.pop(ino, None)
+            tables.limits.pop((QuotaKind.DIRECTORY, ino), None)
         case fx.PutDirUsage(ino, usage):
             assert usage is not None
             tables.usage[ino] = usage
@@ -75,20 +76,34 @@ def _apply_to_data(tables: Tables, effect: fx.Effect) -> None:
             chunks[chunk_no] = chunks.get(chunk_no, ()) + records
         case fx.DropChunk(ino, chunk_no):
             tables.chunks.get(ino, {}).pop(chunk_no, None)
-        case fx.AddSliceRefs(slice_id, by, size):
+        case fx.ReplaceSlices(ino, chunk_no, count, new):
+            chunks = tables.chunks.setdefault(ino, {})
+            chunks[chunk_no] = new + chunks.get(chunk_no, ())[count:]
+        case fx.AddSliceRefs(slice_id, by, size, is_new):
             ref = tables.refs.get(slice_id)
             if ref is not None:
                 tables.refs[slice_id] = replace(ref, refs=ref.refs + by)
-            elif size is not None:
+            elif is_new:
                 tables.refs[slice_id] = SliceRef(slice_id, size, by)
         case fx.DropSliceRef(slice_id):
             ref = tables.refs.get(slice_id)
             if ref is not None and ref.refs <= 0:
                 del tables.refs[slice_id]
+        case fx.PutDelayed(delayed):
+            tables.replaced[delayed.chunk_id] = delayed
+        case fx.DropDelayed(chunk_id):
+            tables.replaced.pop(chunk_id, None)
+        case _:
+            _apply_to_sessions(tables, effect)
+
+
+def _apply_to_sessions(tables: Tables, effect: fx.Effect) -> None:
+    match effect:
         case fx.PutSession(session):
             tables.live_sessions[session.sid] = session
         case fx.DropSession(sid):
             tables.live_sessions.pop(sid, None)
+            _drop_locks(tables, sid)
         case fx.PutSustained(sid, ino):
             tables.kept[sid] = tables.kept.get(sid, frozenset()) | {ino}
         case fx.DropSustained(sid, ino):
@@ -97,9 +112,49 @@ def _apply_to_data(tables: Tables, effect: fx.Effect) -> None:
             tables.deleted[file.ino] = file
         case fx.DropDeletedFile(ino):
             tables.deleted.pop(ino, None)
+        case fx.PutFlock(ino, holder, None):
+            tables.file_locks.get(ino, {}).pop(holder, None)
+        case fx.PutFlock(ino, holder, kind):
+            assert kind is not None
+            tables.file_locks.setdefault(ino, {})[holder] = kind
+        case fx.PutRangeLocks(ino, holder, ()):
+            tables.byte_locks.get(ino, {}).pop(holder, None)
+        case fx.PutRangeLocks(ino, holder, locks):
+            tables.byte_locks.setdefault(ino, {})[holder] = locks
         case _:
-            assert isinstance(effect, fx.DropDelayed), effect
-            tables.replaced.pop(effect.chunk_id, None)
+            _apply_to_limits(tables, effect)
+
+
+def _apply_to_limits(tables: Tables, effect: fx.Effect) -> None:
+    match effect:
+        case fx.PutAcl(acl_id, rule):
+            assert acl_id not in tables.acls, "a rule is stored twice"
+            tables.acls[acl_id] = rule
+        case fx.PutQuota(kind, key, None):
+            tables.limits.pop((kind, key), None)
+        case fx.PutQuota(kind, key, quota):
+            assert quota is not None
+            tables.limits[kind, key] = quota
+        case fx.UseQuota(kind, key, space_bytes, inodes, create):
+            known = tables.limits.get((kind, key), Quota() if create else None)
+            if known is not None:
+                tables.limits[kind, key] = replace(
+                    known,
+                    used_space_bytes=known.used_space_bytes + space_bytes,
+                    used_inodes=known.used_inodes + inodes,
+                )
+        case fx.PutDetached(node):
+            tables.clones[node.ino] = node
+        case _:
+            assert isinstance(effect, fx.DropDetached), effect
+            tables.clones.pop(effect.ino, None)
+
+
+def _drop_locks(tables: Tables, sid: SessionId) -> None:
+    for table in (tables.file_locks, tables.byte_locks):
+        for holders in table.values():
+            for holder in [holder for holder in holders if holder.sid == sid]:
+                del holders[holder]
 
 
 def _drop_edge(tables: Tables, parent: Ino, name: bytes) -> None:

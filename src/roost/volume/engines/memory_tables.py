@@ -1,18 +1,26 @@
 """The tables of the memory engine, and how they are read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 
+from roost.volume.meta.reads import Wanted
 from roost.volume.model import (
+    AclRule,
     Attr,
     ChunkNo,
     ChunkSlices,
     DelayedSlices,
     DeletedFile,
+    DetachedNode,
     DirUsage,
     Edge,
     Ino,
+    LockHolder,
+    LockKind,
+    Quota,
+    QuotaKind,
+    RangeLock,
     Session,
     SessionId,
     Slice,
@@ -38,11 +46,16 @@ class Tables:
     kept: dict[SessionId, frozenset[Ino]] = field(default_factory=dict)
     deleted: dict[Ino, DeletedFile] = field(default_factory=dict)
     replaced: dict[SliceId, DelayedSlices] = field(default_factory=dict)
+    acls: dict[int, AclRule] = field(default_factory=dict)
+    limits: dict[tuple[QuotaKind, int], Quota] = field(default_factory=dict)
+    file_locks: dict[Ino, dict[LockHolder, LockKind]] = field(default_factory=dict)
+    byte_locks: dict[Ino, dict[LockHolder, tuple[RangeLock, ...]]] = field(default_factory=dict)
+    clones: dict[Ino, DetachedNode] = field(default_factory=dict)
     settings: str | None = None
 
     def copy(self) -> "Tables":
         """Return an independent copy."""
-        nested = ("folders", "names", "xattrs", "chunks")
+        nested = ("folders", "names", "xattrs", "chunks", "file_locks", "byte_locks")
         made = Tables()
         for name in self.__slots__:
             value = getattr(self, name)
@@ -51,7 +64,16 @@ class Tables:
             setattr(made, name, copy(value))
         return made
 
+    def clear(self) -> None:
+        """Forget all records."""
+        empty = Tables()
+        for name in self.__slots__:
+            setattr(self, name, getattr(empty, name))
+
     # ---- Reads
+    def load(self, wanted: Sequence[Wanted]) -> None:
+        """Nothing to fetch."""
+
     def node(self, ino: Ino) -> Attr | None:
         """As in Reads."""
         return self.nodes.get(ino)
@@ -93,7 +115,7 @@ class Tables:
         """As in Reads."""
         return tuple(sorted(self.chunks.get(ino, {})))
 
-    def slice_refs(self, slice_id: SliceId) -> int | None:
+    def slice_refs(self, slice_id: SliceId, size: int) -> int | None:
         """As in Reads."""
         ref = self.refs.get(slice_id)
         return None if ref is None else ref.refs
@@ -121,6 +143,35 @@ class Tables:
     def delayed(self, chunk_id: SliceId) -> DelayedSlices | None:
         """As in Reads."""
         return self.replaced.get(chunk_id)
+
+    def acl(self, acl_id: int) -> AclRule | None:
+        """As in Reads."""
+        return self.acls.get(acl_id)
+
+    def acl_id(self, rule: AclRule) -> int | None:
+        """As in Reads."""
+        return min((number for number, known in self.acls.items() if known == rule), default=None)
+
+    def dir_usage(self, ino: Ino) -> DirUsage | None:
+        """As in Reads."""
+        return self.usage.get(ino)
+
+    def quota(self, kind: QuotaKind, key: int) -> Quota | None:
+        """As in Reads."""
+        return self.limits.get((kind, key))
+
+    def flocks(self, ino: Ino) -> tuple[tuple[LockHolder, LockKind], ...]:
+        """As in Reads."""
+        return tuple(sorted(self.file_locks.get(ino, {}).items()))
+
+    def range_locks(self, ino: Ino) -> tuple[tuple[LockHolder, tuple[RangeLock, ...]], ...]:
+        """As in Reads."""
+        locks = self.byte_locks.get(ino, {})
+        return tuple((holder, locks[holder]) for holder in sorted(locks))
+
+    def detached(self, ino: Ino) -> DetachedNode | None:
+        """As in Reads."""
+        return self.clones.get(ino)
 
     # ---- Scans
     def sessions(self) -> tuple[Session, ...]:
@@ -168,6 +219,57 @@ class Tables:
         """As in Scans."""
         return iter(sorted(self.usage.items()))
 
-    def quota_count(self) -> int:
-        """The memory engine keeps no quotas."""
-        return 0
+    def all_symlinks(self) -> Iterator[tuple[Ino, bytes]]:
+        """As in Scans."""
+        return iter(sorted(self.symlinks.items()))
+
+    def all_xattrs(self) -> Iterator[tuple[Ino, bytes, bytes]]:
+        """As in Scans."""
+        for ino in sorted(self.xattrs):
+            for name, value in sorted(self.xattrs[ino].items()):
+                yield ino, name, value
+
+    def all_acls(self) -> Iterator[tuple[int, AclRule]]:
+        """As in Scans."""
+        return ((number, self.acls[number]) for number in sorted(self.acls))
+
+    def quotas(self) -> tuple[tuple[QuotaKind, int, Quota], ...]:
+        """As in Scans."""
+        return tuple((*which, self.limits[which]) for which in sorted(self.limits))
+
+    def all_delayed(self) -> Iterator[DelayedSlices]:
+        """As in Scans."""
+        return (self.replaced[chunk_id] for chunk_id in sorted(self.replaced))
+
+    def all_deleted_files(self) -> Iterator[DeletedFile]:
+        """As in Scans."""
+        return (self.deleted[ino] for ino in sorted(self.deleted))
+
+    def detached_nodes(self) -> tuple[DetachedNode, ...]:
+        """As in Scans."""
+        return tuple(self.clones[ino] for ino in sorted(self.clones))
+
+    # ---- many at once
+    def nodes_of(self, inos: Sequence[Ino]) -> list[Attr | None]:
+        """As in Scans."""
+        return [self.nodes.get(ino) for ino in inos]
+
+    def entries_of(self, ino: Ino) -> Iterator[tuple[bytes, Edge]]:
+        """As in Scans."""
+        return iter(sorted(self.folders.get(ino, {}).items()))
+
+    def slices_of(self, inos: Sequence[Ino]) -> dict[Ino, list[ChunkSlices]]:
+        """As in Scans."""
+        return {
+            ino: [ChunkSlices(ino, no, slices) for no, slices in sorted(self.chunks[ino].items())]
+            for ino in inos
+            if self.chunks.get(ino)
+        }
+
+    def xattrs_of(self, inos: Sequence[Ino]) -> dict[Ino, list[tuple[bytes, bytes]]]:
+        """As in Scans."""
+        return {ino: sorted(self.xattrs[ino].items()) for ino in inos if self.xattrs.get(ino)}
+
+    def symlinks_of(self, inos: Sequence[Ino]) -> dict[Ino, bytes]:
+        """As in Scans."""
+        return {ino: self.symlinks[ino] for ino in inos if ino in self.symlinks}

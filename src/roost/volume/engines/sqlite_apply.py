@@ -107,10 +107,10 @@ def _apply_to_data(connection: sqlite3.Connection, effect: fx.Effect) -> None:
             run(_APPEND, (ino, chunk_no, encode_slices(records)))
         case fx.DropChunk(ino, chunk_no):
             run("DELETE FROM jfs_chunk WHERE inode = ? AND indx = ?", (ino, chunk_no))
-        case fx.AddSliceRefs(slice_id, by, None):
-            run("UPDATE jfs_chunk_ref SET refs = refs + ? WHERE chunkid = ?", (by, slice_id))
-        case fx.AddSliceRefs(slice_id, by, size):
+        case fx.AddSliceRefs(slice_id, by, size, is_new=True):
             run(_KNOW_SLICE, (slice_id, size, by))
+        case fx.AddSliceRefs(slice_id, by):
+            run("UPDATE jfs_chunk_ref SET refs = refs + ? WHERE chunkid = ?", (by, slice_id))
         case fx.DropSliceRef(slice_id):
             run("DELETE FROM jfs_chunk_ref WHERE chunkid = ? AND refs <= 0", (slice_id,))
         case fx.AddCounter(name, by):

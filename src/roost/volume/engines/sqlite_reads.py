@@ -5,10 +5,11 @@ embedded zeros, and names are never text here.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from roost.volume.codec import decode_delayed, decode_kind, decode_slices, join_micros
+from roost.volume.meta.reads import Wanted
 from roost.volume.model import (
     Attr,
     ChunkNo,
@@ -18,6 +19,8 @@ from roost.volume.model import (
     DirUsage,
     Edge,
     Ino,
+    Quota,
+    QuotaKind,
     Session,
     SessionId,
     Slice,
@@ -84,6 +87,9 @@ class SqliteReads:
         return self._connection.execute(statement, values).fetchall()
 
     # ---- Reads
+    def load(self, wanted: Sequence[Wanted]) -> None:
+        """Nothing to fetch: a read costs no round trip."""
+
     def node(self, ino: Ino) -> Attr | None:
         """As in Reads."""
         if ino in self._nodes:
@@ -156,7 +162,7 @@ class SqliteReads:
         rows = self.all("SELECT indx FROM jfs_chunk WHERE inode = ? ORDER BY indx", ino)
         return tuple(ChunkNo(row[0]) for row in rows)
 
-    def slice_refs(self, slice_id: SliceId) -> int | None:
+    def slice_refs(self, slice_id: SliceId, size: int) -> int | None:
         """As in Reads."""
         row = self.one("SELECT refs FROM jfs_chunk_ref WHERE chunkid = ?", slice_id)
         return None if row is None else int(row[0])
@@ -292,12 +298,14 @@ class SqliteScans:
             lambda row: (Ino(row[0]), DirUsage(*row[1:])),
         )
 
-    def quota_count(self) -> int:
+    def quotas(self) -> tuple[tuple[QuotaKind, int, Quota], ...]:
         """As in Scans."""
-        counts = self._rows(
-            "SELECT COUNT(*) FROM jfs_dir_quota UNION ALL SELECT COUNT(*) FROM jfs_user_group_quota"
+        rows = self._rows(
+            "SELECT 0, inode, max_space, max_inodes, used_space, used_inodes FROM jfs_dir_quota"
+            " UNION ALL SELECT qtype, qkey, max_space, max_inodes, used_space, used_inodes"
+            " FROM jfs_user_group_quota ORDER BY 1, 2"
         )
-        return sum(int(row[0]) for row in counts)
+        return tuple((QuotaKind(row[0]), int(row[1]), Quota(*row[2:])) for row in rows)
 
     def _paged(
         self, statement: str, start: Row, key: Callable[[Row], Row], made: Callable[[Row], T]

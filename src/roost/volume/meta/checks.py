@@ -5,10 +5,26 @@ and lengths that a rule did not ask for may change meanwhile without a conflict.
 """
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from roost.volume.meta.reads import Reads
-from roost.volume.model import Attr, ChunkNo, Edge, Ino, SessionId, Slice, SliceId
+from roost.volume.model import (
+    AclRule,
+    Attr,
+    ChunkNo,
+    Edge,
+    Ino,
+    Quota,
+    QuotaKind,
+    SessionId,
+    Slice,
+    SliceId,
+)
+
+RowKind = Literal[
+    "session", "sustained", "deleted_file", "chunk_numbers", "setting", "delayed",
+    "dir_usage", "flocks", "range_locks", "detached",
+]  # fmt: skip
 
 
 class Check(Protocol):
@@ -129,29 +145,89 @@ class SlicesAre:
 
 
 @dataclass(frozen=True, slots=True)
-class RowIs:
-    """Settings, a session, its sustained files, a note or a slice count are as seen."""
+class SlicesBegin:
+    """The chunk's oldest records are those seen; others may have been appended since."""
 
-    what: str  # the method of Reads
+    ino: Ino
+    chunk_no: ChunkNo
+    seen: tuple[Slice, ...]
+
+    def holds(self, reads: Reads) -> bool:
+        """As in Check."""
+        return reads.slices(self.ino, self.chunk_no)[: len(self.seen)] == self.seen
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRefsAre:
+    """The number of records that refer to a slice is as seen."""
+
+    slice_id: SliceId
+    size: int
+    seen: int | None
+
+    def holds(self, reads: Reads) -> bool:
+        """As in Check."""
+        return reads.slice_refs(self.slice_id, self.size) == self.seen
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaIs:
+    """The quota is as seen."""
+
+    kind: QuotaKind
+    key: int
+    seen: Quota | None
+
+    def holds(self, reads: Reads) -> bool:
+        """As in Check."""
+        return reads.quota(self.kind, self.key) == self.seen
+
+
+@dataclass(frozen=True, slots=True)
+class AclIdIs:
+    """The number of an equal rule is as seen; None: no such rule is stored."""
+
+    rule: AclRule
+    seen: int | None
+
+    def holds(self, reads: Reads) -> bool:
+        """As in Check."""
+        return reads.acl_id(self.rule) == self.seen
+
+
+@dataclass(frozen=True, slots=True)
+class RowIs:
+    """A single row is as seen: one that few operations read, compared as a whole."""
+
+    what: RowKind  # the method of Reads
     key: int
     seen: object
 
     def holds(self, reads: Reads) -> bool:
         """As in Check."""
-        number = self.key
-        match self.what:
-            case "session":
-                return reads.session(SessionId(number)) == self.seen
-            case "sustained":
-                return reads.sustained(SessionId(number)) == self.seen
-            case "deleted_file":
-                return reads.deleted_file(Ino(number)) == self.seen
-            case "chunk_numbers":
-                return reads.chunk_numbers(Ino(number)) == self.seen
-            case "setting":
-                return reads.setting() == self.seen
-            case "delayed":
-                return reads.delayed(SliceId(number)) == self.seen
-            case _:
-                assert self.what == "slice_refs", self.what
-                return reads.slice_refs(SliceId(number)) == self.seen
+        return row(reads, self.what, self.key) == self.seen
+
+
+def row(reads: Reads, what: RowKind, key: int) -> object:
+    """Return what the method `what` of `reads` gives for `key`."""
+    match what:
+        case "session":
+            return reads.session(SessionId(key))
+        case "sustained":
+            return reads.sustained(SessionId(key))
+        case "deleted_file":
+            return reads.deleted_file(Ino(key))
+        case "chunk_numbers":
+            return reads.chunk_numbers(Ino(key))
+        case "setting":
+            return reads.setting()
+        case "delayed":
+            return reads.delayed(SliceId(key))
+        case "dir_usage":
+            return reads.dir_usage(Ino(key))
+        case "flocks":
+            return reads.flocks(Ino(key))
+        case "range_locks":
+            return reads.range_locks(Ino(key))
+        case "detached":
+            return reads.detached(Ino(key))

@@ -61,7 +61,7 @@ def _drop_chunk(volume: OpenVolume, ino: Ino, chunk_no: ChunkNo) -> list[SliceRe
         if txn.node(ino) is not None:
             raise CorruptRecord(f"inode {ino}", "it is noted as deleted but exists")
         refs = [SliceRef(s.id, s.size) for s in txn.slices(ino, chunk_no) if s.id]
-        txn.do(DropChunk(ino, chunk_no), *(AddSliceRefs(ref.id, -1) for ref in refs))
+        txn.do(DropChunk(ino, chunk_no), *(AddSliceRefs(ref.id, -1, ref.size) for ref in refs))
         return refs
 
     return volume.engine.run(drop)
@@ -75,7 +75,7 @@ def release_delayed(volume: OpenVolume, delayed: DelayedSlices) -> tuple[SliceRe
             return False  # Another client was faster.
         txn.do(
             DropDelayed(delayed.chunk_id),
-            *(AddSliceRefs(ref.id, -1) for ref in delayed.slices),
+            *(AddSliceRefs(ref.id, -1, ref.size) for ref in delayed.slices),
         )
         return True
 
@@ -88,7 +88,7 @@ def _without_reference(volume: OpenVolume, refs: Iterable[SliceRef]) -> tuple[Sl
     distinct = {ref.id: ref for ref in refs}
 
     def select(reads: Reads) -> tuple[SliceRef, ...]:
-        counted = ((ref, reads.slice_refs(ref.id)) for ref in distinct.values())
+        counted = ((ref, reads.slice_refs(ref.id, ref.size)) for ref in distinct.values())
         return tuple(
             SliceRef(ref.id, ref.size, count)
             for ref, count in counted
@@ -103,7 +103,7 @@ def forget_slice(volume: OpenVolume, ref: SliceRef) -> None:
 
     A slice that is referred to is left alone.
     """
-    volume.engine.run(lambda txn: txn.do(DropSliceRef(ref.id)))
+    volume.engine.run(lambda txn: txn.do(DropSliceRef(ref.id, ref.size)))
 
 
 def clean_trash(volume: OpenVolume) -> int:

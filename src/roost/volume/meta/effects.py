@@ -8,12 +8,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from roost.volume.model import (
+    AclRule,
     Attr,
     ChunkNo,
+    DelayedSlices,
     DeletedFile,
+    DetachedNode,
     DirUsage,
     Edge,
     Ino,
+    LockHolder,
+    LockKind,
+    Quota,
+    QuotaKind,
+    RangeLock,
     Session,
     SessionId,
     Slice,
@@ -42,6 +50,9 @@ class NodeChange:
     parent: Ino | None = None
     length: int | None = None
     length_at_least: int | None = None
+    access_acl: int | None = None
+    default_acl: int | None = None
+    tier: int | None = None
 
 
 def merged(attr: Attr, change: NodeChange) -> Attr:
@@ -64,6 +75,9 @@ def merged(attr: Attr, change: NodeChange) -> Attr:
         flags=_either(change.flags, attr.flags),
         parent=Ino(_either(change.parent, attr.parent)),
         length=max(length, _either(change.length_at_least, length)),
+        access_acl=_either(change.access_acl, attr.access_acl),
+        default_acl=_either(change.default_acl, attr.default_acl),
+        tier=_either(change.tier, attr.tier),
     )
 
 
@@ -153,12 +167,26 @@ class DropChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplaceSlices:
+    """Put `new` in the place of the oldest `count` records of a chunk, which a check has fixed."""
+
+    ino: Ino
+    chunk_no: ChunkNo
+    count: int
+    new: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class AddSliceRefs:
-    """Change how many records refer to a slice; with `size` a slice is made known."""
+    """Change how many records refer to a slice of `size` bytes.
+
+    `is_new` makes a slice known with `by` references; else one that is not known is left so.
+    """
 
     slice_id: SliceId
     by: int
-    size: int | None = None
+    size: int
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +194,7 @@ class DropSliceRef:
     """Forget a slice that no record refers to; one in use is left alone."""
 
     slice_id: SliceId
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +274,84 @@ class DropDeletedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class PutDelayed:
+    """Note which slices a compaction replaced, for the trash to keep."""
+
+    delayed: DelayedSlices
+
+
+@dataclass(frozen=True, slots=True)
 class DropDelayed:
     """Remove the note of slices that a compaction replaced."""
 
     chunk_id: SliceId
+
+
+@dataclass(frozen=True, slots=True)
+class PutAcl:
+    """Store a rule under a number that no rule has: one more than the counter `aclMaxId`.
+
+    SQL keeps no such counter; there it is the highest number in the table.
+    """
+
+    acl_id: int
+    rule: AclRule
+
+
+@dataclass(frozen=True, slots=True)
+class PutQuota:
+    """Store a quota with its use; None removes it."""
+
+    kind: QuotaKind
+    key: int
+    quota: Quota | None
+
+
+@dataclass(frozen=True, slots=True)
+class UseQuota:
+    """Add to the use that a quota counts; without the quota nothing happens.
+
+    With `create` a quota without limits is made: users and groups are counted from their first
+    file on.
+    """
+
+    kind: QuotaKind
+    key: int
+    space_bytes: int
+    inodes: int
+    create: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutFlock:
+    """Let the holder have the whole file; None lets go."""
+
+    ino: Ino
+    holder: LockHolder
+    kind: LockKind | None
+
+
+@dataclass(frozen=True, slots=True)
+class PutRangeLocks:
+    """Let the holder have exactly these ranges, sorted and apart; none lets go."""
+
+    ino: Ino
+    holder: LockHolder
+    locks: tuple[RangeLock, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PutDetached:
+    """Note that a directory is an unfinished clone."""
+
+    node: DetachedNode
+
+
+@dataclass(frozen=True, slots=True)
+class DropDetached:
+    """Remove the note."""
+
+    ino: Ino
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +365,8 @@ Effect = (
     AddNode | ChangeNode | DropNode | AddEdge | DropEdge | PutSymlink | PutXattr | DropXattrs
     | AppendSlices | DropChunk | AddSliceRefs | DropSliceRef | AddCounter | PutCounter
     | UseDirectory | PutDirUsage | PutSession | DropSession | PutSustained | DropSustained
-    | PutDeletedFile | DropDeletedFile | DropDelayed | PutSetting
+    | PutDeletedFile | DropDeletedFile | PutDelayed | DropDelayed | ReplaceSlices | PutAcl
+    | PutQuota | UseQuota | PutFlock | PutRangeLocks | PutDetached | DropDetached | PutSetting
 )  # fmt: skip
 
 

@@ -1,17 +1,25 @@
 """What a rule may look at: the typed records of the metadata, as of one moment."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from roost.volume.model import (
+    AclRule,
     Attr,
     ChunkNo,
     ChunkSlices,
     DelayedSlices,
     DeletedFile,
+    DetachedNode,
     DirUsage,
     Edge,
     Ino,
+    LockHolder,
+    LockKind,
+    Quota,
+    QuotaKind,
+    RangeLock,
     Session,
     SessionId,
     Slice,
@@ -20,8 +28,50 @@ from roost.volume.model import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class NodeWanted:
+    """A node's attributes will be read."""
+
+    ino: Ino
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeWanted:
+    """An entry will be read and, with `child`, the attributes of what it points at."""
+
+    parent: Ino
+    name: bytes
+    child: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SlicesWanted:
+    """A chunk's records will be read."""
+
+    ino: Ino
+    chunk_no: ChunkNo
+
+
+@dataclass(frozen=True, slots=True)
+class CounterWanted:
+    """A counter will be read."""
+
+    name: str
+
+
+Wanted = NodeWanted | EdgeWanted | SlicesWanted | CounterWanted
+
+
 class Reads(Protocol):
     """The records a rule may look at, as of one moment."""
+
+    def load(self, wanted: Sequence[Wanted]) -> None:
+        """Fetch what is not at hand in one round trip.
+
+        A promise of speed only: reads return the same without it.  Engines whose reads cost
+        nothing do nothing.
+        """
+        ...
 
     def node(self, ino: Ino) -> Attr | None:
         """Return a node's attributes."""
@@ -63,8 +113,11 @@ class Reads(Protocol):
         """Return the chunks of a file that have records, ascending."""
         ...
 
-    def slice_refs(self, slice_id: SliceId) -> int | None:
-        """Return how many records refer to a slice."""
+    def slice_refs(self, slice_id: SliceId, size: int) -> int | None:
+        """Return how many records refer to a slice of `size` bytes; None if it is not known.
+
+        An engine that stores no count for slices with one reference returns 1 for any other.
+        """
         ...
 
     def counter(self, name: str) -> int | None:
@@ -91,11 +144,40 @@ class Reads(Protocol):
         """Return the note of what the compaction into this slice replaced."""
         ...
 
+    def acl(self, acl_id: int) -> AclRule | None:
+        """Return a stored rule."""
+        ...
+
+    def acl_id(self, rule: AclRule) -> int | None:
+        """Return the lowest number under which an equal rule is stored."""
+        ...
+
+    def dir_usage(self, ino: Ino) -> DirUsage | None:
+        """Return the statistics of a directory; None if there are none."""
+        ...
+
+    def quota(self, kind: QuotaKind, key: int) -> Quota | None:
+        """Return a quota: by inode, uid or gid."""
+        ...
+
+    def flocks(self, ino: Ino) -> tuple[tuple[LockHolder, LockKind], ...]:
+        """Return who holds the whole file, in order of holder.  Source: flock(2)."""
+        ...
+
+    def range_locks(self, ino: Ino) -> tuple[tuple[LockHolder, tuple[RangeLock, ...]], ...]:
+        """Return who holds which ranges, in order of holder and range.  Source: fcntl(2)."""
+        ...
+
+    def detached(self, ino: Ino) -> DetachedNode | None:
+        """Return the note that the directory is an unfinished clone."""
+        ...
+
 
 class Scans(Protocol):
-    """Listings of whole tables, for cleaning up and checking; not for rules.
+    """Listings of whole tables, for cleaning up, checking and dumping; not for rules.
 
-    Iterators read in pages with constant memory; all see one snapshot.
+    Iterators read in pages with constant memory.  All see one snapshot where the engine has
+    snapshots; Redis has none, so what looks wrong there is read again before it is believed.
     """
 
     def counter(self, name: str) -> int | None:
@@ -135,13 +217,61 @@ class Scans(Protocol):
         ...
 
     def all_slice_refs(self) -> Iterator[SliceRef]:
-        """Yield all known slices in order of id."""
+        """Yield the slices with a stored count, in order of id.
+
+        On Redis a slice with one reference has none.
+        """
         ...
 
     def all_dir_usage(self) -> Iterator[tuple[Ino, DirUsage]]:
         """Yield the statistics of all directories in order of number."""
         ...
 
-    def quota_count(self) -> int:
-        """Return how many directory, user and group quotas there are."""
+    def all_symlinks(self) -> Iterator[tuple[Ino, bytes]]:
+        """Yield the targets of all links in order of number."""
+        ...
+
+    def all_xattrs(self) -> Iterator[tuple[Ino, bytes, bytes]]:
+        """Yield all extended attributes (inode, name, value) in order of inode and name."""
+        ...
+
+    def all_acls(self) -> Iterator[tuple[int, AclRule]]:
+        """Yield all stored rules in order of number."""
+        ...
+
+    def quotas(self) -> tuple[tuple[QuotaKind, int, Quota], ...]:
+        """Return all quotas in order of kind and key."""
+        ...
+
+    def all_delayed(self) -> Iterator[DelayedSlices]:
+        """Yield what compactions replaced and the trash keeps, in order of slice."""
+        ...
+
+    def all_deleted_files(self) -> Iterator[DeletedFile]:
+        """Yield all files whose data is to be removed, in order of number."""
+        ...
+
+    def detached_nodes(self) -> tuple[DetachedNode, ...]:
+        """Return all unfinished clones in order of number."""
+        ...
+
+    # ---- many records at once, for walks over the tree
+    def nodes_of(self, inos: Sequence[Ino]) -> list[Attr | None]:
+        """Return the attributes of each node, in the order asked."""
+        ...
+
+    def entries_of(self, ino: Ino) -> Iterator[tuple[bytes, Edge]]:
+        """Yield a directory's entries in order of name."""
+        ...
+
+    def slices_of(self, inos: Sequence[Ino]) -> dict[Ino, list[ChunkSlices]]:
+        """Return per file its chunks that have records, in order; files without are left out."""
+        ...
+
+    def xattrs_of(self, inos: Sequence[Ino]) -> dict[Ino, list[tuple[bytes, bytes]]]:
+        """Return per node its extended attributes by name; nodes without are left out."""
+        ...
+
+    def symlinks_of(self, inos: Sequence[Ino]) -> dict[Ino, bytes]:
+        """Return the targets of those that are links."""
         ...

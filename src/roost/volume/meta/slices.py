@@ -53,7 +53,7 @@ def write_slice(
         )
         txn.do(
             AppendSlices(ino, chunk_no, (record,)),
-            AddSliceRefs(record.id, 1, record.size),
+            AddSliceRefs(record.id, 1, record.size, is_new=True),
             ChangeNode(ino, change),
         )
         after = merged(attr, change)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from roost.volume.meta.checks import (
+    AclIdIs,
     Check,
     CounterIs,
     EdgeIs,
@@ -17,20 +18,31 @@ from roost.volume.meta.checks import (
     NodeIs,
     NodeIsExactly,
     ParentsAre,
+    QuotaIs,
     RowIs,
+    SliceRefsAre,
     SlicesAre,
+    SlicesBegin,
     XattrIs,
     identity,
 )
 from roost.volume.meta.effects import Effect
-from roost.volume.meta.reads import Reads, Scans
+from roost.volume.meta.reads import Reads, Scans, Wanted
 from roost.volume.model import (
+    AclRule,
     Attr,
     ChunkNo,
     DelayedSlices,
     DeletedFile,
+    DetachedNode,
+    DirUsage,
     Edge,
     Ino,
+    LockHolder,
+    LockKind,
+    Quota,
+    QuotaKind,
+    RangeLock,
     Session,
     SessionId,
     Slice,
@@ -76,6 +88,10 @@ class Txn:
         self._checks.append(check)
 
     # ---- reads; as in Reads
+    def load(self, *wanted: Wanted) -> None:
+        """Say what will be read, so that an engine far away fetches it in one round trip."""
+        self._reads.load(wanted)
+
     def node(self, ino: Ino) -> Attr | None:
         """Return the attributes; the rule may decide on identity only, and not answer with them."""
         attr = self._reads.node(ino)
@@ -128,10 +144,16 @@ class Txn:
         self._depends(RowIs("chunk_numbers", ino, numbers))
         return numbers
 
-    def slice_refs(self, slice_id: SliceId) -> int | None:
+    def first_slices(self, ino: Ino, chunk_no: ChunkNo, count: int) -> tuple[Slice, ...]:
+        """Return a chunk's oldest records; others may be appended before the commit."""
+        slices = self._reads.slices(ino, chunk_no)[:count]
+        self._depends(SlicesBegin(ino, chunk_no, slices))
+        return slices
+
+    def slice_refs(self, slice_id: SliceId, size: int) -> int | None:
         """Return how many records refer to a slice."""
-        refs = self._reads.slice_refs(slice_id)
-        self._depends(RowIs("slice_refs", slice_id, refs))
+        refs = self._reads.slice_refs(slice_id, size)
+        self._depends(SliceRefsAre(slice_id, size, refs))
         return refs
 
     def counter(self, name: str) -> int:
@@ -174,6 +196,50 @@ class Txn:
         self._depends(RowIs("delayed", chunk_id, delayed))
         return delayed
 
+    def acl(self, acl_id: int) -> AclRule | None:
+        """Return a stored rule, which never changes."""
+        return self._reads.acl(acl_id)
+
+    def acl_id(self, rule: AclRule) -> int | None:
+        """Return the number of an equal rule."""
+        acl_id = self._reads.acl_id(rule)
+        self._depends(AclIdIs(rule, acl_id))
+        return acl_id
+
+    def dir_usage(self, ino: Ino) -> DirUsage | None:
+        """Return the statistics of a directory."""
+        usage = self._reads.dir_usage(ino)
+        self._depends(RowIs("dir_usage", ino, usage))
+        return usage
+
+    def quota(self, kind: QuotaKind, key: int) -> Quota | None:
+        """Return a quota."""
+        quota = self._reads.quota(kind, key)
+        self._depends(QuotaIs(kind, key, quota))
+        return quota
+
+    def loose_quota(self, kind: QuotaKind, key: int) -> Quota | None:
+        """Return a quota whose use may move on before the commit: a limit, not an identity."""
+        return self._reads.quota(kind, key)
+
+    def flocks(self, ino: Ino) -> tuple[tuple[LockHolder, LockKind], ...]:
+        """Return who holds the whole file."""
+        locks = self._reads.flocks(ino)
+        self._depends(RowIs("flocks", ino, locks))
+        return locks
+
+    def range_locks(self, ino: Ino) -> tuple[tuple[LockHolder, tuple[RangeLock, ...]], ...]:
+        """Return who holds which ranges."""
+        locks = self._reads.range_locks(ino)
+        self._depends(RowIs("range_locks", ino, locks))
+        return locks
+
+    def detached(self, ino: Ino) -> DetachedNode | None:
+        """Return the note that the directory is an unfinished clone."""
+        node = self._reads.detached(ino)
+        self._depends(RowIs("detached", ino, node))
+        return node
+
 
 class Engine(Protocol):
     """A store of metadata that commits in one atomic step."""
@@ -204,6 +270,18 @@ class Engine(Protocol):
 
     def scan(self) -> AbstractContextManager[Scans]:
         """Give access to listings of whole tables, all of one snapshot."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of this store, for `status`: each a warning in one line."""
+        ...
+
+    def destroy(self) -> None:
+        """Remove every record of the volume, so that the place is as if never formatted.
+
+        Raises FsError EROFS on a read-only engine; Unavailable.
+        """
         ...
 
     def close(self) -> None:
