@@ -48,7 +48,8 @@ def test_an_index_built_elsewhere_opens_here(
 
 def test_workers_run_at_low_priority(builder: IndexBuilder, raw: Path, tmp_path: Path) -> None:
     builder.submit(SPEC, raw, 100, 32, tmp_path / "index").result(WAIT_S)
-    assert [psutil.Process(pid).nice() for pid in builder.worker_pids()] == [NICENESS]
+    lower = min(os.nice(0) + NICENESS, 19)  # niceness adds to what this process has
+    assert [psutil.Process(pid).nice() for pid in builder.worker_pids()] == [lower]
 
 
 def test_a_build_that_fails_says_why_and_the_worker_goes_on(
