@@ -1,6 +1,8 @@
 """Whole files inside a volume: written in one step, copied, cloned."""
 
 import contextlib
+import errno
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -9,6 +11,7 @@ from typing_extensions import Buffer
 
 from roost.errors import RoostError
 from roost.sizes import MIB
+from roost.volume.errors import FsError
 from roost.volume.model import AttrChange
 
 if TYPE_CHECKING:
@@ -23,17 +26,26 @@ def draft_of(path: str) -> str:
     return f"{folder}{slash}.roost.{uuid4().hex}.tmp"
 
 
-def write_whole(volume: "Volume", path: str, data: Buffer) -> int:
-    """Make `data` the content of `path`, complete or not at all; return its bytes."""
+def write_whole(volume: "Volume", path: str, data: Buffer, *, replace: bool) -> int:
+    """Make `data` the content of `path`, complete or not at all; return its bytes.
+
+    A file that is replaced hands its mode on; through a symbolic link it is written where it is,
+    which is not one step.  Raises FsError EEXIST unless it may be.
+    """
     client = volume.client
     draft = draft_of(path)
     mode = 0o644
-    if volume.is_file(path):
+    if volume.lexists(path):
+        if not replace:
+            raise FsError(errno.EEXIST, name=os.fsencode(path))
+        if volume.is_symlink(path):
+            client.write(path, data)
+            return memoryview(data).nbytes
         mode = client.stat(path).mode
     with _removed_on_failure(volume, draft):
         with client.open_file(draft, "x", permissions=mode) as file:
             size_bytes = file.write(data)
-        client.rename(draft, path)
+        client.rename(draft, path, replace=replace)
     return size_bytes
 
 

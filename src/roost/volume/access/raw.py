@@ -74,6 +74,13 @@ class RawFile(io.RawIOBase):
             self._position += len(data)
             return data
 
+    def pread(self, offset: int, size_bytes: int) -> bytes:
+        """Return bytes from `offset` without moving the position; short only at the end."""
+        self._check_open()
+        self._demand(self._reads, "read")
+        with as_os_errors(self.name):
+            return self._file.pread(offset, size_bytes)
+
     def pread_into(self, offset: int, buffer: Buffer) -> int:
         """Fill `buffer` from `offset` without moving the position; return the bytes."""
         self._check_open()
@@ -116,6 +123,12 @@ class RawFile(io.RawIOBase):
         self._check_open()
         with self._lock:
             return self._position
+
+    def length(self) -> int:
+        """Return the file's bytes, with all that this process wrote."""
+        self._check_open()
+        with as_os_errors(self.name):
+            return self._file.stat().length
 
     def truncate(self, size: int | None = None, /) -> int:
         """Cut or grow the file to `size` bytes, by default to the position; return the size."""

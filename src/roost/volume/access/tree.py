@@ -25,11 +25,11 @@ def joined(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}" if folder else name
 
 
-def scan(list_folder: List, top: str) -> Iterator[Entry]:
+def scan(list_folder: List, top: str, depth_max: int | None = None) -> Iterator[Entry]:
     """Yield everything below `top`, a folder before what is in it; links are not followed.
 
     The order is that of the names, folder by folder.  A folder that vanishes meanwhile counts as
-    empty.
+    empty.  `depth_max` 1 yields what is in `top` itself.
     """
     stack = [iter(list_folder(top))]
     while stack:
@@ -38,7 +38,7 @@ def scan(list_folder: List, top: str) -> Iterator[Entry]:
             stack.pop()
             continue
         yield entry
-        if entry.is_dir():
+        if entry.is_dir() and (depth_max is None or len(stack) < depth_max):
             try:
                 stack.append(iter(list_folder(entry.path)))
             except (FileNotFoundError, NotADirectoryError):

@@ -28,6 +28,7 @@ from roost.volume.access.errors import as_os_errors
 from roost.volume.access.opening import check_layers, client_mode, layered
 from roost.volume.access.raw import RawFile
 from roost.volume.client import VolumeClient
+from roost.volume.data.transfer import Progress, nobody
 from roost.volume.model import DirEntry
 
 
@@ -118,14 +119,15 @@ class Volume(Attributes):
         """Return a file's whole content as text, line ends as they are stored."""
         return self.read_bytes(path).decode(encoding, errors)
 
-    def write_bytes(self, path: PathLike, data: Buffer) -> int:
+    def write_bytes(self, path: PathLike, data: Buffer, *, replace: bool = True) -> int:
         """Make `data` the file's whole content, in one step for whoever looks on; return its bytes.
 
-        The file appears, or is replaced, complete or not at all.
+        The file appears, or is replaced, complete or not at all.  With `replace` off a file that is
+        there is FileExistsError.
         """
         where = os.fspath(path)
         with as_os_errors(where):
-            return copying.write_whole(self, where, data)
+            return copying.write_whole(self, where, data, replace=replace)
 
     def write_text(self, path: PathLike, text: str, encoding: str = "utf-8") -> int:
         """As `write_bytes`, for text; returns its characters."""
@@ -147,17 +149,17 @@ class Volume(Attributes):
         with as_os_errors(where):
             self.client.fsync(where)
 
-    def upload(self, local: PathLike, path: PathLike) -> int:
+    def upload(self, local: PathLike, path: PathLike, *, progress: Progress = nobody) -> int:
         """Store a local file as `path`, complete or not at all; return its bytes."""
         where = os.fspath(path)
         with as_os_errors(where):
-            return self.client.upload(Path(local), where)
+            return self.client.upload(Path(local), where, progress=progress)
 
-    def download(self, path: PathLike, local: PathLike) -> int:
+    def download(self, path: PathLike, local: PathLike, *, progress: Progress = nobody) -> int:
         """Copy a file to the new local file `local`; return its bytes."""
         where = os.fspath(path)
         with as_os_errors(where):
-            return self.client.download(where, Path(local))
+            return self.client.download(where, Path(local), progress=progress)
 
     def open_local(self, path: PathLike) -> Path:
         """Return a local path with a finished file's bytes, fit for `mmap`; not to be written."""
@@ -176,12 +178,13 @@ class Volume(Attributes):
         """Yield a folder's entries with their attributes, in order of name."""
         return iter(self._entries(os.fspath(path)))
 
-    def scan(self, path: PathLike = "/") -> Iterator[Entry]:
+    def scan(self, path: PathLike = "/", depth_max: int | None = None) -> Iterator[Entry]:
         """Yield everything below a folder with its attributes, one listing a folder.
 
-        A folder comes before what is in it; symbolic links are not followed.
+        A folder comes before what is in it; symbolic links are not followed.  `depth_max` 1 yields
+        what is in the folder itself.
         """
-        return tree.scan(self._entries, os.fspath(path))
+        return tree.scan(self._entries, os.fspath(path), depth_max)
 
     def walk(
         self,
