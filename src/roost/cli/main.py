@@ -7,6 +7,7 @@ from roost.cli import (
     cat,
     cp,
     demo,
+    dump,
     format,  # noqa: A004 - a command's name
     fsck,
     info,
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _module in (up, serve, demo, bench, format, status, info, ls, cp, cat, rm, mkdir, fsck):
+for _module in (up, serve, demo, bench, format, status, info, ls, cp, cat, rm, mkdir, fsck, dump):
     _module.register(app)
 
 

@@ -108,9 +108,7 @@ def _add_directory(
             AddEdge(ROOT, name, Edge(Kind.DIRECTORY, folder)),
             ChangeNode(
                 ROOT,
-                NodeChange(
-                    nlink_by=1, mtime_at_least_ns=txn.now_ns, ctime_at_least_ns=txn.now_ns
-                ),
+                NodeChange(nlink_by=1, mtime_at_least_ns=txn.now_ns, ctime_at_least_ns=txn.now_ns),
             ),
             AddCounter(USED_SPACE, space + NODE_SPACE_BYTES),
             AddCounter(TOTAL_INODES, len(files) + 1),

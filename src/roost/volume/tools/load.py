@@ -1,0 +1,280 @@
+"""Filling an empty database from JuiceFS's JSON dump.
+
+The dump is read once, in constant memory, and committed about a thousand nodes at a time through
+the transactions that every engine has.  The settings are stored last, in one commit with the
+counters: until then the database holds no volume.  If anything fails, what was stored is removed
+again.
+Source: the volume format reference, section 7.1.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+from roost.clock import Clock, SystemClock
+from roost.errors import CorruptRecord, InvalidArgument, RoostError
+from roost.volume.engines.registry import engine_kind, parse_url
+from roost.volume.errors import AlreadyFormatted
+from roost.volume.meta.effects import (
+    Effect,
+    PutCounter,
+    PutDeletedFile,
+    PutQuota,
+    PutSetting,
+)
+from roost.volume.meta.open_volume import NEXT_INO, NEXT_SLICE
+from roost.volume.meta.sessions import NEXT_SESSION
+from roost.volume.meta.trash import NEXT_TRASH
+from roost.volume.meta.txn import Engine
+from roost.volume.meta.usage import TOTAL_INODES, USED_SPACE
+from roost.volume.model import ROOT, TRASH, DeletedFile, Ino, Quota, QuotaKind
+from roost.volume.settings import VolumeSettings, decode_settings, encode_settings
+from roost.volume.tools.json_stream import JsonStream
+from roost.volume.tools.load_tree import TreeLoader, effect_bytes
+
+EFFECTS_AT_ONCE = 4000  # about a thousand nodes
+BYTES_AT_ONCE = 4 << 20
+_REMOVED = "removed"
+_QUOTAS = {
+    "Quotas": QuotaKind.DIRECTORY,
+    "UserQuotas": QuotaKind.USER,
+    "GroupQuotas": QuotaKind.GROUP,
+}
+_NUMBER_MAX = (1 << 63) - 1
+
+Progress = Callable[[int, int], None]
+"""Told (done, in all)."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What was stored."""
+
+    settings: VolumeSettings
+    entries: int
+    inodes: int
+    used_space_bytes: int
+
+
+def load(
+    meta_url: str,
+    source: BinaryIO,
+    *,
+    name: str = "dump",
+    encrypt_key: str = "",
+    progress: Progress = lambda _done, _all: None,
+    clock: Clock | None = None,
+) -> LoadReport:
+    """Fill the empty database at `meta_url` from a dump; `name` is what messages call the dump.
+
+    `encrypt_key` is the PEM text that a dump without secrets lacks.
+    Raises AlreadyFormatted if the database is not empty; CorruptRecord if the dump is damaged or
+    holds what this Roost does not know; InvalidArgument; NewerFormat; Unavailable.
+    """
+    url = parse_url(meta_url)
+    engine = engine_kind(url).create_engine(url, clock or SystemClock())
+    try:
+        demand_empty(engine, url.display)
+        try:
+            return _Loading(engine, JsonStream(source, name), encrypt_key, progress).run()
+        except BaseException:
+            _clear(engine, url.display)
+            raise
+    finally:
+        engine.close()
+
+
+def demand_empty(engine: Engine, place: str) -> None:
+    """Raise AlreadyFormatted unless nothing is stored there."""
+    if engine.read(lambda reads: reads.setting()) is not None:
+        raise AlreadyFormatted(f"there is a volume already at {place}")
+    has_top = engine.read(lambda reads: reads.node(ROOT) or reads.counter(NEXT_INO))
+    with engine.scan() as scans:
+        if has_top or next(iter(scans.all_nodes()), None) is not None:
+            raise AlreadyFormatted(
+                f"the database at {place} is not empty, though it holds no volume",
+                hint="Empty it, or use another; a load that was killed may have left this.",
+            )
+
+
+def _clear(engine: Engine, place: str) -> None:
+    try:
+        engine.destroy()
+    except RoostError as error:
+        log.warning("what was loaded could not be removed from %s: %s", place, error)
+
+
+class _Batch:
+    """Effects on their way into the database, many in one commit."""
+
+    def __init__(self, engine: Engine, after_commit: Callable[[], None]) -> None:
+        self._engine = engine
+        self._after_commit = after_commit
+        self._effects: list[Effect] = []
+        self._bytes = 0
+
+    def add(self, effect: Effect) -> None:
+        self._effects.append(effect)
+        self._bytes += effect_bytes(effect)
+        if len(self._effects) >= EFFECTS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
+            self.commit()
+
+    def commit(self) -> None:
+        effects = self._effects
+        if not effects:
+            return
+        self._engine.run(lambda txn: txn.do(*effects))
+        self._effects = []
+        self._bytes = 0
+        self._after_commit()
+
+
+class _Loading:
+    """One load: the fields of the document in any order that ends with the trees."""
+
+    def __init__(
+        self, engine: Engine, stream: JsonStream, encrypt_key: str, progress: Progress
+    ) -> None:
+        self._engine = engine
+        self._stream = stream
+        self._encrypt_key = encrypt_key
+        self._progress = progress
+        self._batch = _Batch(engine, self._tell)
+        self._settings: VolumeSettings | None = None
+        self._counters: dict[str, int] = {}
+        self._deleted: list[DeletedFile] = []
+        self._quotas: dict[QuotaKind, dict[int, Quota]] = {kind: {} for kind in QuotaKind}
+        self._trees: TreeLoader | None = None
+        self._seen: set[str] = set()
+
+    def run(self) -> LoadReport:
+        """Read the document and store it."""
+        for key in self._stream.fields():
+            if key in self._seen:
+                raise CorruptRecord(self._stream.where, f"{key} stands twice")
+            self._seen.add(key)
+            self._take(key)
+        self._stream.end()
+        if "FSTree" not in self._seen:
+            raise CorruptRecord(self._stream.where, "no FSTree: this is no dump of a volume")
+        return self._finish()
+
+    def _take(self, key: str) -> None:
+        if self._trees is not None and key not in ("FSTree", "Trash"):
+            raise CorruptRecord(self._stream.where, f"{key} stands behind the tree")
+        match key:
+            case "Setting":
+                self._settings = self._read_settings(self._stream.value())
+            case "Counters":
+                self._counters = _numbers(self._stream.value(), self._stream.where)
+            case "Sustained" | "ChangeLog":  # sessions, and what a consumer of the log has read
+                for _ in self._stream.items():
+                    self._stream.value()
+            case "DelFiles":
+                self._deleted = list(self._read_deleted())
+            case "Quotas" | "UserQuotas" | "GroupQuotas":
+                self._quotas[_QUOTAS[key]] = _quotas(self._stream.value(), self._stream.where)
+            case "FSTree":
+                self._tree_loader().tree(ROOT)
+            case "Trash":
+                self._tree_loader().tree(TRASH)
+            case _:
+                raise CorruptRecord(self._stream.where, f"unknown field {key!r}")
+
+    def _tree_loader(self) -> TreeLoader:
+        if self._settings is None:
+            raise CorruptRecord(self._stream.where, "no Setting before the tree")
+        if self._trees is None:
+            self._trees = TreeLoader(
+                self._stream,
+                self._batch.add,
+                limits=self._quotas[QuotaKind.DIRECTORY],
+                dir_stats=self._settings.dir_stats,
+                count_owners=self._settings.user_group_quota,
+            )
+        return self._trees
+
+    def _read_settings(self, document: Any) -> VolumeSettings:
+        settings = decode_settings(json.dumps(document, ensure_ascii=False))
+        if settings.encrypt_key == _REMOVED:
+            if not self._encrypt_key:
+                raise InvalidArgument(
+                    "the volume is encrypted and the dump has no key",
+                    hint="Give the private key with --encrypt-rsa-key PATH.",
+                )
+            settings = replace(settings, encrypt_key=self._encrypt_key, key_encrypted=False)
+        return settings
+
+    def _read_deleted(self) -> Iterator[DeletedFile]:
+        where = self._stream.where
+        for _ in self._stream.items():
+            fields = _numbers(self._stream.value(), where)
+            if fields.keys() != {"inode", "length", "expire"}:
+                raise CorruptRecord(where, f"a deleted file with fields {sorted(fields)}")
+            yield DeletedFile(Ino(fields["inode"]), fields["length"], fields["expire"])
+
+    def _tell(self) -> None:
+        if self._trees is not None:
+            self._progress(self._trees.names, self._counters.get("usedInodes", 0))
+
+    def _finish(self) -> LoadReport:
+        """Store counters, quotas, what is to be deleted, and at the very end the settings."""
+        assert self._trees is not None
+        assert self._settings is not None
+        self._batch.commit()
+        totals, old = self._trees.totals, self._counters
+        counters = {
+            USED_SPACE: totals.space_bytes,
+            TOTAL_INODES: totals.inodes,
+            # Numbers beyond those in the tree may be in use elsewhere: objects, caches.
+            NEXT_INO: max(totals.next_ino, old.get("nextInodes", 0)),
+            NEXT_SLICE: max(totals.next_slice, old.get("nextChunk", 0)),
+            NEXT_SESSION: old.get("nextSession", 0),
+            NEXT_TRASH: max(totals.last_trash, old.get("nextTrash", 0)),
+            "nextCleanupSlices": 0,
+        }
+        for kind, used in ((QuotaKind.USER, totals.users), (QuotaKind.GROUP, totals.groups)):
+            limits = self._quotas[kind]
+            for key in used.keys() | limits.keys():
+                space, inodes = used.get(key, (0, 0))
+                quota = replace(
+                    limits.get(key, Quota()), used_space_bytes=space, used_inodes=inodes
+                )
+                self._batch.add(PutQuota(kind, key, quota))
+        for file in self._deleted:
+            self._batch.add(PutDeletedFile(file))
+        self._batch.commit()
+        settings = self._settings
+        self._engine.run(
+            lambda txn: txn.do(
+                *(PutCounter(name, value) for name, value in counters.items()),
+                PutSetting(encode_settings(settings)),
+            )
+        )
+        self._tell()
+        return LoadReport(settings, self._trees.names, totals.inodes, totals.space_bytes)
+
+
+def _numbers(document: Any, where: str) -> dict[str, int]:
+    """Return an object whose fields are all numbers."""
+    if not isinstance(document, dict):
+        raise CorruptRecord(where, "an object of numbers was expected")
+    for name, value in document.items():
+        if type(value) is not int or abs(value) > _NUMBER_MAX:
+            raise CorruptRecord(where, f"{name} is {value!r}")
+    return document
+
+
+def _quotas(document: Any, where: str) -> dict[int, Quota]:
+    if not isinstance(document, dict):
+        raise CorruptRecord(where, "an object of quotas was expected")
+    found = {}
+    for key, value in document.items():
+        fields = _numbers(value, where)
+        if not (key.isascii() and key.isdigit()) or fields.keys() != {"maxSpace", "maxInodes"}:
+            raise CorruptRecord(where, f"a quota that is none: {key}")
+        found[int(key)] = Quota(fields["maxSpace"], fields["maxInodes"])
+    return found

@@ -1,0 +1,27 @@
+"""A set of numbers that are handed out densely: one bit each, in pages that exist when needed."""
+
+_PAGE_BITS = 1 << 16
+
+
+class NumbersSeen:
+    """Which inodes or slices have come by.  Memory: 8 KiB per 65,536 consecutive numbers."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, bytearray] = {}
+
+    def add(self, number: int) -> bool:
+        """Note a number; True if it had not been seen."""
+        page_no, bit = divmod(number, _PAGE_BITS)
+        page = self._pages.get(page_no)
+        if page is None:
+            page = self._pages[page_no] = bytearray(_PAGE_BITS // 8)
+        place, mask = bit >> 3, 1 << (bit & 7)
+        if page[place] & mask:
+            return False
+        page[place] |= mask
+        return True
+
+    def __contains__(self, number: int) -> bool:
+        page_no, bit = divmod(number, _PAGE_BITS)
+        page = self._pages.get(page_no)
+        return page is not None and bool(page[bit >> 3] & 1 << (bit & 7))
