@@ -1,0 +1,142 @@
+"""One volume driven from both sides at once, on every engine; then both find it sound."""
+
+import os
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from roost.testing.interop_machine import InteropMachine
+from roost.volume.check import check_volume
+from roost.volume.client import VolumeClient
+
+from .conftest import Juicefs
+
+STEPS = 50
+LONG_STEPS_MIN = 5000
+ENGINES = ["sqlite", "redis", "mariadb", "postgres"]
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
+
+
+@dataclass
+class MountedVolume:
+    """A volume that this process has open and the official client has mounted."""
+
+    client: VolumeClient
+    mount: Path
+    juicefs: Juicefs
+
+    def official_clone(self, path: Path, new_path: Path) -> None:
+        """As in BothSides."""
+        self.juicefs.run("clone", str(path), str(new_path))
+
+
+@pytest.fixture(params=ENGINES)
+def meta_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty place for metadata."""
+    if request.param == "sqlite":
+        return f"sqlite3://{tmp_path}/meta.db"
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def both_sides(
+    meta_url: str, tmp_path: Path, juicefs: Juicefs, stack: ExitStack
+) -> MountedVolume:
+    """A volume with ACLs and a trash, made by the official client, open on both sides."""
+    bucket = tmp_path / "objects"
+    juicefs.run(
+        "format", "--storage", "file", "--bucket", f"{bucket}/", "--block-size", "64K",
+        "--enable-acl", "--trash-days", "1", meta_url, "both",
+    )  # fmt: skip
+    no_caches = [
+        option
+        for name in ("attr-cache", "entry-cache", "dir-entry-cache", "open-cache")
+        for option in (f"--{name}", "0")
+    ]
+    mount = stack.enter_context(juicefs.mounted(meta_url, *no_caches, "--heartbeat", "2"))
+    client = stack.enter_context(VolumeClient.open(meta_url, cache_dir=tmp_path / "cache"))
+    return MountedVolume(client, mount, juicefs)
+
+
+def run_machine(volume: MountedVolume, work: Path, examples: int) -> int:
+    """Run the machine; return how many steps were compared."""
+    folder = work / "plain"
+    folder.mkdir()
+    machine = type("Machine", (InteropMachine,), {"volume": volume, "work": folder})
+    InteropMachine.steps = 0
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    return InteropMachine.steps
+
+
+def both_find_it_sound(
+    volume: MountedVolume, meta_url: str, stack: ExitStack, tmp_path: Path
+) -> None:
+    """End both clients, then ask each for what is missing, broken or left over."""
+    assert trash_of_mount(volume.mount) == trash_of_client(volume.client)
+    stack.close()
+    checked = volume.juicefs.run("fsck", meta_url)
+    assert not re.search(r"\b(ERROR|lost|broken)\b", checked), checked
+    collected = volume.juicefs.run("gc", meta_url)
+    assert re.search(r"\b0 leaked\b|leaked: 0\b", _plain_numbers(collected)), collected
+    with VolumeClient.open(meta_url, read_only=True, cache_dir=tmp_path / "again") as client:
+        report = check_volume(client, read_blocks=True)
+        assert report.is_clean, report
+
+
+def trash_of_mount(mount: Path) -> dict[str, int]:
+    """Return what lies in the trash: name in it → inode."""
+    found = {}
+    for folder in os.scandir(mount / ".trash"):
+        for entry in os.scandir(folder.path):
+            found[f"{folder.name}/{entry.name}"] = entry.inode()
+    return found
+
+
+def trash_of_client(client: VolumeClient) -> dict[str, int]:
+    """Return the same as the client sees it."""
+    return {
+        f"{folder}/{entry.name.decode()}": entry.ino
+        for folder in client.listdir("/.trash")
+        for entry in client.readdir(f"/.trash/{folder}")
+    }
+
+
+def _plain_numbers(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_both_clients_agree_on_every_step(
+    both_sides: MountedVolume, meta_url: str, stack: ExitStack, tmp_path: Path
+) -> None:
+    assert run_machine(both_sides, tmp_path, examples=8) > 50
+    both_find_it_sound(both_sides, meta_url, stack, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_both_clients_agree_on_every_step_for_long(
+    both_sides: MountedVolume, meta_url: str, stack: ExitStack, tmp_path: Path
+) -> None:
+    steps = 0
+    for number in range(20):
+        folder = tmp_path / f"run-{number}"
+        folder.mkdir()
+        steps += run_machine(both_sides, folder, examples=40)
+        if steps >= LONG_STEPS_MIN:
+            break
+    assert steps >= LONG_STEPS_MIN
+    both_find_it_sound(both_sides, meta_url, stack, tmp_path)
