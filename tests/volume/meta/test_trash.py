@@ -167,3 +167,15 @@ def test_an_immutable_hour_is_no_way_around_for_users(trashing: Meta) -> None:
     hour: Ino = next(trashing.readdir(TRASH)).ino
     with pytest.raises(FsError):
         trashing.unlink(hour, b"1-%d-f" % file, Caller(uid=1000, gid=1000))
+
+
+def test_the_trash_counts_the_hours_it_holds_as_they_come_and_go(
+    trashing: Meta, clock: ManualClock
+) -> None:
+    for name in (b"one", b"two"):
+        trashing.create(ROOT, name)
+        trashing.unlink(ROOT, name)
+        assert trashing.check() == ()
+        clock.advance(27 * 3600)
+        assert trashing.clean_trash() == 1
+        assert trashing.check() == ()

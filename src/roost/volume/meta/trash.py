@@ -105,6 +105,8 @@ def move_to(txn: Txn, volume: OpenVolume, place: TrashPlace, ino: Ino, attr: Att
         if volume.settings.dir_stats:
             txn.do(PutDirUsage(place.folder, DirUsage()))
         usage.charge_volume(txn, NODE_SPACE_BYTES, 1)
+        made = DirUsage(0, NODE_SPACE_BYTES, 1)
+        usage.charge_directory(txn, volume.settings, TRASH, made)
     moved = NodeChange(ctime_at_least_ns=txn.now_ns, parent=place.folder if attr.parent else None)
     txn.do(AddEdge(place.folder, place.name, Edge(attr.kind, ino)), ChangeNode(ino, moved))
     usage.charge_directory(txn, volume.settings, place.folder, usage.as_child(attr))
