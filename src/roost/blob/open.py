@@ -1,48 +1,101 @@
-"""From the words of a volume's settings to its store: the one place where stores are registered."""
+"""From the words of a volume's settings to its store: the one place where stores are registered.
 
-from collections.abc import Callable
+From the inside out: the store itself, its limits, its retries; then shards, then the counting.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from roost.blob.counted import CountedStore
 from roost.blob.directory import DirectoryStore
+from roost.blob.limits import LimitedStore, Limits
+from roost.blob.many import SERVICES
+from roost.blob.patience import PATIENT, Patience
+from roost.blob.place import Place
+from roost.blob.retrying import RetryingStore
+from roost.blob.s3_address import DIALECTS
 from roost.blob.sharded import ShardedStore
 from roost.blob.store import BlobStore
+from roost.clock import Clock
 from roost.errors import InvalidArgument, Unsupported
 
-SHARDS_MAX = 256
+Opener = Callable[[Place, Patience, Mapping[str, str]], BlobStore]
 
 
-def _open_directory(bucket: str) -> BlobStore:
-    if not bucket.startswith("/"):
-        raise InvalidArgument(f"bucket {bucket!r} of storage file is not an absolute path")
-    return DirectoryStore(Path(bucket))
+def _open_directory(place: Place, _patience: Patience, _env: Mapping[str, str]) -> BlobStore:
+    if not place.bucket.startswith("/"):
+        raise InvalidArgument(f"bucket {place.bucket!r} of storage file is not an absolute path")
+    return DirectoryStore(Path(place.bucket))
 
 
-_STORES: dict[str, Callable[[str], BlobStore]] = {
+# The libraries are imported when a store of theirs is opened: they cost a tenth of a second.
+def _open_s3(place: Place, patience: Patience, environment: Mapping[str, str]) -> BlobStore:
+    from roost.blob.cloud_open import open_s3
+
+    return open_s3(place, patience, environment)
+
+
+def _open_azure(place: Place, patience: Patience, environment: Mapping[str, str]) -> BlobStore:
+    from roost.blob.cloud_open import open_azure
+
+    return open_azure(place, patience, environment)
+
+
+def _open_google(place: Place, patience: Patience, environment: Mapping[str, str]) -> BlobStore:
+    from roost.blob.cloud_open import open_google
+
+    return open_google(place, patience, environment)
+
+
+def _open_dal(place: Place, patience: Patience, environment: Mapping[str, str]) -> BlobStore:
+    from roost.blob.dal import open_dal
+
+    return open_dal(place, patience, environment)
+
+
+_STORES: dict[str, Opener] = {
     "file": _open_directory,
+    "gs": _open_google,
+    "wasb": _open_azure,
+    **dict.fromkeys(DIALECTS, _open_s3),
+    **dict.fromkeys(SERVICES, _open_dal),
 }
 """JuiceFS's storage name -> what opens a bucket of it."""
 
 
-def open_store(storage: str, bucket: str, shards: int = 0) -> BlobStore:
-    """Return the store that `--storage storage --bucket bucket --shards shards` names.
+def storages() -> tuple[str, ...]:
+    """Return the storage names that are served."""
+    return tuple(sorted(_STORES))
 
-    Raises Unsupported for a storage that is not registered, InvalidArgument for a wrong bucket.
+
+def open_store(
+    place: Place,
+    *,
+    patience: Patience = PATIENT,
+    clock: Clock | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> BlobStore:
+    """Return the store that a place names.
+
+    `environment`: where credentials are looked up that the place does not state; default: this
+    process's.  Nothing is asked of the store yet.  Raises Unsupported for a storage that is not
+    registered, InvalidArgument for a wrong bucket.
     """
-    opener = _STORES.get(storage.lower())
+    place = replace(place, storage=place.storage.lower())
+    opener = _STORES.get(place.storage)
     if opener is None:
         raise Unsupported(
-            f"object storage {storage!r} is not served by this Roost",
-            hint=f"Use one of: {', '.join(sorted(_STORES))}.",
+            f"object storage {place.storage!r} is not served by this Roost",
+            hint=f"Use one of: {', '.join(storages())}.",
         )
-    if shards <= 1:
-        return CountedStore(opener(bucket))
-    if shards > SHARDS_MAX:
-        raise InvalidArgument(f"{shards} shards are more than {SHARDS_MAX}")
-    if bucket.count("%d") != 1:
-        raise InvalidArgument(
-            f"bucket {bucket!r} of a sharded volume must hold one %d",
-            hint="Write the number's place as %d, for example --bucket /data/shard%d/.",
-        )
-    stores = [opener(bucket.replace("%d", str(shard))) for shard in range(shards)]
-    return CountedStore(ShardedStore(stores))
+    limits = Limits(place.upload_mbps, place.download_mbps, clock=clock)
+    variables = os.environ if environment is None else environment
+    stores: list[BlobStore] = []
+    for bucket in place.buckets():
+        store: BlobStore = LimitedStore(opener(bucket, patience, variables), limits)
+        if place.storage != "file":
+            store = RetryingStore(store, patience, clock)
+        stores.append(store)
+    return CountedStore(ShardedStore(stores) if len(stores) > 1 else stores[0])

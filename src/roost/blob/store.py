@@ -12,7 +12,7 @@ from typing import Protocol
 
 from typing_extensions import Buffer
 
-from roost.errors import AlreadyExists, InvalidArgument, NotFound
+from roost.errors import AlreadyExists, InvalidArgument, NotFound, Unavailable
 
 KEY_BYTES_MAX = 1024
 PART_BYTES_MAX = 255
@@ -34,6 +34,18 @@ class BlobExists(AlreadyExists):
         self.key = key
 
 
+class BucketMissing(Unavailable):
+    """There is no such bucket.  Never retried, and never read as an absent object."""
+
+    hint = "Make the bucket first, or check its name and the endpoint."
+
+
+class StoreDenied(Unavailable):
+    """The store refuses who we are or what we may do.  Never retried."""
+
+    hint = "Check the access key, the secret key, the clock and the bucket's policy."
+
+
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
     """One object as `head` and `list` see it."""
@@ -46,8 +58,8 @@ class BlobInfo:
 class BlobStore(Protocol):
     """Objects by key.  Safe to call from several threads.
 
-    Every verb may raise Unavailable (the store cannot be reached or refuses us) and
-    InvalidArgument (the key is none).
+    Every verb may raise Unavailable (the store cannot be reached; BucketMissing and StoreDenied if
+    it refuses us) and InvalidArgument (the key is none).
     """
 
     @property
@@ -60,7 +72,10 @@ class BlobStore(Protocol):
         ...
 
     def put_if_absent(self, key: str, data: Buffer) -> None:
-        """Store `data` durably unless the key is taken.  Raises BlobExists, StorageFull."""
+        """Store `data` durably unless the key is taken.
+
+        Raises BlobExists; StorageFull; Unsupported if the store cannot do this in one step.
+        """
         ...
 
     def get(self, key: str) -> bytes:

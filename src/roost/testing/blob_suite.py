@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from roost.blob.store import BlobExists, BlobNotFound, BlobStore
-from roost.errors import InvalidArgument
+from roost.errors import InvalidArgument, Unsupported
 
 BAD_KEYS = ["", "/a", "a/", "a//b", ".", "a/../b", "a/./b", "a\0b", "x" * 256, "\ud800", "y/" * 600]
 
@@ -20,7 +20,30 @@ _STEPS = st.lists(
 
 
 class BlobStoreSuite:
-    """Conformance of a `BlobStore`."""
+    """Conformance of a `BlobStore`.
+
+    Set `is_conditional` to False for a store that cannot keep what is there: its `put_if_absent`
+    must then refuse and change nothing.  Set `orders_folders` to True for a server that sorts by
+    the parts of names: its listing must be refused as soon as the order matters.
+    """
+
+    is_conditional = True
+    orders_folders = False
+
+    def _demand_conditional(self) -> None:
+        if not self.is_conditional:
+            pytest.skip("the store cannot do it; the refusal has a test of its own")
+
+    def test_a_store_that_cannot_keep_what_is_there_refuses(self, store: BlobStore) -> None:
+        if self.is_conditional:
+            store.put_if_absent("a", b"first")
+            return
+        store.put("a", b"first")
+        for key in ("a", "new"):
+            with pytest.raises(Unsupported):
+                store.put_if_absent(key, b"second")
+        assert store.get("a") == b"first"
+        assert [info.key for info in store.list()] == ["a"]
 
     def test_an_object_is_read_back_whole_and_in_ranges(self, store: BlobStore) -> None:
         store.put("a/b", b"0123456789")
@@ -46,6 +69,7 @@ class BlobStoreSuite:
         assert store.get("a") == b"new"
 
     def test_put_if_absent_never_replaces(self, store: BlobStore) -> None:
+        self._demand_conditional()
         store.put_if_absent("a", b"first")
         with pytest.raises(BlobExists):
             store.put_if_absent("a", b"second")
@@ -53,6 +77,7 @@ class BlobStoreSuite:
         assert [info.key for info in store.list()] == ["a"]
 
     def test_of_many_put_if_absent_one_wins(self, store: BlobStore) -> None:
+        self._demand_conditional()
         won: list[bytes] = []
 
         def put(data: bytes) -> None:
@@ -107,6 +132,10 @@ class BlobStoreSuite:
         keys = ["a/x", "a-b", "a0", "a/y/z", "b", "a.c/d"]
         for key in keys:
             store.put(key, key.encode())
+        if self.orders_folders:
+            with pytest.raises(Unsupported, match="order"):
+                list(store.list())
+            return
         assert [info.key for info in store.list()] == sorted(keys)
         assert [info.key for info in store.list("a/")] == ["a/x", "a/y/z"]
         assert [info.key for info in store.list("a")] == sorted(set(keys) - {"b"})
@@ -131,12 +160,16 @@ class BlobStoreSuite:
         model: dict[str, bytes] = {}
         for verb, words, data in steps:
             key = f"{words}.object"  # so that no key is another one's folder
+            if self.orders_folders:
+                key = key.replace("-", "_").replace(".", "_")
             if verb == "put":
                 store.put(key, data)
                 model[key] = data
             elif verb == "delete":
                 store.delete(key)
                 model.pop(key, None)
+            elif not self.is_conditional:
+                continue
             elif key in model:
                 with pytest.raises(BlobExists):
                     store.put_if_absent(key, data)

@@ -5,6 +5,7 @@ lies above, with the blocks.  Source: the volume format reference, section 5.7.
 """
 
 from roost.blob.open import open_store
+from roost.blob.place import Place
 from roost.blob.prefix import PrefixStore
 from roost.blob.store import BlobStore
 from roost.errors import Unsupported
@@ -22,5 +23,5 @@ def volume_store(settings: VolumeSettings) -> BlobStore:
             "does not serve yet",
             hint="Read it with the juicefs client.",
         )
-    bucket = open_store(settings.storage, settings.bucket, settings.shards)
+    bucket = open_store(Place(settings.storage, settings.bucket, shards=settings.shards))
     return PrefixStore(bucket, f"{settings.name}/")

@@ -1,0 +1,236 @@
+"""S3 and what speaks it, Azure Blob, Google Cloud Storage: through obstore.
+
+Objects of the S3 family carry JuiceFS's user metadata `Crc32c`: the CRC-32C of the stored body in
+decimal, verified on whole reads where it is present.  The library repeats nothing (`retrying` does)
+and its time-outs are ours.
+
+Invariant: `_refuses_taken` is None until the store has shown whether it obeys a conditional put.
+"""
+
+import contextlib
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import TypeVar
+
+import google_crc32c
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
+from obstore.store import AzureStore, GCSStore, S3Store
+from typing_extensions import Buffer
+
+from roost.blob.failures import Kind, disorder, is_beyond_the_end, translate
+from roost.blob.forks import claim
+from roost.blob.store import BlobExists, BlobInfo, BlobNotFound, check_key, key_problem
+from roost.errors import CorruptRecord, InvalidArgument, RoostError, Unsupported
+from roost.sizes import MIB
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+CHECKSUM = "crc32c"  # names of user metadata are case-insensitive
+WHOLE_BYTES_MAX = 64 * MIB
+"""A larger object is stored in parts; a volume's blocks are at most 16 MiB."""
+_LIST_PAGE = 1000
+
+
+class CloudStore:
+    """`BlobStore` over one bucket.  `store` is the library's, made by `open`."""
+
+    def __init__(
+        self,
+        store: "S3Store | AzureStore | GCSStore",
+        name: str,
+        *,
+        storage_class: str = "",
+        tag: str = "",
+        checksums: bool = False,
+        trusts_conditions: bool = True,
+    ) -> None:
+        """`trusts_conditions`: the service is known to obey conditional puts."""
+        self._store = store
+        self._name = name
+        self._storage_class = storage_class
+        self._tags = dict([tag.split("=", 1)]) if tag else None
+        self._checksums = checksums
+        self._refuses_taken: bool | None = True if trusts_conditions else None
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """As in BlobStore."""
+        return self._name
+
+    def put(self, key: str, data: Buffer) -> None:
+        """As in BlobStore."""
+        check_key(key)
+        self._call(key, lambda: self._put(key, data, is_new=False))
+
+    def put_if_absent(self, key: str, data: Buffer) -> None:
+        """As in BlobStore.  Raises Unsupported for a server that ignores the condition."""
+        check_key(key)
+        self._demand_conditions(key)
+        self._call(key, lambda: self._put(key, data, is_new=True))
+
+    def get(self, key: str) -> bytes:
+        """As in BlobStore.  Raises CorruptRecord if the object's checksum says so."""
+        check_key(key)
+
+        def get() -> tuple[bytes, str]:
+            answer = obstore.get(self._store, key)
+            return bytes(answer.bytes()), str(answer.attributes.get(CHECKSUM, ""))
+
+        data, stated = self._call(key, get)
+        if self._checksums and stated.isdecimal() and int(stated) != google_crc32c.value(data):
+            raise CorruptRecord(f"{self._name}{key}", "the bytes do not match their checksum")
+        return data
+
+    def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
+        """As in BlobStore."""
+        check_key(key)
+        if size_bytes <= 0:
+            self.head(key)
+            return b""
+
+        def get() -> bytes:
+            try:
+                options: obstore.GetOptions = {"range": (offset, offset + size_bytes)}
+                return bytes(obstore.get(self._store, key, options=options).bytes())
+            except (BaseError, ValueError) as error:
+                if is_beyond_the_end(str(error)):
+                    return b""
+                raise
+
+        return self._call(key, get)
+
+    def head(self, key: str) -> BlobInfo:
+        """As in BlobStore."""
+        check_key(key)
+
+        def head() -> BlobInfo:
+            try:
+                return _info(obstore.head(self._store, key))
+            except FileNotFoundError:
+                # A HEAD's answer has no body: only a GET tells a missing bucket from an object.
+                return _info(obstore.get(self._store, key).meta)
+
+        return self._call(key, head)
+
+    def delete(self, key: str) -> None:
+        """As in BlobStore."""
+        check_key(key)
+        with contextlib.suppress(BlobNotFound):
+            self._call(key, lambda: obstore.delete(self._store, key))
+
+    def list(self, prefix: str = "") -> Iterator[BlobInfo]:
+        """As in BlobStore."""
+        folder = prefix.rpartition("/")[0]
+        if folder:
+            check_key(folder)
+        pages = self._call(
+            prefix,
+            lambda: obstore.list(self._store, folder or None, chunk_size=_LIST_PAGE),
+        )
+        last = ""
+        while True:
+            page = self._call(prefix, lambda: next(pages, None))
+            if page is None:
+                return
+            for found in page:
+                info = _info(found)
+                if info.key < last:
+                    raise disorder(self._name)
+                last = info.key
+                if info.key.startswith(prefix):
+                    self._check_listed(info.key)
+                    yield info
+                elif info.key > prefix:
+                    return
+
+    def make_bucket(self, make: Callable[["S3Store | AzureStore | GCSStore"], None]) -> None:
+        """Make the bucket by `make`, which is told the library's store."""
+        self._call("", lambda: make(self._store))
+
+    def _put(self, key: str, data: Buffer, *, is_new: bool) -> None:
+        view = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
+        attributes: obstore.Attributes = {}
+        if self._checksums:
+            raw = data if isinstance(data, bytes) else bytes(view)
+            attributes[CHECKSUM] = str(google_crc32c.value(raw))
+        if self._storage_class:
+            attributes["Storage-Class"] = self._storage_class
+        obstore.put(
+            self._store,
+            key,
+            view,
+            attributes=attributes or None,
+            tags=self._tags,
+            mode="create" if is_new else "overwrite",
+            use_multipart=not is_new and view.nbytes > WHOLE_BYTES_MAX,
+        )
+
+    def _demand_conditions(self, key: str) -> None:
+        """Let the store prove on an object of its own that it refuses a name that is taken."""
+        with self._lock:
+            if self._refuses_taken is None:
+                trial = f"{key.rpartition('/')[0]}/.roost-{secrets.token_hex(6)}".lstrip("/")
+                try:
+                    for _ in range(2):
+                        self._call(trial, lambda: self._put(trial, b"trial", is_new=True))
+                    self._refuses_taken = False
+                except BlobExists:
+                    self._refuses_taken = True
+                finally:
+                    self.delete(trial)
+        if not self._refuses_taken:
+            raise Unsupported(
+                f"{self._name}: the server overwrites objects that it was told to keep",
+                hint="Use a server that obeys If-None-Match, such as Amazon S3 or Azure.",
+            )
+
+    def _check_listed(self, key: str) -> None:
+        problem = key_problem(key)
+        if problem is not None:
+            raise CorruptRecord(f"{self._name}{key!r}", f"the object's name {problem}")
+
+    def _call(self, key: str, call: Callable[[], T]) -> T:
+        claim()
+        try:
+            return call()
+        except RoostError:
+            raise
+        except FileNotFoundError as error:
+            raise translate(self._name, key, Kind.ABSENT, str(error)) from error
+        except (AlreadyExistsError, PreconditionError) as error:
+            raise translate(self._name, key, Kind.TAKEN, str(error)) from error
+        except (PermissionDeniedError, UnauthenticatedError) as error:
+            raise translate(self._name, key, Kind.DENIED, str(error)) from error
+        except BaseError as error:
+            raise translate(self._name, key, Kind.OTHER, str(error)) from error
+        except ValueError as error:  # the library refuses some names
+            raise InvalidArgument(f"object key {key!r}: {_first_line(error)}") from error
+
+
+def _info(found: "obstore.ObjectMeta") -> BlobInfo:
+    changed = found["last_modified"]
+    whole_s = int(changed.timestamp())
+    return BlobInfo(
+        found["path"], found["size"], whole_s * 1_000_000_000 + changed.microsecond * 1000
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def seconds(value: float) -> timedelta:
+    """Return a time-out as the library wants it."""
+    return timedelta(seconds=value)

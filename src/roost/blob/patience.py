@@ -1,0 +1,18 @@
+"""How long a store is waited for, and how often it is asked again: the one place for these."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Bounds of one verb.  The defaults are JuiceFS's where it has them (60 s, 10 tries)."""
+
+    connect_timeout_s: float = 5.0
+    request_timeout_s: float = 60.0  # from connecting to the last byte of one try
+    tries_max: int = 10
+    delay_first_s: float = 0.1
+    delay_max_s: float = 10.0
+    total_s: float = 180.0  # no try is begun after this
+
+
+PATIENT = Patience()

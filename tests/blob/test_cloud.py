@@ -1,0 +1,42 @@
+"""Azure and S3 against real servers: what every store does, and what only these can get wrong."""
+
+import itertools
+
+import pytest
+
+from roost.blob.make_bucket import make_bucket
+from roost.blob.open import open_store
+from roost.blob.patience import Patience
+from roost.blob.place import Place
+from roost.blob.store import BlobStore
+from roost.testing.blob_suite import BlobStoreSuite
+from tests.blob.conftest import KEYS, MinioGateway
+
+QUICK = Patience(connect_timeout_s=2, request_timeout_s=5, tries_max=2, delay_first_s=0.01)
+
+
+class TestAzurite(BlobStoreSuite):
+    @pytest.fixture
+    def store(self, azure_place: Place, azure_environment: dict[str, str]) -> BlobStore:
+        return open_store(azure_place, patience=QUICK, environment=azure_environment)
+
+
+class TestS3rver(BlobStoreSuite):
+    is_conditional = False  # s3rver overwrites whatever it is told
+    orders_folders = True
+
+    @pytest.fixture
+    def store(self, s3_place: Place) -> BlobStore:
+        return open_store(s3_place, patience=QUICK, environment={})
+
+
+class TestMinio(BlobStoreSuite):
+    is_conditional = False
+    _numbers = itertools.count()
+
+    @pytest.fixture
+    def store(self, minio: MinioGateway) -> BlobStore:
+        bucket = f"{minio.url}/bucket{next(self._numbers)}"
+        place = Place("minio", bucket, *KEYS)
+        make_bucket(place, environment={})
+        return open_store(place, patience=QUICK, environment={})
