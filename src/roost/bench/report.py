@@ -19,6 +19,8 @@ class Row:
     """`higher` or `lower`."""
     rounds: dict[str, list[float]] = field(default_factory=dict)
     """Side -> its figure in each round."""
+    how: str = ""
+    """How a side was measured, where it matters."""
 
     def add(self, side: str, value: float) -> None:
         """Note the figure of one round."""
@@ -49,6 +51,8 @@ class Report:
     rows: list[Row] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """Peers that are not installed, named and never guessed."""
+    notes: list[str] = field(default_factory=list)
+    """Under which conditions all sides were measured."""
 
     def write(self, target: Path) -> None:
         """Write the JSON form."""
@@ -66,8 +70,9 @@ class Report:
             },
             "versions": self.versions,
             "left_out": self.left_out,
+            "notes": self.notes,
             "rows": [
-                {key: value for key, value in asdict(row).items() if key != "rounds"}
+                {key: value for key, value in asdict(row).items() if key != "rounds" and value}
                 | {
                     "values": row.values,
                     "spread": {s: [min(v), max(v)] for s, v in row.rounds.items()},

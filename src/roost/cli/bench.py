@@ -1,16 +1,44 @@
-"""`roost bench`: Roost and its peers, alternately, in one run."""
+"""`roost bench`: Roost and its peers, alternately, in one run; and JuiceFS's bench of a folder."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
 
 from roost.cli.output import plain_errors
 from roost.telemetry import logs
 
-app = typer.Typer(help="Measure Roost beside its peers.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from roost.bench.report import Report, Row
+
+FOLDER_COMMAND = "folder"
+
+
+class _FolderOrCommand(TyperGroup):
+    """`roost bench meta` is a command; `roost bench /mnt/jfs -p 4` is JuiceFS's bench there.
+
+    `ctx` is Any: typer does not export the type that it passes.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        is_help = bool(args) and args[0] in ("--help", "-h")
+        if args and not is_help and args[0] not in self.commands:
+            args = [FOLDER_COMMAND, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=_FolderOrCommand,
+    help="Measure Roost beside its peers; or a folder, as JuiceFS's bench does: "
+    "roost bench /mnt/jfs -p 4.",
+    no_args_is_help=True,
+)
+JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the figures here.")]
+PlotFile = Annotated[Path | None, typer.Option("--plot", help="Draw the figures here (PNG).")]
 
 
 @app.command("vectors")
@@ -20,9 +48,8 @@ def vectors(
         list[str] | None, typer.Option(help="milvus-lite or milvus; may be repeated.")
     ] = None,
     rounds: Annotated[int, typer.Option(help="Runs of every side.", min=1)] = 1,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here.")
-    ] = None,
+    json_file: JsonFile = None,
+    plot_file: PlotFile = None,
 ) -> None:
     """Insert, search, index and search again: Roost and its peers in turn.
 
@@ -31,27 +58,99 @@ def vectors(
     with plain_errors():
         from roost.bench.vectors import measure
 
-        logs.set_up("ERROR")
-        console = Console()
-        with console.status("…") as status:
-            report = measure(rows, tuple(peer or ()), rounds, status.update)
-        sides = [side for side in report.versions]
-        table = Table(title=f"vectors, {rows:,} rows of 128 floats")
-        table.add_column("name")
-        for side in sides:
-            table.add_column(f"{side} {report.versions[side]}", justify="right")
-        for side in sides[1:]:
-            table.add_column(f"roost / {side}", justify="right")
-        for row in report.rows:
-            values = [f"{row.values[side]:,.3f} {row.unit}" for side in sides]
-            ratios = [row.ratio("roost", side) for side in sides[1:]]
-            shown = ["" if ratio is None else f"{ratio:.2f} times" for ratio in ratios]
-            table.add_row(row.name, *values, *shown)
-        console.print(table)
-        for name in report.left_out:
-            console.print(f"Left out, not installed: {name}")
-        if json_file is not None:
-            report.write(json_file)
+        _run(lambda tell: measure(rows, tuple(peer or ()), rounds, tell), json_file, plot_file)
+
+
+@app.command("meta")
+def meta(
+    peer: Annotated[list[str] | None, typer.Option(help="juicefs.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(help="An engine or a setting, e.g. redis or 'redis rtt=0.5'; repeatable."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Runs of every side.", min=1)] = 3,
+    operations: Annotated[
+        int, typer.Option(help="Operations of each kind, per round and side.", min=16)
+    ] = 500,
+    flush: Annotated[
+        bool, typer.Option(help="SQL servers sync each commit to the disk, for both sides.")
+    ] = True,
+    json_file: JsonFile = None,
+    plot_file: PlotFile = None,
+) -> None:
+    """create, mkdir, setattr, rename and unlink, and 16 creators in one directory.
+
+    Redis, MariaDB and PostgreSQL are started for the run, near and behind a proxy that delays.
+    Example: roost bench meta --peer juicefs --setting redis --json meta.json --plot meta.png
+    """
+    with plain_errors():
+        from roost.bench.meta import MetaBench, measure
+
+        bench = MetaBench(tuple(peer or ()), tuple(setting or ()), rounds, operations, flush)
+        _run(lambda tell: measure(bench, tell), json_file, plot_file)
+
+
+def _run(
+    measure: Callable[[Callable[[str], None]], "Report"],
+    json_file: Path | None,
+    plot_file: Path | None,
+) -> None:
+    """Measure, with a line that tells what is being done; show and write the report."""
+    logs.set_up("ERROR")
+    console = Console()
+    with Console(stderr=True).status("…") as status:
+        report = measure(status.update)
+    show(report, console)
+    if json_file is not None:
+        report.write(json_file)
+    if plot_file is not None:
+        from roost.bench.chart import draw
+
+        draw(report, plot_file)
+
+
+def show(report: "Report", console: Console) -> None:
+    """Print a report as a table."""
+    sides = list(report.versions)
+    table = Table(title=report.bench)
+    for name in ("setting", "name"):
+        table.add_column(name)
+    for side in sides:
+        table.add_column(f"{side} {report.versions[side]}", justify="right")
+    for side in sides[1:]:
+        table.add_column(f"roost / {side}", justify="right")
+    has_how = any(row.how for row in report.rows)
+    if has_how:
+        table.add_column("measured")
+    shown = ""
+    for row in report.rows:
+        if shown and row.setting != shown:
+            table.add_section()
+        setting, shown = ("" if row.setting == shown else row.setting), row.setting
+        values = [_value(row, side) for side in sides]
+        ratios = [row.ratio("roost", side) for side in sides[1:]]
+        times = ["" if ratio is None else f"{ratio:.2f} times" for ratio in ratios]
+        table.add_row(setting, row.name, *values, *times, *([row.how] if has_how else []))
+    console.print(table)
+    for note in report.notes:
+        console.print(f"Both sides, {note}", highlight=False)
+    for name in report.left_out:
+        console.print(f"Left out: {name}", highlight=False)
+
+
+def _value(row: "Row", side: str) -> str:
+    if side not in row.rounds:
+        return ""
+    figures = row.rounds[side]
+    told = f"{row.values[side]:,.{_digits(row.values[side])}f} {row.unit}"
+    if len(figures) == 1:
+        return told
+    low, high = min(figures), max(figures)
+    return f"{told} [{low:,.{_digits(low)}f} … {high:,.{_digits(high)}f}]"
+
+
+def _digits(value: float) -> int:
+    return 0 if abs(value) >= 1000 else 1 if abs(value) >= 100 else 3
 
 
 def register(program: typer.Typer) -> None:
