@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from roost.errors import Unsupported
 from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.client import VolumeClient
 from roost.volume.errors import FsError, NotFormatted
@@ -265,18 +264,6 @@ def test_a_read_only_client_refuses_every_change(volume: TestVolume, client: Vol
 def test_a_database_without_a_volume_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFormatted):
         VolumeClient.open(f"sqlite3://{tmp_path}/none.db", cache_dir=tmp_path)
-
-
-def test_an_encrypted_volume_is_refused_by_name(
-    volume: TestVolume, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from dataclasses import replace
-
-    from roost.volume.client import volume_store
-
-    encrypted = replace(volume.settings, encrypt_key="-----BEGIN RSA PRIVATE KEY-----")
-    with pytest.raises(Unsupported, match="test-volume is encrypted"):
-        volume_store(encrypted)
 
 
 def test_close_stores_what_is_pending_and_may_be_repeated(volume: TestVolume) -> None:

@@ -24,11 +24,13 @@ class BlobStoreSuite:
 
     Set `is_conditional` to False for a store that cannot keep what is there: its `put_if_absent`
     must then refuse and change nothing.  Set `orders_folders` to True for a server that sorts by
-    the parts of names: its listing must be refused as soon as the order matters.
+    the parts of names: its listing must be refused as soon as the order matters.  `overhead_bytes`
+    is what a stored object has beyond its data.
     """
 
     is_conditional = True
     orders_folders = False
+    overhead_bytes = 0
 
     def _demand_conditional(self) -> None:
         if not self.is_conditional:
@@ -51,7 +53,7 @@ class BlobStoreSuite:
         assert store.get_range("a/b", 2, 3) == b"234"
         assert store.get_range("a/b", 8, 10) == b"89"
         assert store.get_range("a/b", 20, 10) == b""
-        assert store.head("a/b").size_bytes == 10
+        assert store.head("a/b").size_bytes == 10 + self.overhead_bytes
         assert store.head("a/b").key == "a/b"
 
     def test_an_empty_object_is_an_object(self, store: BlobStore) -> None:
@@ -141,7 +143,9 @@ class BlobStoreSuite:
         assert [info.key for info in store.list("a")] == sorted(set(keys) - {"b"})
         assert [info.key for info in store.list("a/y")] == ["a/y/z"]
         assert [info.key for info in store.list("no/where")] == []
-        assert {info.key: info.size_bytes for info in store.list("b")} == {"b": 1}
+        assert {info.key: info.size_bytes for info in store.list("b")} == {
+            "b": 1 + self.overhead_bytes
+        }
 
     @settings(
         max_examples=30,

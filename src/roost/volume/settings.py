@@ -8,7 +8,9 @@ Source: JuiceFS Community 1.4, pkg/meta/config.go; the volume format reference, 
 import base64
 import hashlib
 import json
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -25,9 +27,21 @@ MIN_CLIENT_VERSION = "1.1.0-A"  # what JuiceFS asks of the clients of a plain vo
 COMPRESSIONS = ("", "none", "lz4", "zstd")
 ENCRYPTIONS = ("", "aes256gcm-rsa", "chacha20-rsa", "sm4gcm")
 BLOCK_KIB_MIN, BLOCK_KIB_MAX = 64, 16384
+REMOVED = "removed"  # stands for a secret in the settings of a dump
+TIERS_MAX = 4
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9\-]{1,61}[a-z0-9]")
 _WHERE = "volume settings"
+_NONCE_BYTES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """Where new objects go inside the bucket: a storage class, and one "key=value" or nothing."""
+
+    id: int
+    storage_class: str = ""
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,8 @@ class VolumeSettings:
     name: str
     uuid: str
     storage: str = "file"
+    storage_class: str = ""  # of volumes before tiers
+    tiers: tuple[Tier, ...] = (Tier(0),)
     bucket: str = ""  # of `file`: an absolute directory with a trailing slash
     access_key: str = ""
     secret_key: str = ""
@@ -50,6 +66,8 @@ class VolumeSettings:
     encrypt_key: str = ""
     encrypt_algo: str = "aes256gcm-rsa"
     key_encrypted: bool = False
+    upload_mbps: int = 0  # of each client; 0: unlimited
+    download_mbps: int = 0
     trash_days: int = 1
     meta_version: int = META_VERSION
     min_client_version: str = MIN_CLIENT_VERSION
@@ -69,6 +87,14 @@ class VolumeSettings:
     def is_encrypted(self) -> bool:
         """True if blocks are encrypted: a key decides, not the name of an algorithm."""
         return bool(self.encrypt_key)
+
+    def tier(self, number: int = 0) -> Tier:
+        """Return a tier; one that is not defined is the default one."""
+        known = {tier.id: tier for tier in self.tiers}
+        default = known.get(0, Tier(0))
+        if not default.storage_class:
+            default = replace(default, storage_class=self.storage_class)
+        return default if number == 0 else known.get(number, default)
 
     @property
     def codec(self) -> str:
@@ -119,8 +145,8 @@ _FIELDS: tuple[tuple[str, str, bool], ...] = (
     ("Name", "name", True),
     ("UUID", "uuid", True),
     ("Storage", "storage", True),
-    ("StorageClass", "", False),
-    ("Tiers", "", True),
+    ("StorageClass", "storage_class", False),
+    ("Tiers", "tiers", True),
     ("Bucket", "bucket", True),
     ("AccessKey", "access_key", False),
     ("SecretKey", "secret_key", False),
@@ -134,8 +160,8 @@ _FIELDS: tuple[tuple[str, str, bool], ...] = (
     ("EncryptKey", "encrypt_key", False),
     ("EncryptAlgo", "encrypt_algo", False),
     ("KeyEncrypted", "key_encrypted", False),
-    ("UploadLimit", "", False),
-    ("DownloadLimit", "", False),
+    ("UploadLimit", "upload_mbps", False),
+    ("DownloadLimit", "download_mbps", False),
     ("TrashDays", "trash_days", True),
     ("MetaVersion", "meta_version", False),
     ("MinClientVersion", "min_client_version", False),
@@ -157,7 +183,6 @@ _ABSENT: dict[str, Any] = {
     "dir_stats": False,
     "trash_days": 0,
 }
-_PLAIN_TIERS = {"0": {"ID": 0, "StorageClass": "", "Tag": ""}}
 
 
 def encode_settings(settings: VolumeSettings) -> str:
@@ -168,10 +193,10 @@ def encode_settings(settings: VolumeSettings) -> str:
         if not attribute:
             if json_name in unknown:
                 document[json_name] = unknown.pop(json_name)
-            elif json_name == "Tiers":
-                document[json_name] = _PLAIN_TIERS
             continue
         value = getattr(settings, attribute)
+        if attribute == "tiers":
+            value = _tiers_to_json(value)
         if always or value:
             document[json_name] = value
     document.update(unknown)
@@ -196,10 +221,11 @@ def decode_settings(text: str) -> VolumeSettings:
     unknown = []
     for json_name, value in document.items():
         attribute = _ATTRIBUTES.get(json_name)
-        if json_name == "Tiers" and value == _PLAIN_TIERS:
-            continue  # written anyway
         if attribute is None:
             unknown.append((json_name, json.dumps(value)))
+            continue
+        if attribute == "tiers":
+            known[attribute] = _tiers_from_json(value)
             continue
         wanted = type(getattr(_DEFAULTS, attribute))
         if type(value) is not wanted:
@@ -212,6 +238,31 @@ def decode_settings(text: str) -> VolumeSettings:
     if settings.meta_version > META_VERSION:
         raise NewerFormat(_WHERE, settings.meta_version, META_VERSION)
     return settings
+
+
+def _tiers_to_json(tiers: tuple[Tier, ...]) -> dict[str, Any]:
+    return {
+        str(tier.id): {"ID": tier.id, "StorageClass": tier.storage_class, "Tag": tier.tag}
+        for tier in sorted(tiers, key=lambda tier: tier.id)
+    }
+
+
+def _tiers_from_json(value: object) -> tuple[Tier, ...]:
+    if value is None or value == {}:
+        return (Tier(0),)
+    damage = CorruptRecord(_WHERE, f"Tiers is {value!r}")
+    if not isinstance(value, dict):
+        raise damage
+    try:
+        tiers = tuple(
+            Tier(int(tier["ID"]), str(tier.get("StorageClass", "")), str(tier.get("Tag", "")))
+            for tier in value.values()
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise damage from error
+    if list(value) != [str(tier.id) for tier in tiers]:
+        raise damage
+    return tiers
 
 
 def check_opening(settings: VolumeSettings, *, read_only: bool) -> None:
@@ -256,27 +307,66 @@ def _version_key(text: str) -> tuple[int, int, int, bool, str]:
 def open_secrets(settings: VolumeSettings) -> VolumeSettings:
     """Return the settings with the secret key, session token and encryption key in plain text.
 
+    A secret that a dump left out stays the word `removed`.
     Raises CorruptRecord if one does not decrypt, Unsupported for SM4.
     """
     if not settings.key_encrypted:
         return settings
-    if settings.encrypt_algo == "sm4gcm":
-        raise Unsupported("secrets encrypted with SM4")
-    cipher = AESGCM(hashlib.md5(settings.uuid.encode(), usedforsecurity=False).digest())
+    cipher = _secret_cipher(settings)
 
     def opened(value: str) -> str:
-        if not value:
-            return ""
+        if not value or value == REMOVED:
+            return value
         try:
             raw = base64.b64decode(value, validate=True)
-            return cipher.decrypt(raw[:12], raw[12:], None).decode()
+            return cipher.decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], None).decode()
         except (ValueError, InvalidTag) as error:
             raise CorruptRecord(_WHERE, "a secret does not decrypt") from error
 
+    return _with_secrets(settings, opened, sealed=False)
+
+
+def seal_secrets(settings: VolumeSettings) -> VolumeSettings:
+    """Undo `open_secrets`; settings without secrets stay as they are.
+
+    Whoever reads the metadata can open them: this keeps them out of sight, no more.
+    """
+    secrets = (settings.secret_key, settings.session_token, settings.encrypt_key)
+    if settings.key_encrypted or not any(secrets):
+        return settings
+    cipher = _secret_cipher(settings)
+
+    def sealed(value: str) -> str:
+        if not value or value == REMOVED:
+            return value
+        nonce = os.urandom(_NONCE_BYTES)
+        return base64.b64encode(nonce + cipher.encrypt(nonce, value.encode(), None)).decode()
+
+    return _with_secrets(settings, sealed, sealed=True)
+
+
+def hide_secrets(settings: VolumeSettings) -> VolumeSettings:
+    """Return the settings as they may be shown: each secret is the word `removed`."""
+
+    def hidden(value: str) -> str:
+        return REMOVED if value else ""
+
+    return _with_secrets(settings, hidden, sealed=settings.key_encrypted)
+
+
+def _secret_cipher(settings: VolumeSettings) -> AESGCM:
+    if settings.encrypt_algo == "sm4gcm":
+        raise Unsupported("secrets encrypted with SM4")
+    return AESGCM(hashlib.md5(settings.uuid.encode(), usedforsecurity=False).digest())
+
+
+def _with_secrets(
+    settings: VolumeSettings, change: Callable[[str], str], *, sealed: bool
+) -> VolumeSettings:
     return replace(
         settings,
-        secret_key=opened(settings.secret_key),
-        session_token=opened(settings.session_token),
-        encrypt_key=opened(settings.encrypt_key),
-        key_encrypted=False,
+        secret_key=change(settings.secret_key),
+        session_token=change(settings.session_token),
+        encrypt_key=change(settings.encrypt_key),
+        key_encrypted=sealed,
     )
