@@ -53,6 +53,11 @@ class VolumeHandle:
             raise FsError(errno.EROFS)
         return self._volume
 
+    @property
+    def engine(self) -> Engine:
+        """The engine itself, for tools that read whole tables.  Raises VolumeReplaced."""
+        return self._engine
+
     # ---- the volume
     def begin_session(self, mount_point: str = "", *, heartbeat: bool = True) -> None:
         """Register a session and keep its lease.  open_meta does it unless told not to.
