@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roost.volume.engines import sqlite_reads
+from roost.volume.engines.sql import scans
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.model import ROOT, ChunkNo, Slice
 from roost.volume.settings import new_settings
@@ -89,7 +89,7 @@ def test_half_a_slice_record_is_an_error_not_an_empty_chunk(path: Path) -> None:
 def test_everything_is_read_whatever_the_page(
     path: Path, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite_reads, "ROWS_AT_ONCE", rows)
+    monkeypatch.setattr(scans, "ROWS_AT_ONCE", rows)
     with open_meta(f"sqlite3://{path}") as meta:
         file = meta.resolve("d/f").ino
         for chunk in range(1, 4):

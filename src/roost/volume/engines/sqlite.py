@@ -21,16 +21,17 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
 from roost.clock import Clock
 from roost.errors import CommitUnknown, RoostError, StorageFull, Unavailable
-from roost.volume.engines.sqlite_apply import apply_all
-from roost.volume.engines.sqlite_reads import SqliteReads, SqliteScans
-from roost.volume.engines.sqlite_tables import COMMIT_TABLE
+from roost.volume.engines.sql.dialect import SQLITE
+from roost.volume.engines.sql.writes import statements
+from roost.volume.engines.sqlite_reads import SqliteReads, scans_of
+from roost.volume.engines.sqlite_tables import COMMIT_TABLE, drop_tables
 from roost.volume.errors import FsError
 from roost.volume.meta.reads import Reads, Scans
 from roost.volume.meta.txn import Txn
@@ -98,6 +99,23 @@ class SqliteEngine:
     def durability(self) -> str:
         """As in Engine."""
         return "a crash of the host: every commit is flushed to the disk (synchronous=FULL)"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """As in Engine."""
+        return ()
+
+    def destroy(self) -> None:
+        """As in Engine.  The file stays, without tables."""
+        if self._read_only:
+            raise FsError(errno.EROFS)
+        try:
+            with closing(self._open(writing=True)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                drop_tables(connection)
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise Unavailable(f"cannot empty {self._path}: {error}") from error
 
     # ---- connections
     def _open(self, *, writing: bool) -> sqlite3.Connection:
@@ -186,7 +204,7 @@ class SqliteEngine:
         connection = self._open(writing=False)
         try:
             connection.execute("BEGIN")
-            yield SqliteScans(connection)
+            yield scans_of(connection)
         except sqlite3.Error as error:
             raise Unavailable(f"cannot read {self._path}: {error}") from error
         finally:
@@ -270,11 +288,11 @@ class SqliteEngine:
         """
         self._writer.execute("SAVEPOINT operation")
         try:
-            reads = SqliteReads(self._writer)
-            txn = Txn(reads, self._clock.wall_ns())
+            txn = Txn(SqliteReads(self._writer), self._clock.wall_ns())
             job.answer = job.rule(txn)
             effects = txn.commit.effects
-            apply_all(self._writer, reads, effects)
+            for text, values in statements(effects, SQLITE):
+                self._writer.execute(SQLITE.spell(text), values)
             self._writer.execute("RELEASE operation")
             return bool(effects)
         except sqlite3.Error as error:

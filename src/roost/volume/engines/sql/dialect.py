@@ -1,0 +1,105 @@
+"""One spelling of SQL for SQLite, MySQL (MariaDB) and PostgreSQL.
+
+Statements are written once, with `?` for values, as SQLite and PostgreSQL understand them, and:
+
+EXACT(name)      the bytes of a text column, compared byte for byte whatever the collation
+TEXT(?)          the text whose UTF-8 bytes are given
+CAST(… AS BLOB)  bytes joined by ||
+GREATEST(a, b)   the larger of two numbers
+
+MySQL sessions run with ANSI_QUOTES and PIPES_AS_CONCAT (see `mysql`), so "name" and || are known.
+"""
+
+import functools
+import re
+from dataclasses import dataclass
+
+Value = int | str | bytes | None
+Statement = tuple[str, tuple[Value, ...]]
+PREFIX = "jfs_"
+
+_EXACT = re.compile(r"EXACT\(([\w.]+)\)")
+_CONFLICT = re.compile(r"ON CONFLICT \([^)]*\) DO UPDATE SET")
+_EXCLUDED = re.compile(r"excluded\.(\w+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one database wants statements spelled; `prefix` begins the names of all tables.
+
+    With `assigns_in_order` an UPDATE's later assignments see what earlier ones stored.
+    """
+
+    name: str
+    prefix: str = PREFIX
+    assigns_in_order: bool = False
+    has_sequences: bool = False
+
+    def spell(self, template: str) -> str:
+        """Return the statement as the database wants it, still with `?` for values."""
+        return _spell(self, template)
+
+    def render(self, statement: Statement) -> str:
+        """Return the statement with its values in it.  Not for SQLite, which binds them."""
+        template, values = statement
+        parts = _parts(self, template)
+        assert len(parts) == len(values) + 1, statement
+        written = [parts[0]]
+        for value, part in zip(values, parts[1:], strict=True):
+            written.append(self.literal(value))
+            written.append(part)
+        return "".join(written)
+
+    def literal(self, value: Value) -> str:
+        """Return a value as SQL, safe whatever it holds."""
+        if value is None:
+            return "NULL"
+        if isinstance(value, int):
+            return str(int(value))
+        if isinstance(value, str):
+            return self._text(value)
+        digits = value.hex()
+        return f"'\\x{digits}'::bytea" if self.name == "postgres" else f"x'{digits}'"
+
+    def _text(self, value: str) -> str:
+        if value.isascii() and value.isalnum():
+            return f"'{value}'"
+        digits = value.encode().hex()
+        if self.name == "postgres":
+            return f"convert_from('\\x{digits}'::bytea, 'UTF8')"
+        return f"_utf8mb4 x'{digits}'"
+
+
+SQLITE = Dialect("sqlite")
+
+
+def mysql(prefix: str = PREFIX) -> Dialect:
+    """Return the spelling of MySQL and MariaDB."""
+    return Dialect("mysql", prefix, assigns_in_order=True)
+
+
+def postgres(prefix: str = PREFIX) -> Dialect:
+    """Return the spelling of PostgreSQL."""
+    return Dialect("postgres", prefix, has_sequences=True)
+
+
+@functools.lru_cache(maxsize=1024)
+def _spell(dialect: Dialect, template: str) -> str:
+    text = template
+    if dialect.prefix != PREFIX:
+        text = text.replace(PREFIX, dialect.prefix)
+    if dialect.name == "sqlite":
+        text = _EXACT.sub(r"CAST(\1 AS BLOB)", text)
+        return text.replace("TEXT(?)", "CAST(? AS TEXT)").replace("GREATEST(", "MAX(")
+    if dialect.name == "postgres":
+        text = _EXACT.sub(r"convert_to(\1, 'UTF8')", text)
+        return text.replace("TEXT(?)", "convert_from(?, 'UTF8')").replace("AS BLOB)", "AS bytea)")
+    text = _EXACT.sub(r"CAST(CONVERT(\1 USING utf8mb4) AS BINARY)", text)
+    text = text.replace("TEXT(?)", "CONVERT(? USING utf8mb4)").replace("AS BLOB)", "AS BINARY)")
+    text = _CONFLICT.sub("ON DUPLICATE KEY UPDATE", text)
+    return _EXCLUDED.sub(r"VALUES(\1)", text).replace("FOR SHARE", "LOCK IN SHARE MODE")
+
+
+@functools.lru_cache(maxsize=1024)
+def _parts(dialect: Dialect, template: str) -> tuple[str, ...]:
+    return tuple(_spell(dialect, template).split("?"))

@@ -1,0 +1,364 @@
+"""Effects as statements: what a commit, or several at once, writes into JuiceFS's tables.
+
+Effects of one kind on several records become one statement, effects that add up on one record are
+summed first.  The order is the same for every commit, so that two clients wait for each other's
+rows in the same order: entries and nodes taken away, nodes, entries, data, sessions, and last of
+all what everybody writes: statistics, quotas, counters.
+
+No effects given here together need another order: a commit removes a record before it stores
+another in its place, and commits that touch one record are not written together (`conflicts`).
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from roost.volume.codec import SLICE_BYTES, encode_delayed, encode_slices
+from roost.volume.engines.sql import rows as codec
+from roost.volume.engines.sql.dialect import Dialect, Statement, Value
+from roost.volume.engines.sql.node_writes import change_statement, fused
+from roost.volume.engines.sql.queries import ACL_COLUMNS, NODE_COLUMNS, QUOTA_COLUMNS
+from roost.volume.meta import effects as fx
+from roost.volume.model import DirUsage, Ino, QuotaKind, SliceId
+
+ROWS_AT_ONCE = 200
+Row = tuple[Value, ...]
+T = TypeVar("T")
+
+_APPEND = (
+    "INSERT INTO jfs_chunk (inode, indx, slices) VALUES (?, ?, ?) ON CONFLICT (inode, indx)"
+    " DO UPDATE SET slices = CAST(jfs_chunk.slices || excluded.slices AS BLOB)"
+)
+_KNOW_SLICE = (
+    "INSERT INTO jfs_chunk_ref (chunkid, size, refs) VALUES (?, ?, ?) ON CONFLICT (chunkid)"
+    " DO UPDATE SET refs = jfs_chunk_ref.refs + excluded.refs"
+)
+_USE_DIRECTORY = (
+    "UPDATE jfs_dir_stats SET data_length = data_length + ?, used_space = used_space + ?,"
+    " used_inodes = used_inodes + ? WHERE inode = ?"
+)
+_CHILDREN = "FROM jfs_edge e JOIN jfs_node n ON n.inode = e.inode WHERE e.parent = m.inode)"
+_COMPUTE_USAGE = (
+    "INSERT INTO jfs_dir_stats (inode, data_length, used_space, used_inodes) SELECT m.inode,"
+    f" (SELECT COALESCE(SUM(CASE WHEN n.type = 1 THEN n.length ELSE 0 END), 0) {_CHILDREN},"
+    " (SELECT COALESCE(SUM(CASE WHEN n.type = 1 AND n.length > 0"
+    f" THEN ((n.length + 4095) >> 12) << 12 ELSE 4096 END), 0) {_CHILDREN},"
+    f" (SELECT COUNT(*) {_CHILDREN} FROM (SELECT ? AS inode) m"
+    " WHERE NOT EXISTS (SELECT 1 FROM jfs_dir_stats s WHERE s.inode = m.inode)"
+)
+_PUT_DIR_QUOTA = (
+    f"INSERT INTO jfs_dir_quota (inode, {QUOTA_COLUMNS}) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (inode) DO UPDATE SET max_space = excluded.max_space,"
+    " max_inodes = excluded.max_inodes, used_space = excluded.used_space,"
+    " used_inodes = excluded.used_inodes"
+)
+_PUT_OWNER_QUOTA = (
+    f"INSERT INTO jfs_user_group_quota (qtype, qkey, {QUOTA_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (qtype, qkey) DO UPDATE SET max_space = excluded.max_space,"
+    " max_inodes = excluded.max_inodes, used_space = excluded.used_space,"
+    " used_inodes = excluded.used_inodes"
+)
+_USE_DIR_QUOTA = (
+    "UPDATE jfs_dir_quota SET used_space = used_space + ?, used_inodes = used_inodes + ?"
+    " WHERE inode = ?"
+)
+_USE_OWNER_QUOTA = (
+    "UPDATE jfs_user_group_quota SET used_space = used_space + ?, used_inodes = used_inodes + ?"
+    " WHERE qtype = ? AND qkey = ?"
+)
+_CREATE_OWNER_QUOTA = (
+    f"INSERT INTO jfs_user_group_quota (qtype, qkey, {QUOTA_COLUMNS})"
+    " VALUES (?, ?, -1, -1, ?, ?) ON CONFLICT (qtype, qkey) DO UPDATE SET"
+    " used_space = jfs_user_group_quota.used_space + excluded.used_space,"
+    " used_inodes = jfs_user_group_quota.used_inodes + excluded.used_inodes"
+)
+
+
+def statements(
+    effects: Iterable[fx.Effect], dialect: Dialect, counted: Collection[Ino] = ()
+) -> list[Statement]:
+    """Return what applies the effects, in order; the caller's transaction is around them.
+
+    `counted` are directories known to have statistics; others are computed if they have none.
+    """
+    others, usage = fx.split_usage(effects)
+    plan = _Plan(dialect)
+    for effect in others:
+        plan.add(effect)
+    return plan.statements(usage, counted)
+
+
+@dataclass(slots=True)
+class _Plan:
+    """Effects sorted by what they do."""
+
+    dialect: Dialect
+    dropped_edges: list[tuple[Ino, bytes]] = field(default_factory=list)
+    dropped_nodes: list[Ino] = field(default_factory=list)
+    dropped_xattrs: list[Ino] = field(default_factory=list)
+    dropped_usage: list[Ino] = field(default_factory=list)
+    nodes: list[Row] = field(default_factory=list)
+    changes: dict[Ino, list[fx.NodeChange]] = field(default_factory=dict)
+    edges: list[Row] = field(default_factory=list)
+    symlinks: list[Row] = field(default_factory=list)
+    usage: list[Row] = field(default_factory=list)
+    refs: dict[tuple[SliceId, bool], tuple[int, int]] = field(default_factory=dict)
+    others: list[Statement] = field(default_factory=list)
+    quotas: dict[tuple[QuotaKind, int, bool], tuple[int, int]] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+    last: list[Statement] = field(default_factory=list)
+
+    # ---- sorting
+    def add(self, effect: fx.Effect) -> None:
+        """Take in one effect."""
+        match effect:
+            case fx.AddNode(ino, attr):
+                self.nodes.append((ino, *codec.node_columns(attr)))
+            case fx.ChangeNode(ino, change):
+                self.changes.setdefault(ino, []).append(change)
+            case fx.DropNode(ino):
+                self.dropped_nodes.append(ino)
+            case fx.AddEdge(parent, name, edge):
+                self.edges.append((parent, name, edge.ino, int(edge.kind)))
+            case fx.DropEdge(parent, name):
+                self.dropped_edges.append((parent, name))
+            case fx.PutSymlink(ino, target):
+                self.symlinks.append((ino, target))
+            case fx.DropXattrs(ino):
+                self.dropped_xattrs.append(ino)
+            case fx.AddCounter(name, by):
+                self.counters[name] = self.counters.get(name, 0) + by
+            case fx.AddSliceRefs(slice_id, by, size, is_new):
+                before = self.refs.get((slice_id, is_new), (0, size))[0]
+                self.refs[slice_id, is_new] = (before + by, size)
+            case fx.PutDirUsage(ino, None):
+                self.dropped_usage.append(ino)
+            case fx.PutDirUsage(ino, usage):
+                assert usage is not None
+                self.usage.append((ino, usage.length, usage.space_bytes, usage.inodes))
+            case fx.UseQuota(kind, key, space_bytes, inodes, create):
+                space, count = self.quotas.get((kind, key, create), (0, 0))
+                self.quotas[kind, key, create] = (space + space_bytes, count + inodes)
+            case fx.DropSliceRef(slice_id):
+                text = "DELETE FROM jfs_chunk_ref WHERE chunkid = ? AND refs <= 0"
+                self.last.append((text, (slice_id,)))
+            case _:
+                self.others.extend(_single(effect, self.dialect))
+
+    # ---- writing
+    def statements(self, usage: dict[Ino, DirUsage], counted: Collection[Ino]) -> list[Statement]:
+        """Return everything in order."""
+        return [
+            *self._removals(),
+            *_insert("jfs_node", NODE_COLUMNS, self.nodes),
+            *self._changes(),
+            *_insert("jfs_edge", "parent, name, inode, type", self.edges),
+            *_insert("jfs_symlink", "inode, target", self.symlinks),
+            *self._refs(),
+            *self.others,
+            *self._usage(usage, counted),
+            *self._quotas(),
+            *self._counters(),
+            *self.last,
+        ]
+
+    def _removals(self) -> Iterable[Statement]:
+        for places in _parts(sorted(self.dropped_edges)):
+            text = " OR ".join(["(parent = ? AND name = ?)"] * len(places))
+            values = tuple(value for place in places for value in place)
+            yield f"DELETE FROM jfs_edge WHERE {text}", values
+        yield from _delete("jfs_node", self.dropped_nodes)
+        yield from _delete("jfs_symlink", self.dropped_nodes)
+        yield from _delete("jfs_xattr", [*self.dropped_nodes, *self.dropped_xattrs])
+        yield from _delete("jfs_dir_stats", self.dropped_usage)
+        yield from _delete("jfs_dir_quota", self.dropped_usage)
+
+    def _changes(self) -> Iterable[Statement]:
+        for ino, changes in sorted(self.changes.items()):
+            for change in fused(changes):
+                statement = change_statement(ino, change, self.dialect)
+                if statement is not None:
+                    yield statement
+
+    def _refs(self) -> Iterable[Statement]:
+        for (slice_id, is_new), (by, size) in sorted(self.refs.items()):
+            if is_new:
+                yield _KNOW_SLICE, (slice_id, size, by)
+            else:
+                text = "UPDATE jfs_chunk_ref SET refs = refs + ? WHERE chunkid = ?"
+                yield text, (by, slice_id)
+
+    def _usage(self, usage: dict[Ino, DirUsage], counted: Collection[Ino]) -> Iterable[Statement]:
+        yield from _insert(
+            "jfs_dir_stats",
+            "inode, data_length, used_space, used_inodes",
+            self.usage,
+            " ON CONFLICT (inode) DO UPDATE SET data_length = excluded.data_length,"
+            " used_space = excluded.used_space, used_inodes = excluded.used_inodes",
+        )
+        for ino, by in sorted(usage.items()):
+            yield _USE_DIRECTORY, (by.length, by.space_bytes, by.inodes, ino)
+            if ino not in counted:
+                yield _COMPUTE_USAGE, (ino,)
+
+    def _quotas(self) -> Iterable[Statement]:
+        for (kind, key, create), use in sorted(self.quotas.items()):
+            if kind is QuotaKind.DIRECTORY:
+                assert not create, "only users and groups are counted without a quota"
+                yield _USE_DIR_QUOTA, (*use, key)
+            elif create:
+                yield _CREATE_OWNER_QUOTA, (int(kind), key, *use)
+            else:
+                yield _USE_OWNER_QUOTA, (*use, int(kind), key)
+
+    def _counters(self) -> Iterable[Statement]:
+        rows = sorted((name, by) for name, by in self.counters.items() if by)
+        return _insert(
+            "jfs_counter",
+            "name, value",
+            rows,
+            " ON CONFLICT (name) DO UPDATE SET value = jfs_counter.value + excluded.value",
+        )
+
+
+def _insert(
+    table: str, columns: str, rows: Sequence[Row], otherwise: str = ""
+) -> Iterable[Statement]:
+    marks = f"({', '.join('?' * (columns.count(',') + 1))})"
+    for some in _parts(rows):
+        text = f"INSERT INTO {table} ({columns}) VALUES {', '.join([marks] * len(some))}{otherwise}"
+        yield text, tuple(value for row in some for value in row)
+
+
+def _delete(table: str, inos: Collection[Ino]) -> Iterable[Statement]:
+    for some in _parts(sorted(set(inos))):
+        yield f"DELETE FROM {table} WHERE inode IN ({', '.join('?' * len(some))})", (*some,)
+
+
+def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + ROWS_AT_ONCE] for start in range(0, len(items), ROWS_AT_ONCE))
+
+
+# ---- effects that are one statement or two
+def _single(effect: fx.Effect, dialect: Dialect) -> list[Statement]:
+    match effect:
+        case fx.PutXattr(ino, name, value):
+            drop = ("DELETE FROM jfs_xattr WHERE inode = ? AND EXACT(name) = ?", (ino, name))
+            if value is None:
+                return [drop]
+            # No upsert: a collation may take another name for the same.
+            text = "INSERT INTO jfs_xattr (inode, name, value) VALUES (?, TEXT(?), ?)"
+            return [drop, (text, (ino, name, value))]
+        case fx.AppendSlices(ino, chunk_no, records):
+            return [(_APPEND, (ino, chunk_no, encode_slices(records)))]
+        case fx.ReplaceSlices(ino, chunk_no, count, new):
+            text = (
+                "UPDATE jfs_chunk SET slices = CAST(? || SUBSTR(CAST(slices AS BLOB), ?) AS BLOB)"
+                " WHERE inode = ? AND indx = ?"
+            )
+            return [(text, (encode_slices(new), count * SLICE_BYTES + 1, ino, chunk_no))]
+        case fx.DropChunk(ino, chunk_no):
+            return [("DELETE FROM jfs_chunk WHERE inode = ? AND indx = ?", (ino, chunk_no))]
+        case fx.PutCounter(name, value):
+            text = (
+                "INSERT INTO jfs_counter (name, value) VALUES (?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+            )
+            return [(text, (name, value))]
+        case fx.PutDeletedFile(file):
+            text = (
+                "INSERT INTO jfs_delfile (inode, length, expire) VALUES (?, ?, ?) ON CONFLICT"
+                " (inode) DO UPDATE SET length = excluded.length, expire = excluded.expire"
+            )
+            return [(text, (file.ino, file.length, file.deleted_s))]
+        case fx.DropDeletedFile(ino):
+            return [("DELETE FROM jfs_delfile WHERE inode = ?", (ino,))]
+        case fx.PutDelayed(delayed):
+            text = (
+                "INSERT INTO jfs_delslices (chunkid, deleted, slices) VALUES (?, ?, ?) ON CONFLICT"
+                " (chunkid) DO UPDATE SET deleted = excluded.deleted, slices = excluded.slices"
+            )
+            raw = encode_delayed(delayed.slices)
+            return [(text, (delayed.chunk_id, delayed.deleted_s, raw))]
+        case fx.DropDelayed(chunk_id):
+            return [("DELETE FROM jfs_delslices WHERE chunkid = ?", (chunk_id,))]
+        case _:
+            return _of_sessions(effect, dialect)
+
+
+def _of_sessions(effect: fx.Effect, dialect: Dialect) -> list[Statement]:
+    match effect:
+        case fx.PutSession(session):
+            text = (
+                "INSERT INTO jfs_session2 (sid, expire, info) VALUES (?, ?, ?) ON CONFLICT (sid)"
+                " DO UPDATE SET expire = excluded.expire, info = excluded.info"
+            )
+            return [(text, (session.sid, session.expire_s, session.info))]
+        case fx.DropSession(sid):
+            tables = ("jfs_flock", "jfs_plock", "jfs_session2")
+            return [(f"DELETE FROM {table} WHERE sid = ?", (sid,)) for table in tables]
+        case fx.PutSustained(sid, ino):
+            text = (
+                "INSERT INTO jfs_sustained (sid, inode) VALUES (?, ?)"
+                " ON CONFLICT (sid, inode) DO UPDATE SET inode = excluded.inode"
+            )
+            return [(text, (sid, ino))]
+        case fx.DropSustained(sid, ino):
+            return [("DELETE FROM jfs_sustained WHERE sid = ? AND inode = ?", (sid, ino))]
+        case fx.PutFlock(ino, holder, kind):
+            letter = None if kind is None else codec.flock_letter(kind)
+            key = (ino, holder.sid, codec.signed_owner(holder))
+            return [_lock("jfs_flock", "ltype", key, letter)]
+        case fx.PutRangeLocks(ino, holder, locks):
+            records = codec.encode_ranges(locks) if locks else None
+            key = (ino, holder.sid, codec.signed_owner(holder))
+            return [_lock("jfs_plock", "records", key, records)]
+        case fx.PutDetached(node):
+            text = (
+                "INSERT INTO jfs_detached_node (inode, added) VALUES (?, ?)"
+                " ON CONFLICT (inode) DO UPDATE SET added = excluded.added"
+            )
+            return [(text, (node.ino, node.added_s))]
+        case fx.DropDetached(ino):
+            return [("DELETE FROM jfs_detached_node WHERE inode = ?", (ino,))]
+        case _:
+            return _of_volume(effect, dialect)
+
+
+def _lock(table: str, column: str, key: tuple[int, int, int], value: Value) -> Statement:
+    if value is None:
+        return f"DELETE FROM {table} WHERE inode = ? AND sid = ? AND owner = ?", key
+    text = (
+        f"INSERT INTO {table} (inode, sid, owner, {column}) VALUES (?, ?, ?, ?) ON CONFLICT"
+        f" (inode, sid, owner) DO UPDATE SET {column} = excluded.{column}"
+    )
+    return text, (*key, value)
+
+
+def _of_volume(effect: fx.Effect, dialect: Dialect) -> list[Statement]:
+    match effect:
+        case fx.PutAcl(acl_id, rule):
+            text = f"INSERT INTO jfs_acl (id, {ACL_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            made: list[Statement] = [(text, (acl_id, *codec.acl_columns(rule)))]
+            if dialect.has_sequences:  # A number given by hand does not move the sequence.
+                text = "SELECT setval('jfs_acl_id_seq', (SELECT MAX(id) FROM jfs_acl))"
+                made.append((text, ()))
+            return made
+        case fx.PutQuota(QuotaKind.DIRECTORY, key, None):
+            return [("DELETE FROM jfs_dir_quota WHERE inode = ?", (key,))]
+        case fx.PutQuota(kind, key, None):
+            text = "DELETE FROM jfs_user_group_quota WHERE qtype = ? AND qkey = ?"
+            return [(text, (int(kind), key))]
+        case fx.PutQuota(QuotaKind.DIRECTORY, key, quota):
+            assert quota is not None
+            return [(_PUT_DIR_QUOTA, (key, *codec.quota_columns(quota)))]
+        case fx.PutQuota(kind, key, quota):
+            assert quota is not None
+            return [(_PUT_OWNER_QUOTA, (int(kind), key, *codec.quota_columns(quota)))]
+        case _:
+            assert isinstance(effect, fx.PutSetting), effect
+            text = (
+                "INSERT INTO jfs_setting (name, value) VALUES ('format', ?)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value"
+            )
+            return [(text, (effect.text,))]
