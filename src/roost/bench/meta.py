@@ -14,11 +14,11 @@ from pathlib import Path
 
 from roost.bench import juicefs as peer
 from roost.bench.juicefs import Juicefs
-from roost.bench.meta_processes import WorkerProcess, run_together
 from roost.bench.meta_worker import Job
 from roost.bench.places import Place, Places, Setting, chosen, missing
+from roost.bench.processes import WorkerProcess, run_together
 from roost.bench.proxy import Traffic
-from roost.bench.report import Report, Row
+from roost.bench.report import Report, Rows
 from roost.errors import InvalidArgument
 from roost.volume.formatting import NewVolume, make_volume
 
@@ -98,7 +98,7 @@ class _Run:
         self._report = report
         self._places = places
         self._folder = folder
-        self._rows: dict[tuple[str, str], Row] = {}
+        self._rows = Rows(report)
         self._volumes = 0
 
     def measure(
@@ -111,15 +111,13 @@ class _Run:
                     tell(f"round {number + 1} of {self._bench.rounds}: {setting.name}, {side}")
                     self._side(side, setting)
         names = [setting.name for setting in settings]
-        self._report.rows = sorted(self._rows.values(), key=lambda row: names.index(row.setting))
+        self._report.rows.sort(key=lambda row: names.index(row.setting))
 
     def _side(self, side: str, setting: Setting) -> None:
         def add(name: str, unit: str, figure: float) -> None:
-            key = (name, setting.name)
-            if key not in self._rows:
-                better = "higher" if unit == "ops/s" else "lower"
-                self._rows[key] = Row(name, setting.name, unit, better, how=HOW.get(name, ""))
-            self._rows[key].add(side, figure)
+            better = "higher" if unit == "ops/s" else "lower"
+            row = self._rows.row(name, setting.name, unit, better, HOW.get(name, ""))
+            row.add(side, figure)
 
         self._volumes += 1
         folder = self._folder / f"volume-{self._volumes}"

@@ -68,6 +68,7 @@ class Place:
     roost_url: str
     juicefs_url: str
     proxy: DelayingProxy | None
+    engine: str
 
     def traffic(self) -> Traffic | None:
         """Return what went to the server so far; None without a proxy."""
@@ -91,13 +92,23 @@ class Places:
         if setting.engine == "sqlite":
             self._files += 1
             url = f"sqlite3://{self._folder}/meta-{self._files}.db"
-            return Place(url, url + SQLITE_FLUSH, None)
+            return Place(url, url + SQLITE_FLUSH, None, setting.engine)
         server = self._server(setting.engine)
         url = server.new_database()
         proxy = self._proxy(setting, server.port) if setting.rtt_ms else None
         if proxy is not None:
             url = proxy.url(url)
-        return Place(url, url, proxy)
+        return Place(url, url, proxy, setting.engine)
+
+    def drop(self, place: Place) -> None:
+        """Remove a database that nobody uses any more."""
+        if place.engine == "sqlite":
+            path = Path(place.roost_url.partition("://")[2])
+            for file in path.parent.glob(f"{path.name}*"):
+                file.unlink()
+            return
+        server = self._server(place.engine)
+        server.drop_database(place.roost_url)
 
     def describe(self, setting: Setting) -> str:
         """Return what a commit of the engine survives here, the same for both sides."""

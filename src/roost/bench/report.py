@@ -72,7 +72,11 @@ class Report:
             "left_out": self.left_out,
             "notes": self.notes,
             "rows": [
-                {key: value for key, value in asdict(row).items() if key != "rounds" and value}
+                {
+                    key: value
+                    for key, value in asdict(row).items()
+                    if key != "rounds" and (key != "how" or value)
+                }
                 | {
                     "values": row.values,
                     "spread": {s: [min(v), max(v)] for s, v in row.rounds.items()},
@@ -80,3 +84,18 @@ class Report:
                 for row in self.rows
             ],
         }
+
+
+class Rows:
+    """The rows of a report by name and setting; made when first asked for, in that order."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._rows: dict[tuple[str, str], Row] = {}
+
+    def row(self, name: str, setting: str, unit: str, better: str, how: str = "") -> Row:
+        """Return the row, adding it to the report if it is new."""
+        if (name, setting) not in self._rows:
+            self._rows[name, setting] = made = Row(name, setting, unit, better, how=how)
+            self._report.rows.append(made)
+        return self._rows[name, setting]

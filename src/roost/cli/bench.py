@@ -1,6 +1,7 @@
 """`roost bench`: Roost and its peers, alternately, in one run; and JuiceFS's bench of a folder."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from roost.cli.output import plain_errors
+from roost.cli.output import plain_errors, show_json
+from roost.cli.paths import JsonOption, MetaOption, inside, open_volume
+from roost.errors import InvalidArgument
+from roost.sizes import KIB, MIB, parse_size
 from roost.telemetry import logs
 
 if TYPE_CHECKING:
@@ -88,6 +92,96 @@ def meta(
 
         bench = MetaBench(tuple(peer or ()), tuple(setting or ()), rounds, operations, flush)
         _run(lambda tell: measure(bench, tell), json_file, plot_file)
+
+
+@app.command("files")
+def files(
+    peer: Annotated[list[str] | None, typer.Option(help="juicefs.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(help="Where the large file goes: directory, azurite or s3; repeatable."),
+    ] = None,
+    engine: Annotated[
+        list[str] | None,
+        typer.Option(help="Metadata of the many files: redis, sqlite, mariadb, postgres."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Runs of every side.", min=1)] = 3,
+    size: Annotated[int, typer.Option(help="MiB of the large file; 0 leaves it out.", min=0)] = (
+        1024
+    ),
+    count: Annotated[
+        int,
+        typer.Option("--files", help="Files under gc, fsck, dump and load; 0: none.", min=0),
+    ] = 1_000_000,
+    json_file: JsonFile = None,
+    plot_file: PlotFile = None,
+) -> None:
+    """write and read of one large file; gc, fsck, dump and load with very many small ones.
+
+    Azurite and an S3 server are started for the run.  The side `store` is the bare store library.
+    Example: roost bench files --peer juicefs --files 100000 --json files.json --plot files.png
+    """
+    with plain_errors():
+        from roost.bench.files import FilesBench, measure
+
+        engines = tuple(engine or ("redis",))
+        bench = FilesBench(
+            tuple(peer or ()), tuple(setting or ()), rounds, size, count, engines=engines
+        )
+        _run(lambda tell: measure(bench, tell), json_file, plot_file)
+
+
+@app.command(FOLDER_COMMAND)
+def folder(
+    path: Annotated[str, typer.Argument(help="The folder to measure in.")],
+    block_size: Annotated[
+        str, typer.Option(help="Of one write or read; a plain number is MiB.")
+    ] = "1M",
+    big_file_size: Annotated[str, typer.Option(help="A plain number is MiB; 0: none.")] = "1G",
+    small_file_size: Annotated[str, typer.Option(help="A plain number is KiB.")] = "128K",
+    small_file_count: Annotated[int, typer.Option(help="Per thread; 0: none.", min=0)] = 100,
+    threads: Annotated[
+        int, typer.Option("--threads", "-p", help="Threads, each with its own files.", min=1)
+    ] = 1,
+    meta: MetaOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """JuiceFS's bench of a folder: big and small files, stat.  The word `folder` can be left out.
+
+    A folder that is called like another command is written with a slash: ./meta
+    Example: roost bench /mnt/jfs -p 4
+    """
+    with plain_errors():
+        from roost.bench.folder import FolderBench, PathFolder, VolumeFolder, measure
+
+        bench = FolderBench(
+            _size(block_size, MIB),
+            _size(big_file_size, MIB),
+            _size(small_file_size, KIB),
+            small_file_count,
+            threads,
+        )
+        with ExitStack() as stack, Console(stderr=True).status("…") as status:
+            if meta is None:
+                report = measure(PathFolder(Path(path)), bench, status.update)
+            else:
+                client = stack.enter_context(open_volume(meta, read_only=False))
+                report = measure(VolumeFolder(client, inside(path)), bench, status.update)
+    if as_json:
+        show_json(report.as_json())
+        return
+    table = Table("item", "value", "cost", title=path)
+    for value, cost in zip(report.rows[::2], report.rows[1::2], strict=True):
+        table.add_row(value.name, _value(value, "roost"), _value(cost, "roost"))
+    Console().print(table)
+
+
+def _size(text: str, unit: int) -> int:
+    """Return bytes; a plain number counts units, as in JuiceFS.  Raises InvalidArgument."""
+    try:
+        return int(text) * unit if text.isdigit() else parse_size(text)
+    except ValueError as error:
+        raise InvalidArgument(str(error), hint="Write for example 4M, 1G or 128K.") from error
 
 
 def _run(

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -86,6 +87,12 @@ class RedisServer(Server):
         with self.client(number) as client:
             client.flushdb()
         return f"{self.url}/{number}{self.query}"
+
+    def drop_database(self, url: str) -> None:
+        """Empty a database by its URL."""
+        number = urlsplit(url).path.strip("/")
+        with self.client(int(number or 0)) as client:
+            client.flushdb()
 
     def client(self, database: int = 0) -> redis.Redis:
         """Return a plain client, for a look from outside."""

@@ -1,58 +1,50 @@
-"""The measured processes of `roost bench meta`, from the outside."""
+"""The measured processes of a bench, from the outside.
+
+A process tells that it is open by its first line, then answers each line by one; both are JSON.
+"""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from roost.bench.meta_worker import Job, job_line
 from roost.errors import Unavailable
 
+Self = TypeVar("Self", bound="MeasuredProcess")
 STOP_WAIT_S = 30.0
 TAIL_BYTES = 3000
 
 
-class WorkerProcess:
-    """A `meta_worker` process: one answer per line sent."""
+class MeasuredProcess:
+    """A process of a module of this package: one answer per line sent."""
 
-    def __init__(self, kind: str, place: str) -> None:
-        """Start it on `roost META-URL` or `mount FOLDER`, and wait until it is open.
+    def __init__(
+        self, module: str, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Start it and wait until it is open; `environment` is added to this process's.
 
         Raises Unavailable with what it said.
         """
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "roost.bench.meta_worker", kind, place],
+            [sys.executable, "-m", f"roost.bench.{module}", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
+            env={**os.environ, **(environment or {})},
         )
         try:
             self.receive()
         except BaseException:
             self.close()
             raise
-
-    def enter(self, folder: str) -> None:
-        """Make the folder, so that the clock does not see it."""
-        self.ask({"do": "enter", "folder": folder})
-
-    def run(self, job: Job) -> float:
-        """Do a job and return its seconds."""
-        return float(self.ask(job_line(job))["seconds"])
-
-    def lay(self, folder: str, count: int) -> list[list[int]]:
-        """Make `count` folders with a file in each and return their inodes."""
-        laid: list[list[int]] = self.ask({"do": "lay", "folder": folder, "count": count})["laid"]
-        return laid
-
-    def know(self, folder: str, laid: list[list[int]]) -> None:
-        """Tell the inodes that another process laid, so that nothing need be read to name them."""
-        self.ask({"do": "know", "folder": folder, "laid": laid})
 
     def ask(self, command: dict[str, object]) -> dict[str, Any]:
         """Send a command and return its answer."""
@@ -92,7 +84,7 @@ class WorkerProcess:
             self._process.stdout.close()
         self._errors.close()
 
-    def __enter__(self) -> "WorkerProcess":
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(
@@ -102,6 +94,30 @@ class WorkerProcess:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+class WorkerProcess(MeasuredProcess):
+    """A `meta_worker` process, on `roost META-URL` or `mount FOLDER`."""
+
+    def __init__(self, kind: str, place: str) -> None:
+        super().__init__("meta_worker", kind, place)
+
+    def enter(self, folder: str) -> None:
+        """Make the folder, so that the clock does not see it."""
+        self.ask({"do": "enter", "folder": folder})
+
+    def run(self, job: Job) -> float:
+        """Do a job and return its seconds."""
+        return float(self.ask(job_line(job))["seconds"])
+
+    def lay(self, folder: str, count: int) -> list[list[int]]:
+        """Make `count` folders with a file in each and return their inodes."""
+        laid: list[list[int]] = self.ask({"do": "lay", "folder": folder, "count": count})["laid"]
+        return laid
+
+    def know(self, folder: str, laid: list[list[int]]) -> None:
+        """Tell the inodes that another process laid, so that nothing need be read to name them."""
+        self.ask({"do": "know", "folder": folder, "laid": laid})
 
 
 def run_together(workers: list[WorkerProcess], jobs: list[Job]) -> float:
