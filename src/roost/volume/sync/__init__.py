@@ -1,0 +1,1 @@
+"""Making one tree like another: directories, volumes and buckets, two sorted listings merged."""

@@ -1,0 +1,77 @@
+"""One file as a side of a sync: SRC and DST without a last "/"."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from roost.volume.sync.endpoint import Abilities, Endpoint, Source
+from roost.volume.sync.items import Item
+
+
+class OneFile:
+    """`Endpoint` with one key, `shown`, which is the file `inner_key` of `inner`."""
+
+    def __init__(self, inner: Endpoint, inner_key: str, shown: str) -> None:
+        self._inner = inner
+        self._key = inner_key
+        self._shown = shown
+
+    @property
+    def name(self) -> str:
+        """As in Endpoint."""
+        return f"{self._inner.name}{self._key}"
+
+    @property
+    def abilities(self) -> Abilities:
+        """As in Endpoint."""
+        return self._inner.abilities
+
+    def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
+        """As in Endpoint."""
+        item = self.head(self._shown, follow=follow)
+        if item is not None:
+            yield item
+
+    def head(self, key: str, *, follow: bool) -> Item | None:
+        """As in Endpoint."""
+        item = self._inner.head(self._key, follow=follow)
+        return None if item is None or item.is_folder else replace(item, key=self._shown)
+
+    def open(self, key: str) -> AbstractContextManager[Source]:
+        """As in Endpoint."""
+        return self._inner.open(self._key)
+
+    def write(self, item: Item, pieces: Iterator[bytes], draft: str) -> None:
+        """As in Endpoint."""
+        self._inner.write(replace(item, key=self._key), pieces, draft)
+
+    def make_folder(self, key: str) -> None:
+        """As in Endpoint; there is none to make."""
+
+    def make_link(self, key: str, target: str) -> None:
+        """As in Endpoint."""
+        self._inner.make_link(self._key, target)
+
+    def set_mode(self, item: Item) -> None:
+        """As in Endpoint."""
+        self._inner.set_mode(replace(item, key=self._key))
+
+    def set_time(self, key: str, mtime_ns: int) -> None:
+        """As in Endpoint."""
+        self._inner.set_time(self._key, mtime_ns)
+
+    def delete(self, key: str) -> None:
+        """As in Endpoint."""
+        self._inner.delete(self._key if key == self._shown else key)
+
+    def read_note(self, name: str) -> bytes | None:
+        """As in Endpoint; it lies beside the file."""
+        return self._inner.read_note(name)
+
+    def write_note(self, name: str, data: bytes) -> None:
+        """As in Endpoint; it lies beside the file."""
+        self._inner.write_note(name, data)
+
+    def close(self) -> None:
+        """As in Endpoint."""
+        self._inner.close()

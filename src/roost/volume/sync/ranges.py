@@ -1,0 +1,104 @@
+"""Where a sync looks: everything, or line by line of a list of files, from where it stood."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import dropwhile
+
+from roost.errors import InvalidArgument
+from roost.volume.sync.endpoint import Endpoint
+from roost.volume.sync.items import order
+from roost.volume.sync.options import Options, Selection
+from roost.volume.sync.plan import Pair, Planner, Quota, paired
+
+
+class Ranges:
+    """Makes the planners and pairs of a sync."""
+
+    def __init__(
+        self,
+        source: Endpoint,
+        target: Endpoint,
+        selection: Selection,
+        options: Options,
+        quota: Quota,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._selection = selection
+        self._options = options
+        self._quota = quota
+        self._follow = not options.links
+        # What is deleted, and replaced, is the link itself, never what it leads to.
+        self._follow_target = self._follow and not options.delete_dst
+
+    def head(self, key: str) -> Pair:
+        """Return what lies under a key on either side."""
+        return (
+            self._source.head(key, follow=self._follow),
+            self._target.head(key, follow=self._follow_target),
+        )
+
+    def planner(self, line: int, *, limited: bool = True) -> Planner:
+        """Return what decides about one range."""
+        quota = self._quota if limited else Quota(None)
+        return Planner(self._selection, self._options, quota, line)
+
+    def everything(self, after: str) -> Iterator[tuple[Planner, Iterator[Pair]]]:
+        """Yield the one range of all keys above `after` ("" for all)."""
+        yield self._range("", after, 0)
+
+    def of_lines(
+        self, lines: Iterable[str], line: int, after: str, absent: Callable[[str], None]
+    ) -> Iterator[tuple[Planner, Iterator[Pair]]]:
+        """Yield a range for each line from number `line` on, there only what is above `after`.
+
+        A line is a key, or a folder with or without "/"; one that the source does not have is told
+        to `absent`.  Raises InvalidArgument for a line that leads out of the root.
+        """
+        for number, text in enumerate(lines, 1):
+            key = text.rstrip()
+            if number < line or not key:
+                continue
+            _check_inside(key, number)
+            begin = after if number == line else ""
+            source, target = self.head(key)
+            if source is None:
+                absent(key)
+            elif not source.is_folder:
+                if not begin:
+                    yield self.planner(number), iter([(source, target)])
+            else:
+                yield self._range(source.key, begin, number)
+
+    def _range(self, prefix: str, after: str, line: int) -> tuple[Planner, Iterator[Pair]]:
+        planner = self.planner(line)
+        pairs = self._pairs(prefix, after)
+        if after:
+            planner.resume_inside(after, self.head)
+        return planner, pairs
+
+    def _pairs(self, prefix: str, after: str) -> Iterator[Pair]:
+        start = max(self._selection.start, after, key=order)
+        source = self._source.list(prefix, start, follow=self._follow)
+        if self._options.force_update and not self._options.delete_dst:
+            pairs = paired(source, iter(()))  # what lies there does not matter
+        else:
+            pairs = paired(source, self._target.list(prefix, start, follow=self._follow_target))
+        if prefix and not after:
+            yield self.head(prefix)
+        if after:
+            pairs = dropwhile(lambda pair: _order_of(pair) <= order(after), pairs)
+        yield from pairs
+
+
+def _order_of(pair: Pair) -> bytes:
+    item = pair[0] or pair[1]
+    assert item is not None
+    return order(item.key)
+
+
+def _check_inside(key: str, number: int) -> None:
+    if any(part in ("", ".", "..") for part in key.rstrip("/").split("/")):
+        raise InvalidArgument(
+            f"line {number} of the list of files: {key!r} is not a path below the source",
+            hint='Write paths relative to the source, without a leading "/".',
+        )
