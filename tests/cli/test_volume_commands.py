@@ -136,10 +136,10 @@ def test_without_meta_a_path_is_an_ordinary_one(tmp_path: Path) -> None:
         (
             ["format", "META", "photos", "--bucket", "/tmp/never"],
             2,
-            "there is a volume already: photos",
+            "does not hold the objects of volume photos",
         ),
         (["format", "sqlite3:///tmp/x.db", "A", "--bucket", "/x"], 2, "hint:"),
-        (["format", "sqlite3:///tmp/x.db", "abc", "--storage", "s3"], 2, "s3"),
+        (["format", "sqlite3:///tmp/x.db", "abc", "--storage", "tape"], 2, "tape"),
     ],
 )
 def test_an_error_is_one_line_a_hint_and_a_code(

@@ -28,7 +28,7 @@ def test_the_settings_are_what_was_asked(tmp_path: Path) -> None:
         block_kib=1000,
         compression="zstd",
         trash_days=7,
-        capacity_gib=3,
+        capacity_bytes=3 << 30,
         inodes=1000,
         shards=2,
         hash_prefix=True,
@@ -90,7 +90,7 @@ def test_a_forced_format_that_fails_leaves_the_marker_of_the_first(tmp_path: Pat
     [
         NewVolume("A", bucket="/x"),
         NewVolume("photos", bucket="/x", compression="brotli"),
-        NewVolume("photos", bucket="/x", capacity_gib=-1),
+        NewVolume("photos", bucket="/x", capacity_bytes=-1),
         NewVolume("photos", bucket="/x", shards=2),
     ],
 )

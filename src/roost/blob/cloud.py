@@ -27,7 +27,7 @@ from obstore.exceptions import (
 from obstore.store import AzureStore, GCSStore, S3Store
 from typing_extensions import Buffer
 
-from roost.blob.failures import Kind, disorder, is_beyond_the_end, translate
+from roost.blob.failures import Kind, disorder, first_line, is_beyond_the_end, translate
 from roost.blob.forks import claim
 from roost.blob.store import BlobExists, BlobInfo, BlobNotFound, check_key, key_problem
 from roost.errors import CorruptRecord, InvalidArgument, RoostError, Unsupported
@@ -216,7 +216,7 @@ class CloudStore:
         except BaseError as error:
             raise translate(self._name, key, Kind.OTHER, str(error)) from error
         except ValueError as error:  # the library refuses some names
-            raise InvalidArgument(f"object key {key!r}: {_first_line(error)}") from error
+            raise InvalidArgument(f"object key {key!r}: {first_line(error)}") from error
 
 
 def _info(found: "obstore.ObjectMeta") -> BlobInfo:
@@ -225,10 +225,6 @@ def _info(found: "obstore.ObjectMeta") -> BlobInfo:
     return BlobInfo(
         found["path"], found["size"], whole_s * 1_000_000_000 + changed.microsecond * 1000
     )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def seconds(value: float) -> timedelta:

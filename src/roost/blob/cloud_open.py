@@ -8,6 +8,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from roost.blob.azure_address import AzureAddress, azure_address
 from roost.blob.cloud import CloudStore, seconds
+from roost.blob.failures import first_line
 from roost.blob.patience import Patience
 from roost.blob.place import Place
 from roost.blob.s3_address import S3Address, s3_address, s3_keys
@@ -59,7 +60,7 @@ def s3_client(
             **keys,  # type: ignore[arg-type]  # only those that are given
         )
     except (BaseError, ValueError) as error:
-        raise InvalidArgument(f"bucket {place.bucket!r}: {error}") from error
+        raise InvalidArgument(f"bucket {place.bucket!r}: {first_line(error)}") from error
 
 
 def open_azure(place: Place, patience: Patience, environment: Mapping[str, str]) -> CloudStore:
@@ -81,7 +82,7 @@ def open_azure(place: Place, patience: Patience, environment: Mapping[str, str])
         )
     except (BaseError, ValueError) as error:
         raise InvalidArgument(
-            f"bucket {place.bucket!r}: {error}",
+            f"bucket {place.bucket!r}: {first_line(error)}",
             hint="The account's key is base64: copy it as it stands.",
         ) from error
     return CloudStore(
@@ -117,7 +118,7 @@ def open_google(place: Place, patience: Patience, environment: Mapping[str, str]
         )
     except (BaseError, ValueError, OSError) as error:
         raise InvalidArgument(
-            f"bucket {place.bucket!r}: {error}",
+            f"bucket {place.bucket!r}: {first_line(error)}",
             hint="Set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account.",
         ) from error
     return CloudStore(store, f"gs://{bucket}/", storage_class=place.storage_class)

@@ -11,7 +11,7 @@ import opendal
 from opendal import exceptions as dal
 from typing_extensions import Buffer
 
-from roost.blob.failures import Kind, disorder, translate
+from roost.blob.failures import Kind, disorder, first_line, translate
 from roost.blob.forks import claim
 from roost.blob.many import options_of
 from roost.blob.patience import Patience
@@ -31,7 +31,7 @@ def open_dal(place: Place, patience: Patience, environment: Mapping[str, str]) -
     try:
         operator = opendal.Operator(service.scheme, **options)
     except (dal.ConfigInvalid, dal.Unsupported, dal.Unexpected) as error:
-        raise InvalidArgument(f"bucket {place.bucket!r}: {_first_line(error)}") from error
+        raise InvalidArgument(f"bucket {place.bucket!r}: {first_line(error)}") from error
     layer = opendal.layers.TimeoutLayer(
         timeout=patience.request_timeout_s, io_timeout=patience.request_timeout_s
     )
@@ -200,7 +200,3 @@ def _info(key: str, found: opendal.types.Metadata) -> BlobInfo:
 def _is_draft(path: str) -> bool:
     name = path.rpartition("/")[2]
     return name.startswith(".jfs.") and _DRAFT in name
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

@@ -17,7 +17,14 @@ from pathlib import Path
 
 from typing_extensions import Buffer
 
-from roost.blob.store import BlobExists, BlobInfo, BlobNotFound, check_key, key_problem
+from roost.blob.store import (
+    KEY_BYTES_MAX,
+    BlobExists,
+    BlobInfo,
+    BlobNotFound,
+    check_key,
+    key_problem,
+)
 from roost.errors import CorruptRecord, RoostError, StorageFull, Unavailable
 
 _DURABLE_FOLDERS_MAX = 1 << 16
@@ -102,7 +109,9 @@ class DirectoryStore:
             if is_folder and (matching or prefix.startswith(key + "/")):
                 yield from self._walk(folder / entry.name, key, prefix)
             elif matching and not is_folder and not _is_draft(entry.name):
-                problem = key_problem(key)
+                # A name that the system gives and that is ASCII can only be too long.
+                is_plain = len(key) <= KEY_BYTES_MAX and key.isascii()
+                problem = None if is_plain else key_problem(key)
                 if problem is not None:
                     raise CorruptRecord(f"{self._root}/{key!r}", f"the object's name {problem}")
                 with contextlib.suppress(FileNotFoundError):  # deleted since it was listed

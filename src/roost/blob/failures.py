@@ -85,6 +85,11 @@ def translate(where: str, key: str, kind: Kind, text: str) -> RoostError:
     return Unavailable(f"{where}{key}: {said}")
 
 
+def first_line(error: Exception) -> str:
+    """Return what a library says without its inner workings."""
+    return str(error).strip().partition("\n")[0][:_TEXT_MAX]
+
+
 def disorder(where: str) -> RoostError:
     """Return what to raise for a listing whose names go backwards: nobody may trust it."""
     return Unsupported(

@@ -47,8 +47,9 @@ class PrefixStore:
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """As in BlobStore."""
+        cut = len(self._prefix)
         for info in self._inner.list(self._prefix + prefix):
-            yield replace(info, key=info.key[len(self._prefix) :])
+            yield BlobInfo(info.key[cut:], info.size_bytes, info.mtime_ns)
 
     def _full(self, key: str) -> str:
         check_key(key)

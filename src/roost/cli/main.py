@@ -5,6 +5,7 @@ import typer
 from roost.cli import (
     bench,
     cat,
+    config,
     cp,
     demo,
     dump,
@@ -26,7 +27,23 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for _module in (up, serve, demo, bench, format, status, info, ls, cp, cat, rm, mkdir, fsck, dump):
+for _module in (
+    up,
+    serve,
+    demo,
+    bench,
+    format,
+    config,
+    status,
+    info,
+    ls,
+    cp,
+    cat,
+    rm,
+    mkdir,
+    fsck,
+    dump,
+):
     _module.register(app)
 
 

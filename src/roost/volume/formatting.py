@@ -7,40 +7,58 @@ unmarked again.
 Source: the volume format reference, section 1.3.
 """
 
-import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from roost.blob.store import BlobStore
-from roost.errors import AlreadyExists, InvalidArgument, RoostError, Unavailable
-from roost.sizes import GIB
-from roost.volume.storage import volume_store
+from roost.blob.place import SHARDS_MAX
+from roost.errors import InvalidArgument
+from roost.volume.bucket import MARKER, demand_empty, has_mark, prove
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.api import format_volume, open_meta
-from roost.volume.settings import VolumeSettings, new_settings
+from roost.volume.settings import (
+    ACL_CLIENT_VERSION,
+    ENCRYPTIONS,
+    Tier,
+    VolumeSettings,
+    later_version,
+    new_settings,
+    open_secrets,
+    seal_secrets,
+)
+from roost.volume.storage import volume_store
 
-MARKER = "juicefs_uuid"
-_TRIAL_BYTES = 100
+__all__ = ["MARKER", "NewVolume", "existing_volume", "make_volume"]
 
 
 @dataclass(frozen=True, slots=True)
 class NewVolume:
-    """What `roost format` asks for.  Zero means unlimited or none."""
+    """What `roost format` asks for.  Zero means unlimited or none.
+
+    `encrypt_key` is the text of an RSA private key in PEM; without one nothing is encrypted.
+    """
 
     name: str
     storage: str = "file"
     bucket: str = "/var/lib/roost/objects"
+    access_key: str = ""
+    secret_key: str = field(default="", repr=False)
+    session_token: str = field(default="", repr=False)
+    storage_class: str = ""
+    tag: str = ""
     block_kib: int = 4096
     compression: str = "none"
+    encrypt_key: str = field(default="", repr=False)
+    encrypt_algo: str = "aes256gcm-rsa"
     trash_days: int = 1
-    capacity_gib: int = 0
+    capacity_bytes: int = 0
     inodes: int = 0
     shards: int = 0
     hash_prefix: bool = False
+    enable_acl: bool = False
 
 
 def make_volume(meta_url: str, new: NewVolume, *, force: bool = False) -> VolumeSettings:
-    """Make a volume and return its settings.
+    """Make a volume and return its settings, secrets in plain text.
 
     With `force` a bucket that holds objects under the volume's name is taken over; metadata that
     exists is never overwritten.  Raises AlreadyFormatted, AlreadyExists, InvalidArgument,
@@ -49,21 +67,21 @@ def make_volume(meta_url: str, new: NewVolume, *, force: bool = False) -> Volume
     settings = _settings_of(new)
     store = volume_store(settings)
     _demand_no_volume(meta_url)
-    _prove(store)
+    prove(store, settings)
     if not force:
-        _demand_empty(store)
-    had_marker = any(info.key == MARKER for info in store.list(MARKER))
+        demand_empty(store)
+    had_marker = has_mark(store)
     if not had_marker:
         store.put(MARKER, settings.uuid.encode())
     try:
-        made = format_volume(meta_url, settings)
+        made = format_volume(meta_url, seal_secrets(settings))
     except BaseException:
         if not had_marker:
             store.delete(MARKER)
         raise
     if had_marker:
         store.put(MARKER, settings.uuid.encode())
-    return made
+    return open_secrets(made)
 
 
 def existing_volume(meta_url: str) -> VolumeSettings | None:
@@ -78,27 +96,54 @@ def existing_volume(meta_url: str) -> VolumeSettings | None:
         return None
 
 
+def file_bucket(bucket: str) -> str:
+    """Return a local directory as the settings name it: absolute, with a slash at the end."""
+    return f"{Path(bucket).expanduser().absolute()}/"
+
+
 def _settings_of(new: NewVolume) -> VolumeSettings:
-    bucket = new.bucket
-    if new.storage.lower() == "file":
-        bucket = f"{Path(bucket).expanduser().absolute()}/"
-    if min(new.capacity_gib, new.inodes, new.shards) < 0:
+    storage = new.storage.lower()
+    if min(new.capacity_bytes, new.inodes, new.shards) < 0:
         raise InvalidArgument("capacity, inodes and shards must not be negative")
+    if new.shards > SHARDS_MAX:
+        raise InvalidArgument(f"{new.shards} shards are more than {SHARDS_MAX}")
+    if new.encrypt_algo not in ENCRYPTIONS:
+        raise InvalidArgument(
+            f"unknown encryption {new.encrypt_algo!r}", hint="Use aes256gcm-rsa or chacha20-rsa."
+        )
     settings = new_settings(
         new.name,
-        storage=new.storage.lower(),
-        bucket=bucket,
+        storage=storage,
+        bucket=file_bucket(new.bucket) if storage == "file" else new.bucket,
         block_kib=new.block_kib,
         compression=new.compression,
         trash_days=new.trash_days,
     )
+    least = settings.min_client_version
     return replace(
         settings,
-        capacity_bytes=new.capacity_gib * GIB,
+        access_key=new.access_key,
+        secret_key=new.secret_key,
+        session_token=new.session_token,
+        storage_class=new.storage_class,
+        tiers=(Tier(0, new.storage_class, check_tag(new.tag)),),
+        capacity_bytes=new.capacity_bytes,
         inodes_max=new.inodes,
         shards=new.shards if new.shards > 1 else 0,
         hash_prefix=new.hash_prefix,
+        encrypt_key=new.encrypt_key,
+        encrypt_algo=new.encrypt_algo,
+        enable_acl=new.enable_acl,
+        min_client_version=later_version(least, ACL_CLIENT_VERSION) if new.enable_acl else least,
     )
+
+
+def check_tag(tag: str) -> str:
+    """Return `tag` if it is empty or one key=value.  Raises InvalidArgument."""
+    name, found, value = tag.partition("=")
+    if tag and not (found and name and value and "=" not in value and "&" not in tag):
+        raise InvalidArgument(f"bad tag {tag!r}", hint="Write one KEY=VALUE.")
+    return tag
 
 
 def _demand_no_volume(meta_url: str) -> None:
@@ -106,29 +151,3 @@ def _demand_no_volume(meta_url: str) -> None:
     found = existing_volume(meta_url)
     if found is not None:
         raise AlreadyFormatted(f"there is a volume already: {found.name} ({found.uuid})")
-
-
-def _prove(store: BlobStore) -> None:
-    """Raise Unavailable unless an object can be written, read and deleted."""
-    key = f"testing/{secrets.token_hex(5)}"
-    trial = secrets.token_bytes(_TRIAL_BYTES)
-    try:
-        store.put(key, trial)
-        found = store.get(key)
-        store.delete(key)
-    except RoostError as error:
-        raise Unavailable(
-            f"the bucket {store.name} cannot be used: {error}",
-            hint="Check that it exists and that you may write there.",
-        ) from error
-    if found != trial:
-        raise Unavailable(f"the bucket {store.name} returned other bytes than were stored")
-
-
-def _demand_empty(store: BlobStore) -> None:
-    for info in store.list():
-        if info.size_bytes and not info.key.startswith("testing"):
-            raise AlreadyExists(
-                f"the bucket already holds {store.name}{info.key}",
-                hint="Choose another name or bucket, or use --force if you are sure.",
-            )

@@ -24,11 +24,13 @@ from roost.sizes import KIB
 META_VERSION = 1
 SPEAKS_VERSION = "1.4.2"  # the JuiceFS release whose stored form this is
 MIN_CLIENT_VERSION = "1.1.0-A"  # what JuiceFS asks of the clients of a plain volume
+ACL_CLIENT_VERSION = "1.2.0-A"  # and of one with ACLs
+TIER_CLIENT_VERSION = "1.4.0-A"  # and of one with tiers
 COMPRESSIONS = ("", "none", "lz4", "zstd")
 ENCRYPTIONS = ("", "aes256gcm-rsa", "chacha20-rsa", "sm4gcm")
 BLOCK_KIB_MIN, BLOCK_KIB_MAX = 64, 16384
 REMOVED = "removed"  # stands for a secret in the settings of a dump
-TIERS_MAX = 4
+TIER_MAX = 3
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9\-]{1,61}[a-z0-9]")
 _WHERE = "volume settings"
@@ -291,6 +293,14 @@ def check_opening(settings: VolumeSettings, *, read_only: bool) -> None:
                 f"the volume uses {feature}, which this Roost does not maintain",
                 hint="Open it read-only, or write with the juicefs client.",
             )
+
+
+def later_version(one: str, other: str) -> str:
+    """Return the later of two versions; "" is the earliest.  Raises InvalidArgument for another."""
+    try:
+        return max(one, other, key=lambda text: _version_key(text or "0"))
+    except CorruptRecord as error:
+        raise InvalidArgument(str(error).removeprefix(f"{_WHERE}: ")) from error
 
 
 def _version_key(text: str) -> tuple[int, int, int, bool, str]:
