@@ -326,7 +326,10 @@ SUPERUSER = Caller()
 
 @dataclass(frozen=True, slots=True)
 class AttrChange:
-    """What setattr is to change; None leaves a value alone.  Length is changed by truncate."""
+    """What setattr is to change; None leaves a value alone.  Length is changed by truncate.
+
+    `times_are_now` says that the times given are the present: whoever may write may set those.
+    """
 
     mode: int | None = None
     uid: int | None = None
@@ -334,6 +337,7 @@ class AttrChange:
     atime_ns: int | None = None
     mtime_ns: int | None = None
     flags: int | None = None
+    times_are_now: bool = False
 
 
 @dataclass(frozen=True, slots=True)

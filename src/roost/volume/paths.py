@@ -65,7 +65,7 @@ class Paths:
         if write and (Flag.IMMUTABLE in flags or (Flag.APPEND_ONLY in flags and not append)):
             raise FsError(errno.EPERM, node.ino)
         wanted = (rules.READ if read else 0) | (rules.WRITE if write else 0)
-        rules.demand(node.ino, node.attr, self._caller, wanted)
+        self._meta.access(node, wanted, self._caller)
 
     def _past_link(self, path: str) -> str:
         try:

@@ -281,18 +281,11 @@ def check_opening(settings: VolumeSettings, *, read_only: bool) -> None:
         raise Unsupported(f"unknown compression {settings.compression!r}")
     if settings.is_encrypted and settings.encrypt_algo not in ENCRYPTIONS:
         raise Unsupported(f"unknown encryption {settings.encrypt_algo!r}")
-    if read_only:
-        return
-    for feature, is_on in (
-        ("POSIX ACLs", settings.enable_acl),
-        ("the change log", settings.change_log),
-        ("user and group quotas", settings.user_group_quota),
-    ):
-        if is_on:
-            raise Unsupported(
-                f"the volume uses {feature}, which this Roost does not maintain",
-                hint="Open it read-only, or write with the juicefs client.",
-            )
+    if settings.change_log and not read_only:
+        raise Unsupported(
+            "the volume keeps a change log, which this Roost does not write",
+            hint="Open it read-only, or write with the juicefs client.",
+        )
 
 
 def later_version(one: str, other: str) -> str:

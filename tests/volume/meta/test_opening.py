@@ -1,4 +1,4 @@
-import sqlite3
+import errno
 from dataclasses import replace
 
 import pytest
@@ -7,7 +7,7 @@ from roost.errors import InvalidArgument, NewerFormat, Unsupported
 from roost.volume.errors import AlreadyFormatted, FsError, NotFormatted
 from roost.volume.meta.api import format_volume, open_meta
 from roost.volume.meta.opening import split_url
-from roost.volume.model import ROOT, TRASH
+from roost.volume.model import ROOT, TRASH, QuotaKind
 from roost.volume.settings import new_settings
 
 PLAIN = new_settings("opening", bucket="/b")
@@ -81,24 +81,22 @@ def test_a_read_only_volume_refuses_every_change(meta_url: str) -> None:
 
 
 def test_volumes_with_what_is_not_maintained_open_read_only(meta_url: str) -> None:
-    format_volume(meta_url, replace(PLAIN, enable_acl=True))
+    format_volume(meta_url, replace(PLAIN, change_log=True))
     with pytest.raises(Unsupported):
         open_meta(meta_url)
     with open_meta(meta_url, read_only=True) as meta:
         assert meta.getattr(ROOT).is_directory
 
 
-def test_a_volume_with_quotas_opens_read_only(meta_url: str) -> None:
-    if not meta_url.startswith("sqlite3"):
-        return
+def test_quotas_that_another_client_set_are_known_when_the_volume_opens(meta_url: str) -> None:
     format_volume(meta_url, PLAIN)
-    connection = sqlite3.connect(split_url(meta_url)[1])
-    connection.execute("INSERT INTO jfs_dir_quota VALUES (1, -1, -1, 0, 0)")
-    connection.commit()
-    connection.close()
-    with pytest.raises(Unsupported, match="quotas"):
-        open_meta(meta_url)
-    open_meta(meta_url, read_only=True).close()
+    with open_meta(meta_url) as other:
+        other.quota_set(QuotaKind.DIRECTORY, ROOT, inodes_max=1)
+    with open_meta(meta_url) as meta:
+        meta.create(ROOT, b"first")
+        with pytest.raises(FsError) as refusal:
+            meta.create(ROOT, b"second")
+        assert refusal.value.errno == errno.EDQUOT
 
 
 def test_a_volume_of_a_newer_version_is_refused_by_number(meta_url: str) -> None:

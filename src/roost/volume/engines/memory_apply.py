@@ -130,6 +130,7 @@ def _apply_to_limits(tables: Tables, effect: fx.Effect) -> None:
         case fx.PutAcl(acl_id, rule):
             assert acl_id not in tables.acls, "a rule is stored twice"
             tables.acls[acl_id] = rule
+            tables.counters[fx.ACL_COUNTER] = acl_id
         case fx.PutQuota(kind, key, None):
             tables.limits.pop((kind, key), None)
         case fx.PutQuota(kind, key, quota):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from roost.errors import CorruptRecord
 from roost.volume.errors import FsError
-from roost.volume.meta import remove, trash
+from roost.volume.meta import remove, trash, tree_removal
 from roost.volume.meta.effects import (
     AddSliceRefs,
     DropChunk,
@@ -30,7 +30,6 @@ from roost.volume.model import (
     DelayedSlices,
     DeletedFile,
     Ino,
-    Kind,
     SliceRef,
 )
 
@@ -51,7 +50,7 @@ def release_deleted_file(volume: OpenVolume, file: DeletedFile) -> tuple[SliceRe
             txn.do(DropDeletedFile(file.ino))
 
     volume.engine.run(forget)
-    return _without_reference(volume, released)
+    return without_reference(volume, released)
 
 
 def _drop_chunk(volume: OpenVolume, ino: Ino, chunk_no: ChunkNo) -> list[SliceRef]:
@@ -81,10 +80,11 @@ def release_delayed(volume: OpenVolume, delayed: DelayedSlices) -> tuple[SliceRe
 
     if not volume.engine.run(drop):
         return ()
-    return _without_reference(volume, delayed.slices)
+    return without_reference(volume, delayed.slices)
 
 
-def _without_reference(volume: OpenVolume, refs: Iterable[SliceRef]) -> tuple[SliceRef, ...]:
+def without_reference(volume: OpenVolume, refs: Iterable[SliceRef]) -> tuple[SliceRef, ...]:
+    """Return those that no record refers to now, each once."""
     distinct = {ref.id: ref for ref in refs}
 
     def select(reads: Reads) -> tuple[SliceRef, ...]:
@@ -119,20 +119,10 @@ def clean_trash(volume: OpenVolume) -> int:
 
 def _empty(volume: OpenVolume, ino: Ino, name: bytes) -> int:
     gone = 0
-    for entry in list(readdir(volume.engine, ino, SUPERUSER, with_attrs=False)):
-        try:
-            if entry.kind is Kind.DIRECTORY:
-                remove.rmdir(volume, ino, entry.name, SUPERUSER, skip_trash=True)
-            else:
-                remove.unlink(volume, ino, entry.name, SUPERUSER, skip_trash=True)
-        except FsError as error:
-            if error.errno != errno.ENOENT:  # Another client was faster.
-                log.warning("not removed from the trash: %r: %s", entry.name, error)
-            continue
-        gone += 1
     try:
+        gone = tree_removal.empty_for_good(volume, ino)
         remove.rmdir(volume, TRASH, name, SUPERUSER, skip_trash=True)
     except FsError as error:
-        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
-            raise
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):  # Another client was faster.
+            log.warning("not removed from the trash: %r: %s", name, error)
     return gone

@@ -28,6 +28,8 @@ from roost.volume.model import (
     SliceId,
 )
 
+ACL_COUNTER = "aclMaxId"
+
 
 @dataclass(frozen=True, slots=True)
 class NodeChange:
@@ -291,7 +293,8 @@ class DropDelayed:
 class PutAcl:
     """Store a rule under a number that no rule has: one more than the counter `aclMaxId`.
 
-    SQL keeps no such counter; there it is the highest number in the table.
+    The counter becomes `acl_id` with it.  SQL keeps no such counter: there, reading it gives the
+    highest number in the table, and 0 for an empty one.
     """
 
     acl_id: int

@@ -6,15 +6,17 @@ from types import TracebackType
 from typing import TypeVar
 
 from roost.volume.errors import FsError, VolumeReplaced
-from roost.volume.meta import check, cleanup, sessions, usage
+from roost.volume.meta import check, check_quotas, cleanup, sessions, usage
 from roost.volume.meta.heartbeat import Heartbeat
 from roost.volume.meta.open_volume import NEXT_SLICE, OpenVolume
 from roost.volume.meta.txn import Engine
 from roost.volume.model import (
     NO_SESSION,
+    ROOT,
     ChunkSlices,
     DelayedSlices,
     DeletedFile,
+    Ino,
     Problem,
     Session,
     SessionId,
@@ -91,16 +93,13 @@ class VolumeHandle:
         """What a commit that was answered survives, in words for `status`."""
         return self._opened.engine.durability
 
-    def statfs(self) -> VolumeUsage:
-        """Return what the volume uses and what is left."""
-        volume = self._volume
-        used = volume.engine.read(
-            lambda reads: (
-                reads.counter(usage.USED_SPACE) or 0,
-                reads.counter(usage.TOTAL_INODES) or 0,
-            )
-        )
-        return usage.volume_usage(volume.settings, *used)
+    def statfs(self, ino: Ino = ROOT) -> VolumeUsage:
+        """Return what the volume uses and what is left.
+
+        Where directory quotas hold for `ino`, they lower what is left, and what is used is what the
+        nearest counts.  Source: statvfs(3).
+        """
+        return usage.statfs(self._volume, ino)
 
     def highest_slice_id(self) -> SliceId:
         """Return an id that no slice issued so far exceeds; it never falls on a sound volume."""
@@ -200,4 +199,4 @@ class VolumeHandle:
 
     def check(self) -> tuple[Problem, ...]:
         """Return what is wrong in the metadata: the whole tree is read, nothing is changed."""
-        return check.check(self._engine)
+        return (*check.check(self._engine), *check_quotas.check_quotas(self._volume))

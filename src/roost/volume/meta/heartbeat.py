@@ -1,4 +1,4 @@
-"""The heartbeat of a session: the lease is renewed, the settings are read again.
+"""The heartbeat of a session: the lease is renewed, settings and quotas are read again.
 
 One thread per session.  A heartbeat that fails is logged and tried again at the next; a volume that
 was replaced by another ends the session for good.
@@ -9,7 +9,7 @@ import threading
 
 from roost.errors import CorruptRecord, RoostError
 from roost.volume.errors import VolumeReplaced
-from roost.volume.meta import sessions
+from roost.volume.meta import quotas, sessions
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.settings import VolumeSettings, decode_settings, open_secrets
 
@@ -48,11 +48,12 @@ class Heartbeat:
                 log.warning("heartbeat failed, trying again: %s", error)
 
     def beat(self) -> None:
-        """Renew the lease, read the settings, clean up after ended sessions.
+        """Renew the lease, read settings and quotas, clean up after ended sessions.
 
         Raises VolumeReplaced if the database holds no volume or another one now.
         """
         self._volume.settings = read_again(self._volume)
+        self._volume.quotas = quotas.load(self._volume.engine)
         sessions.renew(self._volume, self._mount_point)
         if sessions.claim_cleanup(self._volume, sessions.LAST_CLEANUP, sessions.CLEANUP_EVERY_S):
             sessions.clean_stale(self._volume)

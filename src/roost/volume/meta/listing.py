@@ -21,7 +21,7 @@ def readdir(engine: Engine, ino: Ino, caller: Caller, *, with_attrs: bool) -> It
 
     def page(reads: Reads, after: bytes | None) -> list[DirEntry]:
         folder = rules.directory(ino, reads.node(ino))
-        rules.demand(ino, folder, caller, rules.READ)
+        rules.demand(reads, ino, folder, caller, rules.READ)
         return [
             _entry(reads, ino, name, edge.ino, DirEntry(name, edge.ino, edge.kind), with_attrs)
             for name, edge in reads.entries(ino, after, ENTRIES_AT_ONCE)

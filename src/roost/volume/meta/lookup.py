@@ -13,6 +13,7 @@ from roost.volume.model import (
     ROOT,
     TRASH,
     TRASH_NAME,
+    AclRule,
     Attr,
     Caller,
     Ino,
@@ -35,6 +36,22 @@ def lookup(engine: Engine, parent: Ino, name: bytes, caller: Caller) -> Node:
 def getattr_(engine: Engine, ino: Ino) -> Attr:
     """Return a node's attributes.  Raises FsError ENOENT."""
     return engine.read(lambda reads: rules.found(ino, reads.node(ino)))
+
+
+def access(engine: Engine, node: Node, wanted: int, caller: Caller) -> None:
+    """Demand permissions on a node just read.  Raises FsError EACCES."""
+    if node.attr.access_acl:
+        engine.read(lambda reads: rules.demand(reads, node.ino, node.attr, caller, wanted))
+    else:
+        rules.demand(_NO_ACLS, node.ino, node.attr, caller, wanted)
+
+
+class _NoAcls:
+    def acl(self, acl_id: int) -> AclRule | None:
+        raise AssertionError("the node has no rule")
+
+
+_NO_ACLS = _NoAcls()
 
 
 def readlink(engine: Engine, ino: Ino) -> bytes:
@@ -83,7 +100,7 @@ def _walk(reads: Reads, path: bytes, caller: Caller, follow: bool) -> Node:
 
 def _step(reads: Reads, parent: Ino, name: bytes, caller: Caller) -> Node:
     folder = rules.directory(parent, reads.node(parent))
-    rules.demand(parent, folder, caller, rules.EXECUTE)
+    rules.demand(reads, parent, folder, caller, rules.EXECUTE)
     if len(name) > NAME_BYTES_MAX:
         raise FsError(errno.ENAMETOOLONG, parent, name[:32])
     if name == b".":

@@ -40,6 +40,7 @@ class OpenFiles:
         self._opens: Counter[Ino] = Counter()
         self._claimed: Counter[Ino] = Counter()
         self._kept: set[Ino] = set()
+        self._nameable: set[Ino] = set()  # made without a name, so `link` may give one
 
     def opened(self, ino: Ino) -> None:
         """Count one open; waits for a removal in flight."""
@@ -47,6 +48,23 @@ class OpenFiles:
             while self._claimed[ino]:
                 self._changed.wait()
             self._opens[ino] += 1
+
+    def opened_nameless(self, ino: Ino) -> None:
+        """Count the first open of a new file that nothing but it keeps."""
+        with self._changed:
+            self._opens[ino] += 1
+            self._kept.add(ino)
+            self._nameable.add(ino)
+
+    def is_nameable(self, ino: Ino) -> bool:
+        """True for a file made without a name that is still open here."""
+        with self._changed:
+            return ino in self._nameable
+
+    def named(self, ino: Ino) -> None:
+        """Note that such a file has been given a name: without it, it cannot get another."""
+        with self._changed:
+            self._nameable.discard(ino)
 
     def closed(self, ino: Ino) -> bool:
         """Undo one open; True if it was the last of a file that is kept without a name."""
@@ -56,6 +74,7 @@ class OpenFiles:
             if self._opens[ino]:
                 return False
             del self._opens[ino]
+            self._nameable.discard(ino)
             if ino in self._kept:
                 self._kept.discard(ino)
                 return True

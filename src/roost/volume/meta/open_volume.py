@@ -4,8 +4,10 @@ import threading
 from dataclasses import dataclass
 
 from roost.clock import Clock
+from roost.volume.meta.answers import AtimeMode
 from roost.volume.meta.effects import PutCounter
 from roost.volume.meta.open_files import OpenFiles
+from roost.volume.meta.quotas import NO_QUOTAS, QuotaTable
 from roost.volume.meta.txn import Engine, Txn
 from roost.volume.model import SessionId
 from roost.volume.settings import VolumeSettings
@@ -50,7 +52,7 @@ class Ids:
 
 @dataclass(slots=True)
 class OpenVolume:
-    """An engine, the settings as last read, this client's session and open files."""
+    """An engine, settings and quotas as last read, this client's session and open files."""
 
     engine: Engine
     settings: VolumeSettings
@@ -59,6 +61,8 @@ class OpenVolume:
     opens: OpenFiles
     inos: Ids
     slice_ids: Ids
+    quotas: QuotaTable = NO_QUOTAS
+    atime_mode: AtimeMode = AtimeMode.NEVER
 
     @property
     def now_s(self) -> int:

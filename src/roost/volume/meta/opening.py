@@ -1,7 +1,6 @@
 """Making and opening volumes by the URL of their metadata; `engines.registry` reads the URL."""
 
 from roost.clock import Clock
-from roost.errors import Unsupported
 from roost.volume.engines.memory_opening import drop_memory_volume
 from roost.volume.engines.registry import engine_kind, parse_url
 from roost.volume.errors import AlreadyFormatted, NotFormatted
@@ -94,13 +93,6 @@ def read_settings(engine: Engine, meta_url: str, *, read_only: bool) -> VolumeSe
         raise NotFormatted(f"no volume at {meta_url}")
     settings = decode_settings(text)
     check_opening(settings, read_only=read_only)
-    if not read_only:
-        with engine.scan() as scans:
-            if scans.quotas():
-                raise Unsupported(
-                    "the volume has quotas, which this Roost does not maintain",
-                    hint="Open it read-only, or write with the juicefs client.",
-                )
     return settings
 
 

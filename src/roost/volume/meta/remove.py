@@ -1,11 +1,11 @@
-"""Removing names: unlink, rmdir, and what a replacing rename does to its target.
+"""Removing names: unlink, rmdir, many at once, and what a replacing rename does to its target.
 
 What becomes of a node when it loses a name is one of four: moved to the trash; one link fewer;
 kept without a name while this session has it open; gone, and its data noted for removal.
 """
 
 import errno
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
@@ -24,6 +24,7 @@ from roost.volume.meta.effects import (
 )
 from roost.volume.meta.open_files import Removal
 from roost.volume.meta.open_volume import OpenVolume
+from roost.volume.meta.reads import EdgeWanted, NodeWanted
 from roost.volume.meta.txn import Txn
 from roost.volume.model import (
     NO_SESSION,
@@ -55,12 +56,12 @@ class Loss:
     place: trash.TrashPlace | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Removed:
     """What a removal left to do after its commit."""
 
-    deleted: DeletedFile | None = None
-    kept: Ino | None = None
+    deleted: list[DeletedFile] = field(default_factory=list)
+    kept: list[Ino] = field(default_factory=list)
 
 
 def unlink(
@@ -74,7 +75,8 @@ def unlink(
     rules.check_name(parent, name)
 
     def remove(txn: Txn, removal: Removal) -> Removed:
-        folder = rules.directory_to_remove_from(parent, txn.node(parent), caller)
+        _load(txn, volume, parent, name)
+        folder = rules.directory_to_remove_from(txn, parent, txn.node(parent), caller)
         edge = txn.edge(parent, name)
         if edge is None:
             raise FsError(errno.ENOENT, parent, name)
@@ -87,12 +89,13 @@ def unlink(
         rules.check_unnaming(folder, edge.ino, attr, caller)
         place = None if skip_trash else trash.find_place(txn, volume, parent, name, edge.ino, attr)
         loss = decide(volume, removal, edge.ino, attr, place)
+        above = usage.quota_dirs(txn, volume, parent)
         txn.do(DropEdge(parent, name))
-        _touch(txn, parent)
-        usage.charge_directory(txn, volume.settings, parent, usage.as_child(attr, -1))
+        touch(txn, parent)
+        usage.charge_name(txn, volume, parent, above, usage.as_child(attr, -1))
         return carry_out(txn, volume, loss)
 
-    return run_removal(volume, remove)
+    return first(run_removal(volume, remove))
 
 
 def rmdir(
@@ -109,13 +112,14 @@ def rmdir(
     rules.check_name(parent, name)
 
     def remove(txn: Txn) -> None:
-        folder = rules.directory_to_remove_from(parent, txn.node(parent), caller)
+        _load(txn, volume, parent, name)
+        folder = rules.directory_to_remove_from(txn, parent, txn.node(parent), caller)
         edge = txn.edge(parent, name)
         if edge is None:
             raise FsError(errno.ENOENT, parent, name)
         if edge.kind is not Kind.DIRECTORY:
             raise FsError(errno.ENOTDIR, parent, name)
-        attr = txn.exact_node(edge.ino)
+        attr = txn.node(edge.ino)
         if attr is None:
             txn.do(DropEdge(parent, name))
             return
@@ -123,12 +127,18 @@ def rmdir(
         if txn.has_entries(edge.ino):
             raise FsError(errno.ENOTEMPTY, parent, name)
         place = None if skip_trash else trash.find_place(txn, volume, parent, name, edge.ino, attr)
+        above = usage.quota_dirs(txn, volume, parent)
         txn.do(DropEdge(parent, name))
-        _touch(txn, parent, nlink_by=-1)
-        usage.charge_directory(txn, volume.settings, parent, usage.as_child(attr, -1))
+        touch(txn, parent, nlink_by=-1)
+        usage.charge_name(txn, volume, parent, above, usage.as_child(attr, -1))
         carry_out(txn, volume, directory_loss(edge.ino, attr, place))
 
     volume.engine.run(remove)
+
+
+def _load(txn: Txn, volume: OpenVolume, parent: Ino, name: bytes) -> None:
+    entry = EdgeWanted(parent, name, child=True)
+    txn.load(NodeWanted(parent), entry, *trash.wanted(txn, volume, parent))
 
 
 def decide(
@@ -154,27 +164,41 @@ def directory_loss(ino: Ino, attr: Attr, place: trash.TrashPlace | None) -> Loss
     return Loss(ino, attr, Fate.GONE if place is None else Fate.TRASHED, place)
 
 
-def carry_out(txn: Txn, volume: OpenVolume, loss: Loss) -> Removed:
-    """Add the effects of a fate on the node itself; the entry is the caller's affair."""
+def carry_out(txn: Txn, volume: OpenVolume, *losses: Loss) -> Removed:
+    """Add the effects of fates on the nodes themselves; the entries are the caller's affair."""
+    removed = Removed()
+    folders = {loss.place.folder for loss in losses if loss.place is not None}
+    assert len(folders) <= 1, "a commit uses the trash of one hour"
+    for folder in folders:
+        trash.open_folder(txn, volume, folder)
+    for loss in losses:
+        _carry_out(txn, volume, loss, removed)
+    return removed
+
+
+def _carry_out(txn: Txn, volume: OpenVolume, loss: Loss, removed: Removed) -> None:
     ino, attr = loss.ino, loss.attr
     if attr.is_directory:
         txn.do(PutDirUsage(ino, None))
     if loss.place is not None:
         trash.move_to(txn, volume, loss.place, ino, attr)
-        return Removed()
+        return
     fewer = ChangeNode(ino, NodeChange(nlink_by=-1, ctime_at_least_ns=txn.now_ns))
     if loss.fate is Fate.ONE_LINK_FEWER:
         txn.do(fewer)
-        return Removed()
-    if loss.fate is Fate.KEPT_OPEN:
+    elif loss.fate is Fate.KEPT_OPEN:
         txn.do(fewer, PutSustained(volume.sid, ino), DropXattrs(ino))
-        return Removed(kept=ino)
-    return Removed(_drop_node(txn, ino, attr))
+        removed.kept.append(ino)
+    else:
+        deleted = drop_node(txn, volume, ino, attr)
+        if deleted is not None:
+            removed.deleted.append(deleted)
 
 
-def _drop_node(txn: Txn, ino: Ino, attr: Attr) -> DeletedFile | None:
+def drop_node(txn: Txn, volume: OpenVolume, ino: Ino, attr: Attr) -> DeletedFile | None:
+    """Add the effects that remove a node; return the note of its data, if it has any."""
     txn.do(DropNode(ino))
-    usage.charge_volume(txn, -usage.space_of(attr), -1)
+    usage.charge_node(txn, volume, attr, -usage.space_of(attr), -1)
     if not attr.is_file:
         return None
     deleted = DeletedFile(ino, attr.length, txn.now_s)
@@ -182,7 +206,8 @@ def _drop_node(txn: Txn, ino: Ino, attr: Attr) -> DeletedFile | None:
     return deleted
 
 
-def _touch(txn: Txn, parent: Ino, nlink_by: int = 0) -> None:
+def touch(txn: Txn, parent: Ino, nlink_by: int = 0) -> None:
+    """Add the effect on a directory that lost names; the trash is never touched."""
     if not rules.is_trash(parent):
         txn.do(rules.touched(parent, txn.now_ns, nlink_by=nlink_by))
 
@@ -198,7 +223,7 @@ def delete_sustained(volume: OpenVolume, sid: SessionId, ino: Ino) -> DeletedFil
         txn.do(DropSustained(sid, ino))
         if attr is None or attr.nlink > 0:
             return None
-        return _drop_node(txn, ino, attr)
+        return drop_node(txn, volume, ino, attr)
 
     return volume.engine.run(delete)
 
@@ -211,10 +236,21 @@ class RemovalRule(Protocol):
         ...
 
 
-def run_removal(volume: OpenVolume, rule: RemovalRule) -> DeletedFile | None:
-    """Run a rule that may take a last name, keeping its claims until the commit is done."""
+def run_removal(volume: OpenVolume, rule: RemovalRule) -> Removed:
+    """Run a rule that may take last names, keeping its claims until the commit is done.
+
+    What is returned names every file whose data may go, also those closed during the commit.
+    """
     with volume.opens.removal() as removal:
         removed = volume.engine.run(lambda txn: rule(txn, removal))
-    if removed.kept is not None and not volume.opens.keep(removed.kept):
-        return delete_sustained(volume, volume.sid, removed.kept)  # Closed during the commit.
-    return removed.deleted
+    for ino in removed.kept:
+        if not volume.opens.keep(ino):
+            late = delete_sustained(volume, volume.sid, ino)
+            if late is not None:
+                removed.deleted.append(late)
+    return removed
+
+
+def first(removed: Removed) -> DeletedFile | None:
+    """Return the file whose data may go, of a removal of one name."""
+    return removed.deleted[0] if removed.deleted else None

@@ -6,8 +6,10 @@ reference, section 4.2.
 
 import errno
 import stat
+from dataclasses import dataclass
 
 from roost.volume.errors import FsError
+from roost.volume.meta import acl
 from roost.volume.meta.effects import ChangeNode, NodeChange
 from roost.volume.model import (
     DIRECTORY_LENGTH_BYTES,
@@ -24,7 +26,10 @@ from roost.volume.model import (
 )
 
 READ, WRITE, EXECUTE = 4, 2, 1
-_GUARDED = Flag.IMMUTABLE | Flag.APPEND_ONLY
+# Plain numbers: operations on enumerations cost microseconds in every rule.
+_GUARDED = int(Flag.IMMUTABLE | Flag.APPEND_ONLY)
+_IMMUTABLE = int(Flag.IMMUTABLE)
+_SKIP_TRASH = int(Flag.SKIP_TRASH)
 
 
 def is_trash(ino: Ino) -> bool:
@@ -52,17 +57,14 @@ def directory(ino: Ino, attr: Attr | None) -> Attr:
     return known
 
 
-def demand(ino: Ino, attr: Attr, caller: Caller, wanted: int) -> None:
-    """Raise FsError EACCES unless the caller has all of the READ, WRITE, EXECUTE bits `wanted`."""
+def demand(acls: acl.Acls, ino: Ino, attr: Attr, caller: Caller, wanted: int) -> None:
+    """Raise FsError EACCES unless the caller has all of the READ, WRITE, EXECUTE bits `wanted`.
+
+    `acls` is where the node's access rule is read, if it has one: the transaction or snapshot.
+    """
     if caller.uid == SUPERUSER.uid or not caller.check:
         return
-    if caller.uid == attr.uid:
-        granted = attr.mode >> 6
-    elif caller.is_member(attr.gid):
-        granted = attr.mode >> 3
-    else:
-        granted = attr.mode
-    if wanted & ~granted:
+    if not acl.granted(acls, attr, caller, wanted):
         raise FsError(errno.EACCES, ino)
 
 
@@ -88,27 +90,30 @@ def check_name(parent: Ino, name: bytes) -> None:
         raise FsError(errno.EPERM, parent, name)
 
 
-def directory_to_add_to(ino: Ino, attr: Attr | None, caller: Caller) -> Attr:
+def directory_to_add_to(
+    acls: acl.Acls, ino: Ino, attr: Attr | None, caller: Caller, *, restoring: bool = False
+) -> Attr:
     """Return the directory's attributes if the caller may add a name.
 
-    Raises FsError: ENOENT, also for a trashed directory; ENOTDIR; EACCES; EPERM immutable.
+    Raises FsError: ENOENT, also for a trashed directory unless `restoring`; ENOTDIR; EACCES; EPERM
+    immutable.
     """
     folder = directory(ino, attr)
-    if is_in_trash(folder):
+    if is_in_trash(folder) and not restoring:
         raise FsError(errno.ENOENT, ino)
-    demand(ino, folder, caller, WRITE | EXECUTE)
-    if folder.flags & Flag.IMMUTABLE:
+    demand(acls, ino, folder, caller, WRITE | EXECUTE)
+    if folder.flags & _IMMUTABLE:
         raise FsError(errno.EPERM, ino)
     return folder
 
 
-def directory_to_remove_from(ino: Ino, attr: Attr | None, caller: Caller) -> Attr:
+def directory_to_remove_from(acls: acl.Acls, ino: Ino, attr: Attr | None, caller: Caller) -> Attr:
     """Return the directory's attributes if the caller may remove a name.
 
     Raises FsError: ENOENT, ENOTDIR, EACCES; EPERM immutable or append-only.
     """
     folder = directory(ino, attr)
-    demand(ino, folder, caller, WRITE | EXECUTE)
+    demand(acls, ino, folder, caller, WRITE | EXECUTE)
     if folder.flags & _GUARDED or (is_trash(ino) and caller.uid != SUPERUSER.uid):
         raise FsError(errno.EPERM, ino)
     return folder
@@ -126,18 +131,28 @@ def check_unnaming(folder: Attr, ino: Ino, attr: Attr, caller: Caller) -> None:
         raise FsError(errno.EACCES, ino)
 
 
-def new_child(
-    parent: Ino, folder: Attr, caller: Caller, kind: Kind, mode: int, now_ns: int
-) -> Attr:
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a new node is by itself, before its directory has its say."""
+
+    kind: Kind
+    mode: int
+    rdev: int = 0
+    length: int = 0
+    access_acl: int = 0
+    default_acl: int = 0
+
+
+def new_child(parent: Ino, folder: Attr, caller: Caller, start: Start, now_ns: int) -> Attr:
     """Return the attributes of a node just made in `folder`.
 
     A directory with the setgid bit hands down its group, and the bit to directories.
     """
-    gid = caller.gid
-    mode &= 0o7777
+    kind, mode, gid = start.kind, start.mode, caller.gid
+    is_directory = kind is Kind.DIRECTORY
     if folder.mode & stat.S_ISGID:
         gid = folder.gid
-        if kind is Kind.DIRECTORY:
+        if is_directory:
             mode |= stat.S_ISGID
         elif (
             mode & (stat.S_ISGID | stat.S_IXGRP) == stat.S_ISGID | stat.S_IXGRP
@@ -146,7 +161,6 @@ def new_child(
             and not caller.is_member(gid)
         ):
             mode &= ~stat.S_ISGID
-    is_directory = kind is Kind.DIRECTORY
     return Attr(
         kind=kind,
         mode=mode,
@@ -156,9 +170,12 @@ def new_child(
         mtime_ns=now_ns,
         ctime_ns=now_ns,
         nlink=2 if is_directory else 1,
-        length=DIRECTORY_LENGTH_BYTES if is_directory else 0,
+        length=DIRECTORY_LENGTH_BYTES if is_directory else start.length,
+        rdev=start.rdev,
         parent=parent,
-        flags=folder.flags & Flag.SKIP_TRASH,
+        flags=folder.flags & _SKIP_TRASH,
+        access_acl=start.access_acl,
+        default_acl=start.default_acl,
         tier=folder.tier,
     )
 

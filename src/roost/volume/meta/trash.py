@@ -7,11 +7,11 @@ Source: the volume format reference, section 2.7.
 """
 
 import errno
+import functools
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from roost.errors import CorruptRecord
 from roost.volume.errors import FsError
 from roost.volume.meta import rules, usage
 from roost.volume.meta.effects import (
@@ -23,6 +23,7 @@ from roost.volume.meta.effects import (
     PutDirUsage,
 )
 from roost.volume.meta.open_volume import OpenVolume
+from roost.volume.meta.reads import EdgeWanted, NodeWanted, Wanted
 from roost.volume.meta.txn import Txn
 from roost.volume.model import (
     DIRECTORY_LENGTH_BYTES,
@@ -41,25 +42,38 @@ from roost.volume.model import (
 NEXT_TRASH = "nextTrash"
 FOLDER_MODE = 0o555
 _HOUR = "%Y-%m-%d-%H"
+_HOUR_S = 3600
 _GRACE_HOURS = 2  # as JuiceFS: beyond the days of the settings
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class TrashFolder:
+    """The hourly directory of this moment, and what of the way to it exists."""
+
+    ino: Ino
+    name: bytes
+    has_trash: bool
+    exists: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TrashPlace:
     """Where a deleted name goes."""
 
-    folder: Ino
+    folder: TrashFolder
     name: bytes
-    folder_name: bytes
-    has_trash: bool
-    has_folder: bool
+
+
+@functools.lru_cache(maxsize=4)
+def _hour_name(hour: int) -> bytes:
+    return datetime.fromtimestamp(hour * _HOUR_S, tz=UTC).strftime(_HOUR).encode()
 
 
 def folder_name(now_s: int) -> bytes:
     """Return the name of the hourly directory of this moment."""
-    return datetime.fromtimestamp(now_s, tz=UTC).strftime(_HOUR).encode()
+    return _hour_name(now_s // _HOUR_S)
 
 
 def entry_name(parent: Ino, ino: Ino, name: bytes) -> bytes:
@@ -67,49 +81,77 @@ def entry_name(parent: Ino, ino: Ino, name: bytes) -> bytes:
     return (b"%d-%d-%s" % (parent, ino, name))[:NAME_BYTES_MAX]
 
 
-def find_place(
-    txn: Txn, volume: OpenVolume, parent: Ino, name: bytes, ino: Ino, attr: Attr
-) -> TrashPlace | None:
-    """Return where the name goes, or None if it is to be removed for good.  Only reads."""
-    if volume.settings.trash_days <= 0 or rules.is_trash(parent):
-        return None
-    if attr.flags & Flag.SKIP_TRASH:
+def _goes_to_trash(volume: OpenVolume, parent: Ino) -> bool:
+    return volume.settings.trash_days > 0 and not rules.is_trash(parent)
+
+
+def wanted(txn: Txn, volume: OpenVolume, parent: Ino) -> tuple[Wanted, ...]:
+    """Return what `find_folder` will read, for Txn.load."""
+    if not _goes_to_trash(volume, parent):
+        return ()
+    return (NodeWanted(TRASH), EdgeWanted(TRASH, folder_name(txn.now_s)))
+
+
+def find_folder(txn: Txn, volume: OpenVolume, parent: Ino) -> TrashFolder | None:
+    """Return where names of `parent` go, or None if they are removed for good.  Only reads."""
+    if not _goes_to_trash(volume, parent):
         return None
     hour = folder_name(txn.now_s)
     has_trash = txn.node(TRASH) is not None
     edge = txn.edge(TRASH, hour)
-    if edge is None:
-        number = txn.counter(NEXT_TRASH) + 1
-        return TrashPlace(
-            Ino(TRASH + number), entry_name(parent, ino, name), hour, has_trash, False
-        )
-    place = TrashPlace(edge.ino, entry_name(parent, ino, name), hour, has_trash, True)
-    if txn.edge(place.folder, place.name) is None:
-        return place
-    # The same name of the same node was deleted within the hour: that is another hard link.
-    if attr.nlink < 2:
-        raise CorruptRecord(f"inode {ino}", "it is in the trash already but has one link")
-    return None
+    if edge is not None:
+        return TrashFolder(edge.ino, hour, has_trash, exists=True)
+    return TrashFolder(Ino(TRASH + txn.counter(NEXT_TRASH) + 1), hour, has_trash, exists=False)
+
+
+def place_in(
+    txn: Txn, folder: TrashFolder | None, parent: Ino, name: bytes, ino: Ino, attr: Attr
+) -> TrashPlace | None:
+    """Return where one name goes, or None if it is removed for good.  Only reads."""
+    if folder is None or attr.flags & Flag.SKIP_TRASH:
+        return None
+    place = TrashPlace(folder, entry_name(parent, ino, name))
+    # Only another hard link can have left the same name there within the hour.
+    is_taken = attr.nlink > 1 and folder.exists and not attr.is_directory
+    if is_taken and txn.edge(folder.ino, place.name) is not None:
+        return None
+    return place
+
+
+def find_place(
+    txn: Txn, volume: OpenVolume, parent: Ino, name: bytes, ino: Ino, attr: Attr
+) -> TrashPlace | None:
+    """Return where the name goes, or None if it is to be removed for good.  Only reads."""
+    return place_in(txn, find_folder(txn, volume, parent), parent, name, ino, attr)
+
+
+def open_folder(txn: Txn, volume: OpenVolume, folder: TrashFolder) -> None:
+    """Add the effects that make the hourly directory, unless it exists."""
+    if not folder.has_trash:
+        txn.do(AddNode(TRASH, _folder_attr(ROOT, txn.now_ns)))
+    if folder.exists:
+        return
+    made = _folder_attr(TRASH, txn.now_ns)
+    txn.do(
+        PutCounter(NEXT_TRASH, folder.ino - TRASH),
+        AddNode(folder.ino, made),
+        AddEdge(TRASH, folder.name, Edge(Kind.DIRECTORY, folder.ino)),
+    )
+    if volume.settings.dir_stats:
+        txn.do(PutDirUsage(folder.ino, DirUsage()))
+    usage.charge_node(txn, volume, made, NODE_SPACE_BYTES, 1)
+    usage.charge_name(txn, volume, TRASH, (), usage.as_child(made))
 
 
 def move_to(txn: Txn, volume: OpenVolume, place: TrashPlace, ino: Ino, attr: Attr) -> None:
-    """Add the effects that put the node into the trash; its old entry is dropped elsewhere."""
-    if not place.has_trash:
-        txn.do(AddNode(TRASH, _folder_attr(ROOT, txn.now_ns)))
-    if not place.has_folder:
-        txn.do(
-            PutCounter(NEXT_TRASH, place.folder - TRASH),
-            AddNode(place.folder, _folder_attr(TRASH, txn.now_ns)),
-            AddEdge(TRASH, place.folder_name, Edge(Kind.DIRECTORY, place.folder)),
-        )
-        if volume.settings.dir_stats:
-            txn.do(PutDirUsage(place.folder, DirUsage()))
-        usage.charge_volume(txn, NODE_SPACE_BYTES, 1)
-        made = DirUsage(0, NODE_SPACE_BYTES, 1)
-        usage.charge_directory(txn, volume.settings, TRASH, made)
-    moved = NodeChange(ctime_at_least_ns=txn.now_ns, parent=place.folder if attr.parent else None)
-    txn.do(AddEdge(place.folder, place.name, Edge(attr.kind, ino)), ChangeNode(ino, moved))
-    usage.charge_directory(txn, volume.settings, place.folder, usage.as_child(attr))
+    """Add the effects that put the node into the open hourly directory.
+
+    Its old entry is dropped elsewhere.
+    """
+    folder = place.folder.ino
+    moved = NodeChange(ctime_at_least_ns=txn.now_ns, parent=folder if attr.parent else None)
+    txn.do(AddEdge(folder, place.name, Edge(attr.kind, ino)), ChangeNode(ino, moved))
+    usage.charge_name(txn, volume, folder, (), usage.as_child(attr))
 
 
 def _folder_attr(parent: Ino, now_ns: int) -> Attr:

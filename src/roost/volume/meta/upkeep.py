@@ -1,5 +1,7 @@
 """The hourly jobs that all clients of a volume share: old trash, deleted files, unused slices.
 
+With old trash go clones that were never finished.
+
 A job is claimed by a counter in the metadata, as JuiceFS does, so that one client an hour does it.
 What fails is left for the next hour: the metadata still lists it.
 Source: the volume format reference, section 6.4.
@@ -36,6 +38,7 @@ def run_due(meta: Meta, delete_slice: DeleteSlice, now_s: int) -> int:
     deleted = 0
     if meta.claim_job(TRASH_JOB, _CLAIM_S):
         meta.clean_trash()
+        meta.clean_detached()
         kept_s = meta.settings.trash_days * _DAY_S
         for delayed in meta.delayed_slices(now_s - kept_s):
             deleted += _delete(meta, delete_slice, meta.release_delayed_slices(delayed))

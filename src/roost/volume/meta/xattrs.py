@@ -1,4 +1,4 @@
-"""Extended attributes.  They change neither times nor anything else of the node.
+"""Extended attributes.  They change neither times nor anything else of the node; ACLs do.
 
 Source: setxattr(2), removexattr(2).
 """
@@ -6,18 +6,24 @@ Source: setxattr(2), removexattr(2).
 import errno
 
 from roost.volume.errors import FsError
-from roost.volume.meta import rules
+from roost.volume.meta import acl, rules, set_acl
 from roost.volume.meta.effects import PutXattr
 from roost.volume.meta.open_volume import OpenVolume
-from roost.volume.meta.reads import Reads
-from roost.volume.meta.txn import Engine, Txn
-from roost.volume.model import XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX, Ino, XattrFlag
+from roost.volume.meta.reads import NodeWanted, Reads
+from roost.volume.meta.txn import Txn
+from roost.volume.model import (
+    XATTR_NAME_BYTES_MAX,
+    XATTR_VALUE_BYTES_MAX,
+    Caller,
+    Ino,
+    XattrFlag,
+)
 
-_ACL_NAMES = (b"system.posix_acl_access", b"system.posix_acl_default")
 
-
-def getxattr(engine: Engine, ino: Ino, name: bytes) -> bytes:
-    """Return the value.  Raises FsError: ENODATA, ENOENT."""
+def getxattr(volume: OpenVolume, ino: Ino, name: bytes) -> bytes:
+    """Return the value.  Raises FsError: ENODATA, ENOENT; ENOTSUP an ACL where there are none."""
+    if name in acl.NAMES:
+        return set_acl.get_acl(volume, ino, name)
 
     def value(reads: Reads) -> bytes:
         rules.found(ino, reads.node(ino))
@@ -26,32 +32,38 @@ def getxattr(engine: Engine, ino: Ino, name: bytes) -> bytes:
             raise FsError(errno.ENODATA, ino, name)
         return stored
 
-    return engine.read(value)
+    return volume.engine.read(value)
 
 
-def listxattr(engine: Engine, ino: Ino) -> tuple[bytes, ...]:
-    """Return the names, sorted.  Raises FsError ENOENT."""
+def listxattr(volume: OpenVolume, ino: Ino) -> tuple[bytes, ...]:
+    """Return the names, sorted, those of ACLs too.  Raises FsError ENOENT."""
 
     def names(reads: Reads) -> tuple[bytes, ...]:
-        rules.found(ino, reads.node(ino))
-        return reads.xattr_names(ino)
+        attr = rules.found(ino, reads.node(ino))
+        return tuple(sorted(reads.xattr_names(ino) + set_acl.names_of(attr)))
 
-    return engine.read(names)
+    return volume.engine.read(names)
 
 
-def setxattr(volume: OpenVolume, ino: Ino, name: bytes, value: bytes, flags: XattrFlag) -> None:
+def setxattr(
+    volume: OpenVolume, ino: Ino, name: bytes, value: bytes, flags: XattrFlag, caller: Caller
+) -> None:
     """Store the value.  One commit.
 
     Raises FsError: ENOENT; EEXIST with CREATE; ENODATA with REPLACE; ERANGE or E2BIG too long;
-    EINVAL; ENOTSUP an ACL.
+    EINVAL; for an ACL as set_acl.
     """
     _check_name(ino, name)
     if len(value) > XATTR_VALUE_BYTES_MAX:
         raise FsError(errno.E2BIG, ino, name)
     if int(flags) & ~int(XattrFlag.CREATE | XattrFlag.REPLACE):
         raise FsError(errno.EINVAL, ino, name)
+    if name in acl.NAMES:
+        set_acl.set_acl(volume, ino, name, value, flags, caller)
+        return
 
     def put(txn: Txn) -> None:
+        txn.load(NodeWanted(ino))
         rules.found(ino, txn.node(ino))
         stored = txn.xattr(ino, name)
         if flags & XattrFlag.CREATE and stored is not None:
@@ -64,11 +76,18 @@ def setxattr(volume: OpenVolume, ino: Ino, name: bytes, value: bytes, flags: Xat
     volume.engine.run(put)
 
 
-def removexattr(volume: OpenVolume, ino: Ino, name: bytes) -> None:
-    """Remove the attribute.  One commit.  Raises FsError: ENOENT, ENODATA, EINVAL."""
+def removexattr(volume: OpenVolume, ino: Ino, name: bytes, caller: Caller) -> None:
+    """Remove the attribute.  One commit.
+
+    Raises FsError: ENOENT, ENODATA, EINVAL; for an ACL as set_acl.
+    """
     _check_name(ino, name)
+    if name in acl.NAMES:
+        set_acl.remove_acl(volume, ino, name, caller)
+        return
 
     def remove(txn: Txn) -> None:
+        txn.load(NodeWanted(ino))
         rules.found(ino, txn.node(ino))
         if txn.xattr(ino, name) is None:
             raise FsError(errno.ENODATA, ino, name)
@@ -82,5 +101,3 @@ def _check_name(ino: Ino, name: bytes) -> None:
         raise FsError(errno.EINVAL, ino, name)
     if len(name) > XATTR_NAME_BYTES_MAX:
         raise FsError(errno.ERANGE, ino, name[:32])
-    if name in _ACL_NAMES:
-        raise FsError(errno.ENOTSUP, ino, name)

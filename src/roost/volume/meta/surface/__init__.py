@@ -1,0 +1,1 @@
+"""The operations of an open volume, by what they work on.  `api.Meta` puts them together."""
