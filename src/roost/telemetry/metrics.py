@@ -1,6 +1,6 @@
 """What a process counts, in Prometheus's form."""
 
-from prometheus_client import Counter, start_http_server
+from prometheus_client import Counter, Gauge, start_http_server
 
 from roost.errors import InvalidArgument, Unavailable
 
@@ -10,6 +10,10 @@ OBJECT_READ_BYTES = Counter(
 OBJECT_WRITTEN_BYTES = Counter(
     "roost_object_written_bytes", "Bytes of objects written to the store by this process."
 )
+STAGED_BLOCKS = Gauge(
+    "roost_staged_blocks", "Blocks of write-back that only this host's disk holds."
+)
+STAGED_BYTES = Gauge("roost_staged_bytes", "Bytes of write-back that only this host's disk holds.")
 
 
 def serve(host: str, port: int) -> None:

@@ -11,6 +11,7 @@ from roost.clock import Clock
 from roost.testing.faulty_store import FaultyStore
 from roost.volume.check import CheckReport, check_volume
 from roost.volume.client import VolumeClient, volume_store
+from roost.volume.data.settings import DataSettings
 from roost.volume.formatting import NewVolume, make_volume
 from roost.volume.meta.api import open_meta
 from roost.volume.settings import VolumeSettings
@@ -31,11 +32,18 @@ class TestVolume:
     clients: list[VolumeClient] = field(default_factory=list)
 
     def open(
-        self, *, read_only: bool = False, cache: str = "cache", clock: Clock | None = None
+        self,
+        *,
+        read_only: bool = False,
+        cache: str = "cache",
+        clock: Clock | None = None,
+        data: DataSettings | None = None,
     ) -> VolumeClient:
         """Open a client whose objects go through `store`; closed by `finish`."""
         meta = open_meta(self.meta_url, read_only=read_only, clock=clock)
-        client = VolumeClient(meta, self.store, cache_dir=self.folder / cache, clock=clock)
+        client = VolumeClient(
+            meta, self.store, cache_dir=self.folder / cache, clock=clock, data=data
+        )
         self.clients.append(client)
         return client
 

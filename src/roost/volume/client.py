@@ -73,7 +73,7 @@ class VolumeClient:
         `caller` is whose permissions count; default: this process's user.
         """
         self.meta = meta
-        self._core = Core(meta, store, cache_dir, clock or SystemClock())
+        self._core = Core(meta, store, cache_dir, clock or SystemClock(), data or DataSettings())
         self._table = OpenFiles(self._core)
         self._local = LocalFiles(self._core)
         self._caller = caller or Caller(os.geteuid(), os.getegid(), frozenset(os.getgroups()))
@@ -120,6 +120,7 @@ class VolumeClient:
             closing.callback(self._core.close)
             for file in self._table.all():
                 closing.callback(file.flush)
+            closing.callback(self._table.flusher.stop)
 
     def __enter__(self) -> "VolumeClient":
         return self
@@ -145,20 +146,24 @@ class VolumeClient:
     @property
     def durability(self) -> str:
         """What data survives once `fsync` has returned, in words for `status`."""
-        return self.meta.durability
+        return f"metadata: {self.meta.durability}; {self._core.durability}"
 
     def staged(self) -> Staged:
         """Return what write-back keeps on this host's disk and the store does not have yet."""
-        return Staged(0, 0)
+        return self._core.staged()
 
     def statfs(self) -> VolumeUsage:
         """Return what the volume uses and what is left.  Source: statvfs(3)."""
         return self.meta.statfs()
 
     # ---- files
-    def open_file(self, path: str, mode: Mode = "r", *, permissions: int = 0o644) -> VolumeFile:
+    def open_file(
+        self, path: str, mode: Mode = "r", *, permissions: int = 0o644, compact: bool = True
+    ) -> VolumeFile:
         """Open a file as open(3) spells its modes; "x" demands that it is new, "a" appends.
 
+        Without `compact` this client leaves the file's records as they are while it is open: right
+        for a log, which is read once and deleted.
         Raises FsError: ENOENT, EEXIST, EISDIR, EACCES, EROFS, ELOOP.
         """
         if mode != "r" and self.meta.is_read_only:
@@ -172,6 +177,8 @@ class VolumeClient:
                 node, read=mode[0] == "r" or plus, write=mode != "r", append=mode[0] == "a"
             )
         file = self._table.open(node.ino)
+        if not compact:
+            file.never_compact()
         try:
             if mode[0] == "w" and not is_new:
                 file.truncate(0)
@@ -200,9 +207,12 @@ class VolumeClient:
             file.write(data)
 
     def append(self, path: str, data: Buffer) -> int:
-        """Add `data` to the end of the file durably, making it if needed; return its offset."""
+        """Add `data` to the end of the file durably, making it if needed; return its offset.
+
+        Hosts that append at the same time do not overwrite each other.
+        """
         with self.open_file(path, "a") as file:
-            return file.append(data)
+            return file.append_durably(data)
 
     def truncate(self, path: str, length: int) -> None:
         """Cut or grow a file.  Source: truncate(2)."""

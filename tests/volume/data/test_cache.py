@@ -39,7 +39,7 @@ def ref(n: int) -> BlockRef:
 
 def cache_over(store: FaultyStore, pool: BoundedPool, blocks_max: int = 100) -> BlockCache:
     blocks = Blocks(store, compression_named("none"), 1 << 16)
-    return BlockCache(blocks, pool, bytes_max=blocks_max * SIZE)
+    return BlockCache(blocks.get, pool, bytes_max=blocks_max * SIZE)
 
 
 def test_a_block_is_fetched_once(store: FaultyStore, pool: BoundedPool) -> None:
@@ -90,8 +90,8 @@ def test_a_failed_fetch_is_told_and_not_remembered(store: FaultyStore, pool: Bou
 
 def test_a_prefetched_block_is_at_hand(store: FaultyStore, pool: BoundedPool) -> None:
     cache = cache_over(store, pool)
-    cache.prefetch(ref(1))
-    cache.prefetch(ref(1))
+    cache.start(ref(1))
+    cache.start(ref(1))
     pool.close()
     assert cache.peek(ref(1)) == b"\1" * SIZE
     assert store.calls["get"] == 1
@@ -100,7 +100,7 @@ def test_a_prefetched_block_is_at_hand(store: FaultyStore, pool: BoundedPool) ->
 def test_a_failed_prefetch_harms_nobody(store: FaultyStore, pool: BoundedPool) -> None:
     cache = cache_over(store, pool)
     store.fail("get")
-    cache.prefetch(ref(1))
+    cache.start(ref(1))
     pool.close()
     assert cache.peek(ref(1)) is None
     assert cache.get(ref(1)) == b"\1" * SIZE
@@ -111,7 +111,7 @@ def test_a_prefetch_without_a_place_is_skipped(store: FaultyStore) -> None:
     cache = cache_over(store, pool)
     go_on = threading.Event()
     busy = pool.submit(lambda: go_on.wait(10))
-    cache.prefetch(ref(1))
+    assert cache.start(ref(1)) is None
     assert cache.get(ref(1)) == b"\1" * SIZE
     go_on.set()
     assert busy.result()

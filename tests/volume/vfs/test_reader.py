@@ -1,14 +1,25 @@
 """Readahead, ranges and caches as seen from the store."""
 
 import os
+import time
+from collections.abc import Callable
 
 import pytest
 
 from roost.testing.volumes import TestVolume
 from roost.volume.client import VolumeClient
+from roost.volume.data.settings import DataSettings
 from roost.volume.vfs.reader import WINDOW_BLOCKS_MAX
 
 BLOCK = 64 << 10
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    """Wait until background work has brought it about."""
+    deadline_s = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.001)
 
 
 @pytest.fixture
@@ -33,9 +44,8 @@ def test_a_sequential_reader_finds_the_next_blocks_fetched(
     assert 12 < len(gets) <= 12 + WINDOW_BLOCKS_MAX
 
 
-def test_a_small_read_at_random_fetches_only_its_range(
-    volume: TestVolume, client: VolumeClient
-) -> None:
+def test_a_small_read_at_random_fetches_only_its_range(volume: TestVolume) -> None:
+    client = volume.open(data=DataSettings(prefetch=0))
     data = os.urandom(20 * BLOCK)
     client.write("/a", data)
     calls = volume.store.calls
@@ -44,6 +54,19 @@ def test_a_small_read_at_random_fetches_only_its_range(
             start = block_no * BLOCK + 100
             assert file.pread(start, 200) == data[start : start + 200]
     assert (calls["get"], calls["get_range"]) == (0, 3)
+
+
+def test_the_block_of_a_small_read_follows_in_the_background(
+    volume: TestVolume, client: VolumeClient
+) -> None:
+    data = os.urandom(20 * BLOCK)
+    client.write("/a", data)
+    calls = volume.store.calls
+    with client.open_file("/a") as file:
+        assert file.pread(17 * BLOCK + 100, 200) == data[17 * BLOCK + 100 :][:200]
+        wait_for(lambda: client.core.cache.size_bytes == BLOCK)
+        assert file.pread(17 * BLOCK + 700, 200) == data[17 * BLOCK + 700 :][:200]
+    assert (calls["get"], calls["get_range"]) == (1, 1)
 
 
 def test_a_read_of_many_blocks_gets_each_once(volume: TestVolume, client: VolumeClient) -> None:

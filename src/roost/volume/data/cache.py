@@ -8,21 +8,25 @@ Lock order: `_lock` is the only one; no fetch happens under it.
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import Future
 
-from roost.volume.data.blocks import BlockRef, Blocks
+from roost.volume.data.blocks import BlockRef
 from roost.volume.data.pool import BoundedPool
 
 CACHE_BYTES_MAX = 128 << 20
 
+Fetch = Callable[[BlockRef], bytes]
+
 
 class BlockCache:
-    """Whole blocks by least recent use."""
+    """Whole blocks by least recent use.  Safe to use from several threads."""
 
     def __init__(
-        self, blocks: Blocks, downloads: BoundedPool, bytes_max: int = CACHE_BYTES_MAX
+        self, fetch: Fetch, downloads: BoundedPool, bytes_max: int = CACHE_BYTES_MAX
     ) -> None:
-        self._blocks = blocks
+        """Keep what `fetch` returns; it may raise MissingBlock, CorruptRecord, Unavailable."""
+        self._fetch_block = fetch
         self._downloads = downloads
         self._bytes_max = bytes_max
         self._lock = threading.Lock()
@@ -39,10 +43,7 @@ class BlockCache:
     def peek(self, ref: BlockRef) -> bytes | None:
         """Return the block if it is at hand."""
         with self._lock:
-            data = self._kept.get(ref)
-            if data is not None:
-                self._kept.move_to_end(ref)
-            return data
+            return self._touched(ref)
 
     def get(self, ref: BlockRef) -> bytes:
         """Return the block, fetching it on this thread unless another one already does.
@@ -51,9 +52,8 @@ class BlockCache:
         """
         while True:
             with self._lock:
-                data = self._kept.get(ref)
+                data = self._touched(ref)
                 if data is not None:
-                    self._kept.move_to_end(ref)
                     return data
                 waiting = self._fetching.get(ref)
                 if waiting is None:
@@ -62,25 +62,47 @@ class BlockCache:
                 return self._fetch(ref, mine)
             try:
                 return waiting.result()
-            except _Skipped:  # a prefetch that found no place: the next round fetches it here
+            except _Skipped:  # a background fetch that found no place: the next round does it here
                 continue
 
-    def prefetch(self, ref: BlockRef) -> None:
-        """Fetch the block in the background unless it is here, under way, or all are busy."""
+    def start(self, ref: BlockRef) -> "Future[bytes] | None":
+        """Fetch the block in the background; None if all are busy.  Wait for it with `wait`."""
         with self._lock:
-            if ref in self._kept or ref in self._fetching:
-                return
-            mine = self._fetching[ref] = Future[bytes]()
+            data = self._touched(ref)
+            waiting = self._fetching.get(ref)
+            if data is None and waiting is None:
+                mine = self._fetching[ref] = Future[bytes]()
+        if data is not None:
+            done: Future[bytes] = Future()
+            done.set_result(data)
+            return done
+        if waiting is not None:
+            return waiting
         if self._downloads.try_submit(lambda: self._fetch_quietly(ref, mine)) is None:
             with self._lock:
                 del self._fetching[ref]
             mine.set_exception(_Skipped())
+            return None
+        return mine
+
+    def wait(self, ref: BlockRef, fetch: "Future[bytes]") -> bytes:
+        """Return what `start` began to fetch.  Raises as `get`."""
+        try:
+            return fetch.result()
+        except _Skipped:
+            return self.get(ref)
 
     def forget(self) -> None:
         """Drop all blocks."""
         with self._lock:
             self._kept.clear()
             self._bytes = 0
+
+    def _touched(self, ref: BlockRef) -> bytes | None:
+        data = self._kept.get(ref)
+        if data is not None:
+            self._kept.move_to_end(ref)
+        return data
 
     def _fetch_quietly(self, ref: BlockRef, mine: "Future[bytes]") -> None:
         try:
@@ -90,7 +112,7 @@ class BlockCache:
 
     def _fetch(self, ref: BlockRef, mine: "Future[bytes]") -> bytes:
         try:
-            data = self._blocks.get(ref)
+            data = self._fetch_block(ref)
         except BaseException as error:
             with self._lock:
                 del self._fetching[ref]
@@ -113,4 +135,4 @@ class BlockCache:
 
 
 class _Skipped(Exception):
-    """A prefetch that found no place."""
+    """A background fetch that found no place."""

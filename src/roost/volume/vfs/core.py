@@ -1,28 +1,40 @@
-"""What all open files of a volume share: metadata, blocks, cache and pools.
+"""What all open files of a volume share: metadata, blocks, caches and pools.
 
 The pools are bounded: uploads give back-pressure to writers, downloads to whole-file transfers;
 removals that find no place run where they are asked for.
 """
 
+import contextlib
 import logging
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+
+from typing_extensions import Buffer
 
 from roost.blob.store import BlobStore
 from roost.clock import Clock
-from roost.errors import RoostError
-from roost.volume.data.blocks import Blocks
+from roost.errors import RoostError, Unavailable
+from roost.volume.data.blocks import BlockRef, Blocks
+from roost.volume.data.buffers import WriteBuffers
 from roost.volume.data.cache import BlockCache
+from roost.volume.data.compact import compact_chunk
 from roost.volume.data.compress import compression_named
+from roost.volume.data.disk_cache import DiskCache, DiskLimits
+from roost.volume.data.disk_caches import DiskCaches
+from roost.volume.data.outgoing import Outgoing
 from roost.volume.data.pool import BoundedPool
+from roost.volume.data.settings import DataSettings
+from roost.volume.data.source import BlockSource
+from roost.volume.data.staging import Staged, Staging, StagingLimits
 from roost.volume.data.whole_files import WholeFiles
 from roost.volume.meta.api import Meta
 from roost.volume.model import DeletedFile, SliceRef
+from roost.volume.vfs.compacting import Compaction
 
 log = logging.getLogger(__name__)
 
-UPLOAD_THREADS = 8
 UPLOADS_WAITING_MAX = 8
-DOWNLOAD_THREADS = 8
 DOWNLOADS_WAITING_MAX = 32
 REMOVALS_WAITING_MAX = 256
 
@@ -30,10 +42,13 @@ REMOVALS_WAITING_MAX = 256
 class Core:
     """The parts of an open volume, put together."""
 
-    def __init__(self, meta: Meta, store: BlobStore, cache_dir: Path, clock: Clock) -> None:
+    def __init__(
+        self, meta: Meta, store: BlobStore, cache_dir: Path, clock: Clock, data: DataSettings
+    ) -> None:
         settings = meta.settings
         self.meta = meta
         self.clock = clock
+        self.data = data
         self.blocks = Blocks(
             store,
             compression_named(settings.compression),
@@ -41,28 +56,154 @@ class Core:
             hash_prefix=settings.hash_prefix,
         )
         self.whole_files = WholeFiles(cache_dir, settings.uuid, clock=clock)
-        if self.whole_files.check_rollback(meta.highest_slice_id()):
-            log.warning("cache emptied, the metadata was rolled back: volume=%s", settings.name)
-        self.uploads = BoundedPool("roost-upload", UPLOAD_THREADS, UPLOADS_WAITING_MAX)
-        self.downloads = BoundedPool("roost-download", DOWNLOAD_THREADS, DOWNLOADS_WAITING_MAX)
+        self.disk = self._disk_caches(cache_dir)
+        self._check_rollback()
+        self.staging = self._staging(cache_dir)
+        self.source = BlockSource(
+            self.blocks,
+            disk=self.disk,
+            staged=self.staging,
+            partial_only=data.cache_partial_only,
+            has_ranges=not settings.is_encrypted,
+        )
+        self.buffers = WriteBuffers(data.buffer_size_bytes, settings.block_bytes)
+        self.uploads = BoundedPool("roost-upload", data.upload_threads, UPLOADS_WAITING_MAX)
+        self.downloads = BoundedPool("roost-download", data.download_threads, DOWNLOADS_WAITING_MAX)
         self.removals = BoundedPool("roost-remove", 1, REMOVALS_WAITING_MAX)
-        self.cache = BlockCache(self.blocks, self.downloads)
+        self._prefetches = BoundedPool("roost-prefetch", max(data.prefetch, 1), data.prefetch)
+        self.outgoing = Outgoing(self.blocks, self._put, self.uploads, self.buffers)
+        self.cache = BlockCache(self.source.get, self.downloads, data.memory_cache_bytes)
+        compacts = data.compact and not meta.is_read_only and hasattr(meta, "replace_slices")
+        self.compaction = Compaction(partial(compact_chunk, self) if compacts else None)
+
+    @property
+    def durability(self) -> str:
+        """Where the bytes of a synced file are, in words."""
+        if self.staging is None:
+            return f"blocks: in {self.blocks.store.name} before a sync returns"
+        return (
+            f"blocks: write-back, synced on this host's disk ({self.staging.name}) before a sync "
+            f"returns and in {self.blocks.store.name} later; lost with this disk"
+        )
+
+    def staged(self) -> Staged:
+        """Return what write-back keeps on this host's disk and the store does not have yet."""
+        return Staged(0, 0) if self.staging is None else self.staging.staged()
+
+    def prefetch(self, ref: BlockRef) -> None:
+        """Fetch the whole block of which somebody read a part, unless enough of that goes on."""
+        if self.data.prefetch:
+            self._prefetches.try_submit(partial(self._fetch_quietly, ref))
 
     def remove_data(self, file: DeletedFile | None) -> None:
         """Remove the blocks of a file that has no name any more, in the background."""
-        if file is None:
-            return
-        if self.removals.try_submit(lambda: self._remove_quietly(file)) is None:
-            self._remove_quietly(file)
+        if file is not None:
+            self._later(partial(self._remove_quietly, file))
+
+    def remove_slice(self, ref: SliceRef | None) -> None:
+        """Delete the blocks of a slice that was never committed, in the background."""
+        if ref is not None:
+            self._later(partial(self._delete_quietly, ref))
+
+    def release_slices(self, refs: Sequence[SliceRef]) -> None:
+        """Delete the blocks of slices nobody refers to, and forget them, in the background."""
+        if refs:
+            self._later(partial(self._release_quietly, refs))
 
     def delete_slice(self, ref: SliceRef) -> None:
         """Delete the blocks of a slice; those that are gone already do not matter."""
+        if self.staging is not None:
+            self.staging.drop(ref.id, ref.size)
+        for block in self.blocks.refs(ref.id, ref.size):
+            self.source.forget(block)
         self.blocks.delete(ref.id, ref.size)
 
     def close(self) -> None:
-        """Wait for all background work and stop the pools."""
-        for pool in (self.uploads, self.downloads, self.removals):
-            pool.close()
+        """Wait for all background work and stop the pools.  Raises MissingBlock as Staging."""
+        with contextlib.ExitStack() as closing:
+            if self.disk is not None:
+                closing.callback(self.disk.close)
+            if self.staging is not None:
+                closing.callback(self.staging.close)
+            closing.callback(self.removals.close)
+            for pool in (self.downloads, self.uploads, self._prefetches):
+                closing.callback(pool.close)
+            closing.callback(self.compaction.close)
+
+    def _put(self, ref: BlockRef, data: Buffer) -> None:
+        if self.staging is None or not self.staging.put(ref, data):
+            self.blocks.put(ref, data)
+        self.source.written(ref, data, large_too=self.data.cache_large_write)
+
+    def _disk_caches(self, cache_dir: Path) -> DiskCaches | None:
+        data, settings = self.data, self.meta.settings
+        if not data.cache_size_bytes or (settings.storage == "file" and not data.cache_dirs):
+            return None
+        folders = data.cache_dirs or (cache_dir,)
+        limits = DiskLimits(
+            size_bytes=data.cache_size_bytes // len(folders),
+            items=data.cache_items // len(folders),
+            free_space_ratio=data.free_space_ratio,
+            mode=data.cache_mode,
+            checksum=data.verify_cache_checksum,
+            eviction=data.cache_eviction,
+            expire_s=data.cache_expire_s,
+        )
+        return DiskCaches(
+            [DiskCache(folder, settings.uuid, limits, self.clock) for folder in folders]
+        )
+
+    def _staging(self, cache_dir: Path) -> Staging | None:
+        """Return the write-back, also if only a replay is left to be done."""
+        data, settings = self.data, self.meta.settings
+        folder = data.cache_dirs[0] if data.cache_dirs else cache_dir
+        left_over = Staging.is_left_over(folder, settings.uuid)
+        if self.meta.is_read_only or not (data.writeback or left_over):
+            return None
+        limits = StagingLimits(
+            size_bytes=data.stage_size_bytes if data.writeback else 0,
+            writers=max(data.max_stage_write, 1),
+            threads=data.upload_threads,
+            delay_s=data.upload_delay_s,
+        )
+        try:
+            return Staging(folder, settings.uuid, self.blocks, limits, self.clock)
+        except OSError as error:
+            raise Unavailable(
+                f"write-back cannot use {folder}: {error.strerror}",
+                hint="Choose another cache folder, or open the volume without write-back.",
+            ) from error
+
+    def _check_rollback(self) -> None:
+        highest = self.meta.highest_slice_id()
+        emptied = self.whole_files.check_rollback(highest)
+        if self.disk is not None and self.disk.check_rollback(highest):
+            emptied = True
+        if emptied:
+            name = self.meta.settings.name
+            log.warning("cache emptied, the metadata was rolled back: volume=%s", name)
+
+    def _later(self, task: partial[None]) -> None:
+        if self.removals.try_submit(task) is None:
+            task()
+
+    def _fetch_quietly(self, ref: BlockRef) -> None:
+        with contextlib.suppress(RoostError):  # whoever needs it will be told
+            self.cache.get(ref)
+
+    def _delete_quietly(self, ref: SliceRef) -> None:
+        try:
+            self.delete_slice(ref)
+        except RoostError as error:  # an object that no slice names: gc finds it
+            log.info("blocks of a slice never committed are left: id=%d error=%s", ref.id, error)
+
+    def _release_quietly(self, refs: Sequence[SliceRef]) -> None:
+        for ref in refs:
+            try:
+                self.delete_slice(ref)
+                self.meta.forget_slice(ref)
+            except RoostError as error:  # the metadata still lists it, so a clean-up finds it
+                log.warning("slice left for clean-up: id=%d error=%s", ref.id, error)
 
     def _remove_quietly(self, file: DeletedFile) -> None:
         try:

@@ -57,6 +57,24 @@ class VolumeFile:
         self._check("reading", self._readable)
         return self._file.read(offset, size_bytes)
 
+    def readinto(self, target: Buffer) -> int:
+        """Fill `target` from the position, which moves on; return the bytes, 0 at the end.
+
+        Bytes are copied once, from the block into `target`.
+        """
+        with self._lock:
+            size_bytes = self.preadinto(self._position, target)
+            self._position += size_bytes
+            return size_bytes
+
+    def preadinto(self, offset: int, target: Buffer) -> int:
+        """Fill `target` from `offset`; return the bytes, fewer only at the end.  Raises as pread.
+
+        Source: preadv(2).
+        """
+        self._check("reading", self._readable)
+        return self._file.read_into(offset, memoryview(target).cast("B"))
+
     def write(self, data: Buffer) -> int:
         """Write at the position, which moves on, or at the end in mode "a"; return the bytes."""
         with self._lock:
@@ -75,9 +93,35 @@ class VolumeFile:
         self._file.write(offset, data)
 
     def append(self, data: Buffer) -> int:
-        """Write at the end of the file and return the offset it got."""
+        """Write at the end of the file and return the offset it gets.
+
+        Where it lies is decided at the commit, so that what several hosts append never overlaps;
+        if others append at the same time, the bytes lie further back than the offset says.
+        `VolumeClient.append` tells the true one.  Source: open(2), O_APPEND.
+        """
         self._check("writing", self._writable)
         return self._file.append(data)
+
+    def append_durably(self, data: Buffer) -> int:
+        """Write at the end of the file, sync, and return the offset it got."""
+        self._check("writing", self._writable)
+        return self._file.append_durably(data)
+
+    def seek_data(self, offset: int) -> int:
+        """Return the first offset from `offset` on that has data.  Raises FsError ENXIO.
+
+        Source: lseek(2), SEEK_DATA.
+        """
+        self._check("seeking", True)
+        return self._file.seek_data(offset)
+
+    def seek_hole(self, offset: int) -> int:
+        """Return the first offset from `offset` on that has none, the end at the latest.
+
+        Raises FsError ENXIO.  Source: lseek(2), SEEK_HOLE.
+        """
+        self._check("seeking", True)
+        return self._file.seek_hole(offset)
 
     def truncate(self, length: int) -> None:
         """Cut or grow the file to `length` bytes.  Source: ftruncate(2)."""

@@ -1,34 +1,47 @@
 """Open files: one `OpenFile` per inode, shared by all handles on it in this process.
 
-So a read sees what another handle wrote: it flushes first.
+So a read sees what another handle wrote: it flushes first.  Attributes are asked for anew at each
+open, after `ATTR_FRESH_S`, and when a read reaches the end known so far: what another client
+published is seen by whoever opens the file afterwards (close-to-open), and a log that grows can be
+followed.
 
-Lock order: the table's lock, then a file's lock; the table's lock is never held during metadata or
-block calls.  A file's lock is held while its own writes are flushed, which serialises the changes
-of one file and nothing else.
+Lock order: the table's lock, then a file's lock, then the reader's; the table's lock is never held
+during metadata or block calls.  A file's lock is held while its own writes are flushed, which
+serialises the changes of one file and nothing else; bytes are read without it.
 """
 
+import errno
 import threading
 from types import TracebackType
 
 from typing_extensions import Buffer
 
-from roost.volume.model import Attr, Ino
+from roost.volume.errors import FsError
+from roost.volume.layout import CHUNK_BYTES, chunk_count, chunk_of
+from roost.volume.model import SUPERUSER, Attr, Caller, ChunkNo, Ino
+from roost.volume.overlay import visible
 from roost.volume.vfs.core import Core
+from roost.volume.vfs.flusher import Flusher
 from roost.volume.vfs.reader import FileReader
 from roost.volume.vfs.writer import FileWriter
+
+ATTR_FRESH_S = 1.0  # JuiceFS's attribute time-out
 
 
 class OpenFile:
     """An inode that somebody in this process has open."""
 
-    def __init__(self, core: Core, ino: Ino) -> None:
+    def __init__(self, core: Core, ino: Ino, flusher: Flusher) -> None:
         self.ino = ino
         self.handles = 0  # guarded by the table's lock
         self._core = core
+        self._flusher = flusher
         self._lock = threading.RLock()
         self._reader = FileReader(core, ino)
         self._writer = FileWriter(core, ino)
         self._append_end: int | None = None  # known while an append is the newest pending write
+        self._attr: Attr | None = None
+        self._attr_s = 0.0  # when it was asked for
 
     def __enter__(self) -> "OpenFile":
         self._lock.acquire()
@@ -42,58 +55,185 @@ class OpenFile:
     ) -> None:
         self._lock.release()
 
+    def opened(self, attr: Attr) -> None:
+        """Note the attributes that an open has just asked for."""
+        with self._lock:
+            self._know(attr)
+
+    def never_compact(self) -> None:
+        """Leave the records of this file as they are, until all have closed it (H17)."""
+        self._reader.compacts = self._writer.compacts = False
+
     def attr(self) -> Attr:
-        """Return the attributes, after a flush of what this process wrote."""
+        """Return the attributes as stored now, after a flush of what this process wrote."""
         with self._lock:
             self.flush()
-            return self._core.meta.getattr(self.ino)
+            return self._asked()
 
+    # ---- bytes
     def read(self, offset: int, size_bytes: int | None) -> bytes:
         """Return bytes from `offset`, to the end if `size_bytes` is None; short at the end."""
-        with self._lock:
-            attr = self.attr()
-            wanted = attr.length if size_bytes is None else size_bytes
-            return self._reader.read(attr, offset, wanted)
+        pieces = self._pieces(offset, size_bytes)
+        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+
+    def read_into(self, offset: int, target: memoryview) -> int:
+        """Fill `target` (bytes) from `offset`; return how many were there."""
+        filled = 0
+        for piece in self._pieces(offset, len(target)):
+            target[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return filled
 
     def write(self, offset: int, data: Buffer) -> None:
         """Take `data` for `offset`; `flush` stores it."""
         with self._lock:
             self._append_end = None
-            self._writer.write(offset, data)
+            self._committed(self._writer.write(offset, data))
+        self._flusher.start()
 
     def append(self, data: Buffer) -> int:
-        """Take `data` for the file's end and return the offset it got.
+        """Take `data` for the file's end and return the offset it gets if nobody else appends.
 
-        The end is what this process wrote or, with nothing pending, what the metadata says.
-        Appends of two clients to one file may overlap, as on every JuiceFS volume.
+        Its place is decided when it is committed: of two clients that append, none overwrites.
         """
         with self._lock:
             offset = self._append_end
             if offset is None:
-                offset = max(self._writer.pending_end, self._core.meta.getattr(self.ino).length)
-            self._writer.write(offset, data)
+                known = self._writer.pending_end
+                offset = max(known, self._asked().length)
+            if hasattr(self._core.meta, "append_slice"):
+                self._committed(self._writer.append(offset, data))
+            else:
+                self._committed(self._writer.write(offset, data))
+                self._writer.first_append_offset = offset
             self._append_end = offset + memoryview(data).nbytes
-            return offset
+        self._flusher.start()
+        return offset
+
+    def append_durably(self, data: Buffer) -> int:
+        """Put `data` at the file's end and return the offset it got.
+
+        More than 64 MiB may be interrupted by what others append.
+        """
+        with self._lock:
+            self.flush()
+            if not memoryview(data).nbytes:
+                return self._asked().length
+            self._writer.first_append_offset = None
+            self.append(data)
+            self.flush()
+            assert self._writer.first_append_offset is not None
+            return self._writer.first_append_offset
 
     def flush(self) -> None:
         """Store and commit what was written; nothing to do costs nothing."""
         with self._lock:
             self._append_end = None
             if self._writer.has_pending:
-                self._reader.forget()
-                self._writer.flush()
+                self._committed(self._writer.flush())
 
-    def truncate(self, length: int) -> None:
-        """Cut or grow the file, after a flush of what was written before."""
-        with self._lock:
-            self.flush()
-            self._core.meta.truncate(self.ino, length)
-            self._reader.forget()
+    def tick(self) -> None:
+        """Store what is old or idle, unless the file is busy."""
+        if self._lock.acquire(blocking=False):
+            try:
+                if self._writer.has_pending:
+                    self._committed(self._writer.tick())
+            finally:
+                self._lock.release()
 
     def abandon(self) -> None:
         """Forget what was not flushed."""
         with self._lock:
             self._writer.abandon()
+
+    # ---- the shape of the file
+    def truncate(self, length: int) -> None:
+        """Cut or grow the file, after a flush of what was written before."""
+        with self._lock:
+            self.flush()
+            self._committed(self._core.meta.truncate(self.ino, length))
+
+    def allocate(self, flags: int, offset: int, length: int, caller: Caller = SUPERUSER) -> None:
+        """Grow the file or make a range zeros, after a flush.  Source: fallocate(2)."""
+        with self._lock:
+            self.flush()
+            self._committed(self._core.meta.fallocate(self.ino, flags, offset, length, caller))
+
+    def changed(self, attr: Attr | None) -> None:
+        """Note that its data was changed by a commit that did not go through this file."""
+        with self._lock:
+            self._committed(attr)
+            if attr is None:
+                self._reader.forget()
+                self._attr = None
+
+    def seek_data(self, offset: int) -> int:
+        """Return the first offset from `offset` on with data.  Raises FsError ENXIO.
+
+        Source: lseek(2), SEEK_DATA.
+        """
+        attr = self.attr()
+        self._demand_inside(offset, attr)
+        for chunk_no in range(chunk_of(offset)[0], chunk_count(attr.length)):
+            for start, end in self._data_ranges(attr, ChunkNo(chunk_no)):
+                if end > offset and max(start, offset) < attr.length:
+                    return max(start, offset)
+        raise FsError(errno.ENXIO, self.ino)
+
+    def seek_hole(self, offset: int) -> int:
+        """Return the first offset from `offset` on without data; the end counts as a hole.
+
+        Raises FsError ENXIO.  Source: lseek(2), SEEK_HOLE.
+        """
+        attr = self.attr()
+        self._demand_inside(offset, attr)
+        for chunk_no in range(chunk_of(offset)[0], chunk_count(attr.length)):
+            for start, end in self._data_ranges(attr, ChunkNo(chunk_no)):
+                if offset < start:
+                    return offset
+                offset = max(offset, end)
+            if offset < (chunk_no + 1) * CHUNK_BYTES:
+                break
+        return min(offset, attr.length)
+
+    def _data_ranges(self, attr: Attr, chunk_no: ChunkNo) -> list[tuple[int, int]]:
+        """Return where in the file the chunk has data, in order."""
+        base = chunk_no * CHUNK_BYTES
+        return [
+            (base + piece.pos, base + piece.end)
+            for piece in visible(self._reader.records(attr, chunk_no))
+            if piece.id
+        ]
+
+    def _demand_inside(self, offset: int, attr: Attr) -> None:
+        if not 0 <= offset < attr.length:
+            raise FsError(errno.ENXIO, self.ino)
+
+    def _pieces(self, offset: int, size_bytes: int | None) -> list[memoryview]:
+        with self._lock:
+            self.flush()
+            attr = self._attr
+            now_s = self._core.clock.monotonic_s()
+            fresh = attr is not None and now_s - self._attr_s < ATTR_FRESH_S
+            if not fresh or attr is None or size_bytes is None or offset + size_bytes > attr.length:
+                attr = self._asked()
+        return self._reader.read(
+            attr, offset, attr.length - offset if size_bytes is None else size_bytes
+        )
+
+    def _asked(self) -> Attr:
+        asked_s = self._core.clock.monotonic_s()
+        attr = self._core.meta.getattr(self.ino)
+        self._attr, self._attr_s = attr, asked_s
+        return attr
+
+    def _know(self, attr: Attr) -> None:
+        self._attr, self._attr_s = attr, self._core.clock.monotonic_s()
+
+    def _committed(self, attr: Attr | None) -> None:
+        if attr is not None:
+            self._reader.forget()
+            self._know(attr)
 
 
 class OpenFiles:
@@ -103,16 +243,18 @@ class OpenFiles:
         self._core = core
         self._lock = threading.Lock()
         self._files: dict[Ino, OpenFile] = {}
+        self.flusher = Flusher(self.all, core.clock)
 
     def open(self, ino: Ino) -> OpenFile:
         """Return the inode's open file and count one more handle.  Raises FsError ENOENT."""
-        self._core.meta.open(ino)
+        attr = self._core.meta.open(ino)
         with self._lock:
             file = self._files.get(ino)
             if file is None:
-                file = self._files[ino] = OpenFile(self._core, ino)
+                file = self._files[ino] = OpenFile(self._core, ino, self.flusher)
             file.handles += 1
-            return file
+        file.opened(attr)
+        return file
 
     def close(self, file: OpenFile, *, flush: bool = True) -> None:
         """Flush and count one handle less; without `flush` the last one forgets what waits.

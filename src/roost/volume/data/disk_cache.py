@@ -1,0 +1,269 @@
+"""Blocks of one volume in one local folder.
+
+The layout is that of JuiceFS's cache, `raw/<key>`, but in a folder `roost-<UUID>`, which the
+official client never looks at: it would delete or upload what it does not know.
+
+Nothing is trusted: a file that is shorter, longer, changed or in the wrong place is removed and is
+a miss.  Nothing here ever fails a read or a write of the volume: a full or broken disk means that
+less is cached.
+
+Lock order: `_lock` guards the index and `_quiet_until_s`, and is not held during system calls.
+"""
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from roost.clock import Clock
+from roost.volume.data import checksums
+from roost.volume.data.checksums import PIECE_BYTES
+from roost.volume.data.disk_index import DiskIndex
+from roost.volume.data.settings import ChecksumLevel, Eviction
+from roost.volume.data.slice_watch import SliceWatch
+from roost.volume.layout import parse_block_key
+
+QUIET_S = 60.0  # after the disk refused a write
+SWEEP_EVERY_S = 60.0
+_DRAFT_AGE_S = 3600.0
+_EVICTIONS_MAX = 1000  # for one block
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskLimits:
+    """What one cache folder may hold and how it is kept."""
+
+    size_bytes: int
+    items: int = 0  # 0: as many as fit
+    free_space_ratio: float = 0.1
+    mode: int = 0o600
+    checksum: ChecksumLevel = "extend"
+    eviction: Eviction = "2-random"
+    expire_s: float = 0.0
+
+
+class DiskCache:
+    """Safe to use from several threads, and from several processes on one folder."""
+
+    def __init__(self, folder: Path, volume_uuid: str, limits: DiskLimits, clock: Clock) -> None:
+        """Use `folder/roost-<UUID>/raw`; it is made when the first block comes."""
+        self._uuid = volume_uuid
+        self._root = folder / f"roost-{volume_uuid}"
+        self._raw = self._root / "raw"
+        self._limits = limits
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._index = DiskIndex(limits.eviction)
+        self._quiet_until_s = 0.0
+        self._swept_s = clock.monotonic_s()
+        self._watch = SliceWatch(self._root)
+
+    @property
+    def name(self) -> str:
+        """The folder, for messages."""
+        return str(self._root)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes known to be cached."""
+        with self._lock:
+            return self._index.size_bytes
+
+    def scan(self) -> None:
+        """List what lies in the folder already, and remove what a crash left half written."""
+        now_s = self._now_s()
+        for path, size_bytes, used_s in _files(self._raw):
+            if ".tmp." in path.name:
+                if used_s < now_s - _DRAFT_AGE_S:
+                    path.unlink(missing_ok=True)
+                continue
+            with self._lock:
+                self._index.add(path.relative_to(self._raw).as_posix(), size_bytes, used_s)
+
+    def find(self, key: str, size_bytes: int) -> bytes | None:
+        """Return the block's bytes if they are here and sound."""
+        path = self._raw / key
+        try:
+            with path.open("rb", buffering=0) as file:
+                data = file.read(size_bytes)
+                tail = file.read()
+        except OSError:
+            return None
+        sound = checksums.is_sound(self._name(key), size_bytes, tail, data)
+        return self._judged(key, data if sound and len(data) == size_bytes else None)
+
+    def find_range(self, key: str, size_bytes: int, offset: int, length: int) -> memoryview | None:
+        """Return part of a block, proved as the checksum level says."""
+        level = self._limits.checksum
+        start, end = offset, offset + length
+        if level == "full" and length < size_bytes:
+            start, end = 0, 0  # only whole blocks are proved; the seal always is
+        elif level == "shrink":
+            start = -(-start // PIECE_BYTES) * PIECE_BYTES
+            end = size_bytes if end == size_bytes else end // PIECE_BYTES * PIECE_BYTES
+        else:
+            start = start // PIECE_BYTES * PIECE_BYTES
+            end = min(-(-end // PIECE_BYTES) * PIECE_BYTES, size_bytes)
+        first, last = min(start, offset), max(end, offset + length)
+        try:
+            with (self._raw / key).open("rb", buffering=0) as file:
+                data = os.pread(file.fileno(), last - first, first)
+                tail = os.pread(file.fileno(), PIECE_BYTES, size_bytes)
+        except OSError:
+            return None
+        sound = len(data) == last - first and checksums.is_seal_sound(
+            self._name(key), size_bytes, tail
+        )
+        if sound and level != "none" and start < end:
+            proved = data[start - first : end - first]
+            sound = checksums.is_sound(self._name(key), size_bytes, tail, proved, start)
+        if self._judged(key, data if sound else None) is None:
+            return None
+        return memoryview(data)[offset - first : offset - first + length]
+
+    def keep(self, key: str, data: bytes) -> bool:
+        """Store a block; False if there is no room for it, or the disk refuses."""
+        size_bytes = checksums.stored_bytes(len(data))
+        with self._lock:
+            if self._clock.monotonic_s() < self._quiet_until_s:
+                return False
+        try:
+            if not self._make_room(size_bytes):
+                return False
+            self._write(key, data)
+        except OSError as error:
+            self._be_quiet(error)
+            return False
+        with self._lock:
+            self._index.add(key, size_bytes, self._now_s())
+        self._sweep()
+        return True
+
+    def remove(self, key: str) -> None:
+        """Drop a block."""
+        with self._lock:
+            self._index.remove(key)
+        with contextlib.suppress(OSError):
+            (self._raw / key).unlink()
+
+    def check_rollback(self, volume_slice_id: int) -> bool:
+        """Empty the cache if the volume has issued fewer slice ids than were seen here (H23).
+
+        Returns True if it was emptied.
+        """
+        try:
+            rolled_back = self._watch.rolled_back(volume_slice_id)
+            if rolled_back:
+                for path, _, _ in _files(self._raw):
+                    path.unlink(missing_ok=True)
+                with self._lock:
+                    self._index.clear()
+                self._watch.reset(volume_slice_id)
+        except OSError as error:
+            self._be_quiet(error)
+            return False
+        return rolled_back
+
+    def _write(self, key: str, data: bytes) -> None:
+        parsed = parse_block_key(key)
+        self._watch.saw(parsed[0] if parsed else 0)
+        path = self._raw / key
+        draft = path.with_name(f"{path.name}.tmp.{uuid4().hex[:12]}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._limits.mode)
+        try:
+            try:
+                _write_all(descriptor, data)
+                _write_all(descriptor, checksums.trailer(data, self._name(key)))
+            finally:
+                os.close(descriptor)
+            draft.rename(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise
+
+    def _make_room(self, size_bytes: int) -> bool:
+        """Evict until a file of that size fits.  Raises OSError."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        limits = self._limits
+        for _ in range(_EVICTIONS_MAX):
+            with self._lock:
+                full = self._index.size_bytes + size_bytes > limits.size_bytes
+                full = full or (0 < limits.items <= len(self._index))
+                victim = self._index.victim()
+            if not full and self._has_free_space(size_bytes):
+                return True
+            if victim is None:
+                return False
+            self.remove(victim)
+        return False
+
+    def _has_free_space(self, size_bytes: int) -> bool:
+        found = os.statvfs(self._root)
+        ratio = self._limits.free_space_ratio
+        free_bytes = found.f_bavail * found.f_frsize - size_bytes
+        if free_bytes < ratio * found.f_blocks * found.f_frsize:
+            return False
+        return not found.f_files or found.f_favail >= ratio * found.f_files
+
+    def _judged(self, key: str, data: bytes | None) -> bytes | None:
+        """Note the use of a sound file; remove another."""
+        if data is None:
+            log.warning("cached block is damaged, fetching it again: %s/raw/%s", self._root, key)
+            self.remove(key)
+            return None
+        with self._lock:
+            self._index.used(key, self._now_s())
+        return data
+
+    def _sweep(self) -> None:
+        """Now and then drop what nobody has used for too long."""
+        if not self._limits.expire_s:
+            return
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            if now_s - self._swept_s < SWEEP_EVERY_S:
+                return
+            self._swept_s = now_s
+            old = self._index.unused_since(self._now_s() - self._limits.expire_s)
+        for key in old:
+            self.remove(key)
+
+    def _be_quiet(self, error: OSError) -> None:
+        with self._lock:
+            self._quiet_until_s = self._clock.monotonic_s() + QUIET_S
+        log.warning("cache folder refuses, trying again in %g s: %s", QUIET_S, error)
+
+    def _name(self, key: str) -> str:
+        return f"{self._uuid}/{key}"
+
+    def _now_s(self) -> float:
+        return self._clock.wall_ns() / 1e9
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, int, float]]:
+    """Yield (path, bytes, time of last use) of all files below a folder."""
+    waiting = [folder]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(Path(entry.path))
+                        continue
+                    with contextlib.suppress(FileNotFoundError):
+                        stat = entry.stat(follow_symlinks=False)
+                        yield Path(entry.path), stat.st_size, max(stat.st_atime, stat.st_mtime)
+        except OSError:
+            continue
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:  # a write may be short
+        view = view[os.write(descriptor, view) :]

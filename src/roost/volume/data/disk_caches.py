@@ -1,0 +1,72 @@
+"""The disk cache of a volume: several folders, and a thread that fills them.
+
+A block's folder is found by consistent hashing, so that one folder more or less moves only its
+share of the blocks.  Reads happen on the caller's thread; writes on one of a bounded pool, and are
+left out when it is busy.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from roost.volume.data.disk_cache import DiskCache
+from roost.volume.data.pool import BoundedPool
+
+WRITE_THREADS = 2
+WRITES_WAITING_MAX = 16  # blocks
+_POINTS = 100  # of each folder on the ring
+
+
+class DiskCaches:
+    """Safe to use from several threads."""
+
+    def __init__(self, caches: Sequence[DiskCache]) -> None:
+        """Use at least one folder; what they hold already is listed in the background."""
+        self._ring = sorted(
+            (_hash(f"{cache.name}#{point}"), number)
+            for number, cache in enumerate(caches)
+            for point in range(_POINTS)
+        )
+        self._hashes = [place for place, _ in self._ring]
+        self._caches = tuple(caches)
+        self._writes = BoundedPool("roost-cache", WRITE_THREADS, WRITES_WAITING_MAX)
+        for cache in caches:
+            self._writes.try_submit(cache.scan)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes known to be cached in all folders."""
+        return sum(cache.size_bytes for cache in self._caches)
+
+    def find(self, key: str, size_bytes: int) -> bytes | None:
+        """Return the block if it is here and sound."""
+        return self._of(key).find(key, size_bytes)
+
+    def find_range(self, key: str, size_bytes: int, offset: int, length: int) -> memoryview | None:
+        """Return part of the block if it is here and sound."""
+        return self._of(key).find_range(key, size_bytes, offset, length)
+
+    def keep(self, key: str, data: bytes) -> None:
+        """Store the block in the background, unless too much waits already."""
+        cache = self._of(key)
+        self._writes.try_submit(lambda: cache.keep(key, data))
+
+    def remove(self, key: str) -> None:
+        """Drop a block."""
+        self._of(key).remove(key)
+
+    def check_rollback(self, volume_slice_id: int) -> bool:
+        """Empty what the metadata's rollback made invalid; True if anything was."""
+        return any([cache.check_rollback(volume_slice_id) for cache in self._caches])
+
+    def close(self) -> None:
+        """Wait for what is being written."""
+        self._writes.close()
+
+    def _of(self, key: str) -> DiskCache:
+        place = bisect_right(self._hashes, _hash(key)) % len(self._ring)
+        return self._caches[self._ring[place][1]]
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

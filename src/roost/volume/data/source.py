@@ -1,0 +1,113 @@
+"""Where a block's bytes come from: this host's disk if it has them, else the store.
+
+Nothing but the store's answer counts as "missing": a damaged or vanished copy on this host is a
+miss, not a failure.
+"""
+
+from typing import Protocol
+
+from typing_extensions import Buffer
+
+from roost.errors import MissingBlock
+from roost.volume.data.blocks import BlockRef, Blocks
+from roost.volume.data.disk_caches import DiskCaches
+
+
+class StagedBlocks(Protocol):
+    """Blocks that wait on this host's disk for the store."""
+
+    def get(self, ref: BlockRef) -> bytes | None:
+        """Return the block if it waits here."""
+        ...
+
+    def find_foreign(self, ref: BlockRef) -> bytes | None:
+        """Return the block if another process of this host keeps it for the store."""
+        ...
+
+    def hint(self, ref: BlockRef) -> str:
+        """Return why the store may not have the block, or nothing."""
+        ...
+
+
+class BlockSource:
+    """Reads blocks of one volume.  Safe to use from several threads."""
+
+    def __init__(
+        self,
+        blocks: Blocks,
+        *,
+        disk: DiskCaches | None = None,
+        staged: StagedBlocks | None = None,
+        partial_only: bool = False,
+        has_ranges: bool = True,
+    ) -> None:
+        """Read through `disk` and `staged` where they are given.
+
+        With `partial_only` the disk keeps no block that was fetched whole for its own sake.
+        """
+        self._blocks = blocks
+        self._disk = disk
+        self._staged = staged
+        self._partial_only = partial_only
+        self.has_ranges = has_ranges and blocks.compression.keeps_bytes
+
+    def get(self, ref: BlockRef) -> bytes:
+        """Return a block.  Raises MissingBlock, CorruptRecord, Unavailable."""
+        data = self._here(ref)
+        if data is not None:
+            return data
+        data = self._fetch(ref)
+        if self._disk is not None and not (self._partial_only and self._is_full(ref)):
+            self._disk.keep(self._blocks.key(ref), data)
+        return data
+
+    def get_range(self, ref: BlockRef, offset: int, size_bytes: int) -> Buffer:
+        """Return part of a block, without fetching the rest.  Raises as `get`."""
+        if self._staged is not None:
+            staged = self._staged.get(ref)
+            if staged is not None:
+                return memoryview(staged)[offset : offset + size_bytes]
+        if self._disk is not None:
+            cached = self._disk.find_range(
+                self._blocks.key(ref), ref.size_bytes, offset, size_bytes
+            )
+            if cached is not None:
+                return cached
+        try:
+            return self._blocks.get_range(ref, offset, size_bytes)
+        except MissingBlock as error:
+            return memoryview(self._foreign(ref, error))[offset : offset + size_bytes]
+
+    def written(self, ref: BlockRef, data: Buffer, *, large_too: bool) -> None:
+        """Keep a block that was just stored; a full one only with `large_too`."""
+        if self._disk is not None and (large_too or not self._is_full(ref)):
+            self._disk.keep(self._blocks.key(ref), bytes(data))
+
+    def forget(self, ref: BlockRef) -> None:
+        """Drop this host's copy of a block that is deleted."""
+        if self._disk is not None:
+            self._disk.remove(self._blocks.key(ref))
+
+    def _is_full(self, ref: BlockRef) -> bool:
+        return ref.size_bytes == self._blocks.block_bytes
+
+    def _here(self, ref: BlockRef) -> bytes | None:
+        data = None if self._staged is None else self._staged.get(ref)
+        if data is None and self._disk is not None:
+            data = self._disk.find(self._blocks.key(ref), ref.size_bytes)
+        return data
+
+    def _fetch(self, ref: BlockRef) -> bytes:
+        try:
+            return self._blocks.get(ref)
+        except MissingBlock as error:
+            return self._foreign(ref, error)
+
+    def _foreign(self, ref: BlockRef, error: MissingBlock) -> bytes:
+        if self._staged is None:
+            raise error
+        data = self._staged.find_foreign(ref)
+        if data is not None:
+            return data
+        hint = self._staged.hint(ref)
+        raise MissingBlock(error.key, f"the object is missing{hint}") from error
