@@ -1,15 +1,18 @@
 """Redis volumes by URL."""
 
 from roost.clock import Clock
+from roost.volume.engines.redis.engine import RedisEngine
+from roost.volume.engines.redis.link import Link
+from roost.volume.engines.redis.places import place_of
 from roost.volume.engines.registry import MetaUrl
 from roost.volume.meta.txn import Engine
 
 
 def create_engine(url: MetaUrl, clock: Clock) -> Engine:
-    """As in EngineKind."""
-    raise NotImplementedError
+    """As in EngineKind; Redis has no tables to make."""
+    return open_engine(url, clock, read_only=False)
 
 
 def open_engine(url: MetaUrl, clock: Clock, *, read_only: bool) -> Engine:
-    """As in EngineKind."""
-    raise NotImplementedError
+    """As in EngineKind; whether there is a volume is for the settings to say."""
+    return RedisEngine(Link(place_of(url), read_only=read_only), clock, read_only=read_only)

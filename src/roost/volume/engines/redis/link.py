@@ -1,0 +1,289 @@
+"""Finding the server and staying connected to it.
+
+A `Live` is one connection with the records it keeps true and its fence.  Each connection of a
+writing client raises the fence before it commits anything: a commit sent through an older
+connection, still on its way, is then refused by the script.  Only so may a lost answer be judged by
+its token.
+
+Locks: `_lock` guards `_live` and the making of it; a lost connection is replaced once for all.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import hiredis
+
+from roost.errors import Unavailable
+from roost.volume.engines.redis import places
+from roost.volume.engines.redis.cache import RecordCache
+from roost.volume.engines.redis.commit_script import COMMIT_SCRIPT, LOOKUP_SCRIPT
+from roost.volume.engines.redis.connection import Command, Connection
+from roost.volume.engines.redis.errors import ConnectionLost, NotNow, failure, is_forbidden
+from roost.volume.engines.redis.keys import Keys
+from roost.volume.engines.redis.places import Place
+from roost.volume.engines.redis.stream import Address, connect
+from roost.volume.engines.redis.watch import Spares
+
+RECONNECT_S_MAX = 10.0  # how long an operation waits for a server that is away
+BACKOFF_S_MIN = 0.02
+BACKOFF_S_MAX = 1.0
+TOKENS_KEPT_S = 7 * 86400  # the tokens of a client that vanished go by themselves
+PING_EVERY_S = 1.0
+REFRESH_BEATS = 10  # how often the tokens' time to live begins anew
+UNTRACKED_S_MAX = 1.0  # without tracking, records are kept so long
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Abilities:
+    """What the server lets this user do."""
+
+    scripts: bool = True
+    tracking: bool = True
+    resp3: bool = True
+
+
+class Live:
+    """One connection, and all that ends with it."""
+
+    def __init__(self, connection: Connection, cache: RecordCache, fence: int) -> None:
+        self.connection = connection
+        self.cache = cache
+        self.fence = fence
+
+
+class Link:
+    """The way to one server.  Safe from many threads."""
+
+    def __init__(self, place: Place, *, read_only: bool) -> None:
+        """Connect.  Raises Unavailable, Unsupported."""
+        self.place = place
+        self.client = random.SystemRandom().getrandbits(62)  # names the hash of tokens
+        self.can = Abilities()
+        self._read_only = read_only
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._fence = 0
+        self._tried_s = 0.0
+        self.keys = Keys()
+        self.spares = Spares(self.open_connection)
+        self._live: Live | None = self._connect_live()
+        self._pinging = threading.Thread(target=self._ping, name="roost-redis", daemon=True)
+        self._pinging.start()
+
+    # ---- the shared connection
+    def live(self) -> Live:
+        """Return the connection all share, made anew if it broke.
+
+        Raises Unavailable if one try just failed; ConnectionLost is for who uses it.
+        """
+        live = self._live
+        if live is not None and not live.connection.is_broken:
+            return live
+        with self._lock:
+            live = self._live
+            if live is not None and not live.connection.is_broken:
+                return live
+            if self._closing.is_set():
+                raise Unavailable(f"{self.place} is closed")
+            if live is not None:
+                log.warning("the connection to %s is lost; connecting again", self.place)
+                live.cache.clear()
+            if time.monotonic() - self._tried_s < BACKOFF_S_MIN:
+                raise Unavailable(f"{self.place} does not answer")  # another thread just tried
+            self._live = None
+            try:
+                self._live = self._connect_live()
+            finally:
+                self._tried_s = time.monotonic()
+            return self._live
+
+    def live_or_wait(self) -> Live:
+        """Return the connection all share, waiting for a server that is away.
+
+        Raises Unavailable.
+        """
+        live = self._live
+        if live is not None and not live.connection.is_broken:
+            return live
+        last: Unavailable | None = None
+        for _ in self.patiently():
+            try:
+                return self.live()
+            except Unavailable as error:
+                last = error
+        raise last or Unavailable(f"{self.place} is closed")
+
+    def drop(self, live: Live) -> None:
+        """Give a connection up: the server behind it is not, or no longer, the right one."""
+        live.connection.close()
+
+    def patiently(self) -> Iterable[int]:
+        """Yield numbers of attempts, with growing pauses, for RECONNECT_S_MAX at most."""
+        ends_s = time.monotonic() + RECONNECT_S_MAX
+        pause_s = BACKOFF_S_MIN
+        attempt = 0
+        while True:
+            yield attempt
+            attempt += 1
+            pause_s = min(pause_s * 2, BACKOFF_S_MAX)
+            wait_s = pause_s * random.uniform(0.5, 1.0)
+            if time.monotonic() + wait_s > ends_s or self._closing.wait(wait_s):
+                return
+
+    def open_connection(self) -> Connection:
+        """Return a connection of one's own, without tracking.  Raises Unavailable."""
+        try:
+            connection, _ = self._greeted([].append, tracking=False)
+        except (OSError, ConnectionLost, NotNow) as error:
+            raise Unavailable(f"cannot reach {self.place}: {error}") from error
+        return connection
+
+    def close(self) -> None:
+        """Close the shared connection and stop the pinging.  May be repeated."""
+        self._closing.set()
+        with self._lock:
+            live, self._live = self._live, None
+        if live is not None:
+            if not self._read_only and not live.connection.is_broken:
+                try:
+                    live.connection.call([("DEL", *self._own_keys())])
+                except ConnectionLost:
+                    log.debug("a hash of commit tokens stays behind")
+            live.connection.close()
+        self.spares.close()
+        self._pinging.join()
+
+    # ---- making connections
+    def _connect_live(self) -> Live:
+        cache = RecordCache(self.keys.prefix)
+        try:
+            connection, prefix = self._greeted(cache.on_push, tracking=self.can.tracking)
+            if prefix != self.keys.prefix:
+                self.keys = Keys(prefix)
+                connection.close()
+                cache = RecordCache(prefix)
+                connection, _ = self._greeted(cache.on_push, tracking=self.can.tracking)
+            self._fence += 1
+            if not self._read_only:
+                self._raise_fence(connection)
+        except (OSError, ConnectionLost, NotNow) as error:
+            raise Unavailable(
+                f"cannot reach {self.place}: {error}",
+                hint="Is the server running, and the URL right?",
+            ) from error
+        return Live(connection, cache, self._fence)
+
+    def _greeted(self, on_push: Any, *, tracking: bool) -> tuple[Connection, bytes]:
+        """Return a connection to the right server, logged in, and the prefix of its keys."""
+        address = places.find(self.place)
+        for _ in range(places.REDIRECTS_MAX):
+            connection = Connection(connect(address, self.place.tls), on_push)
+            try:
+                owner, prefix = self._greet(connection, address, tracking)
+            except BaseException:
+                connection.close()
+                raise
+            if owner is None:
+                return connection, prefix
+            connection.close()
+            address = owner
+        raise NotNow("the cluster sends us around in circles")
+
+    def _greet(
+        self, connection: Connection, address: Address, tracking: bool
+    ) -> tuple[Address | None, bytes]:
+        """Log in.  Return where else to go, if this node of a cluster is the wrong one."""
+        self._log_in(connection)
+        in_cluster = self.place.in_cluster
+        info = connection.call([("INFO", "cluster")])[0]
+        if isinstance(info, bytes | str) and b"cluster_enabled:1" in _as_bytes(info):
+            in_cluster = True
+        if in_cluster:
+            prefix = b"{%d}" % self.place.database
+            owner = places.owner(connection, prefix, address)
+            if owner is not None:
+                return owner, prefix
+        else:
+            prefix = b""
+            if self.place.database:
+                self._must(connection, ("SELECT", self.place.database))
+        if tracking:
+            reply = connection.call([("CLIENT", "TRACKING", "ON", "NOLOOP")])[0]
+            self.can.tracking = self.can.resp3 and not isinstance(reply, hiredis.ReplyError)
+        self._load_scripts(connection)
+        return None, prefix
+
+    def _log_in(self, connection: Connection) -> None:
+        login: Command = ()
+        if self.place.password:
+            login = ("AUTH", self.place.user or "default", self.place.password)
+        reply = connection.call([("HELLO", 3, *login)])[0]
+        if not isinstance(reply, hiredis.ReplyError):
+            return
+        if not is_forbidden(reply) and "HELLO" not in str(reply):
+            self._check(reply)
+        self.can.resp3 = self.can.tracking = False  # an old server, or a proxy before one
+        if self.place.password:
+            user = (self.place.user,) if self.place.user else ()
+            self._must(connection, ("AUTH", *user, self.place.password))
+
+    def _load_scripts(self, connection: Connection) -> None:
+        replies = connection.call(
+            [("SCRIPT", "LOAD", LOOKUP_SCRIPT), ("SCRIPT", "LOAD", COMMIT_SCRIPT)]
+        )
+        self.can.scripts = True
+        for reply in replies:
+            if isinstance(reply, hiredis.ReplyError):
+                if not is_forbidden(reply):
+                    self._check(reply)
+                self.can.scripts = False
+        if self.can.scripts:
+            reply = connection.call([("EVALSHA", "0" * 40, 0)])[0]
+            self.can.scripts = not is_forbidden(reply)
+
+    def _raise_fence(self, connection: Connection) -> None:
+        fence = self.keys.fence(self.client)
+        self._must(connection, ("SET", fence, self._fence, "EX", TOKENS_KEPT_S))
+
+    def _must(self, connection: Connection, command: Command) -> Any:
+        return self._check(connection.call([command])[0])
+
+    def _check(self, reply: Any) -> Any:
+        if isinstance(reply, hiredis.ReplyError):
+            raise failure(reply, str(self.place))
+        return reply
+
+    def _own_keys(self) -> tuple[bytes, bytes]:
+        return self.keys.tokens(self.client), self.keys.fence(self.client)
+
+    # ---- the pulse
+    def _ping(self) -> None:
+        """Notice a server that is gone, and keep the tokens from running out."""
+        beats = 0
+        while not self._closing.wait(PING_EVERY_S):
+            live = self._live
+            if live is None or live.connection.is_broken:
+                continue
+            beats += 1
+            commands: list[Command] = [("PING",)]
+            if beats % REFRESH_BEATS == 0 and not self._read_only:
+                commands += [("EXPIRE", key, TOKENS_KEPT_S) for key in self._own_keys()]
+            if not self.can.tracking:
+                live.cache.clear()
+            try:
+                if live.connection.silent_s >= PING_EVERY_S or len(commands) > 1:
+                    live.connection.call(commands)
+            except ConnectionLost as error:
+                log.warning("%s: %s", self.place, error)
+                live.cache.clear()
+
+
+def _as_bytes(text: bytes | str) -> bytes:
+    return text.encode() if isinstance(text, str) else text

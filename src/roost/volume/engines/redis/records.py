@@ -1,0 +1,120 @@
+"""The bytes of records that only Redis keeps in this form: quotas, ACL rules, locks.
+
+All integers are big endian.  Source: the volume format reference, sections 2.8 to 2.10.
+"""
+
+import struct
+
+from roost.errors import CorruptRecord
+from roost.volume.model import (
+    AclRule,
+    LockHolder,
+    LockKind,
+    Quota,
+    RangeLock,
+    SessionId,
+)
+
+UNLIMITED = b"\xff" * 16
+_LIMITS = struct.Struct(">qq")
+_ACL = struct.Struct(">HHHH")
+_COUNT = struct.Struct(">I")
+_NAMED = struct.Struct(">IH")
+_RANGE = struct.Struct(">IIQQ")
+_FLOCKS = {LockKind.READ: b"R", LockKind.WRITE: b"W"}
+_FLOCK_KINDS = {stored: kind for kind, stored in _FLOCKS.items()}
+
+
+def number(raw: object, where: bytes) -> int:
+    """Return a decimal number as Redis stores counters.  Raises CorruptRecord."""
+    try:
+        if isinstance(raw, bytes | int):
+            return int(raw)
+    except ValueError:
+        pass
+    raise CorruptRecord(where.decode("utf-8", "replace"), f"not a number: {raw!r}")
+
+
+def encode_limits(quota: Quota) -> bytes:
+    """Return i64 bytes and i64 inodes."""
+    return _LIMITS.pack(quota.space_bytes_max, quota.inodes_max)
+
+
+def decode_limits(raw: bytes | None, where: str) -> tuple[int, int]:
+    """Undo `encode_limits`; no record means no limits.  Raises CorruptRecord."""
+    if raw is None:
+        return -1, -1
+    if len(raw) != _LIMITS.size:
+        raise CorruptRecord(where, f"limits of {len(raw)} bytes")
+    space_bytes, inodes = _LIMITS.unpack(raw)
+    return space_bytes, inodes
+
+
+def encode_acl(rule: AclRule) -> bytes:
+    """Return u16 owner, group, mask, other; then users and groups: u32 count, u32 id and u16."""
+    parts = [_ACL.pack(rule.owner, rule.group, rule.mask, rule.other)]
+    for named in (rule.named_users, rule.named_groups):
+        parts.append(_COUNT.pack(len(named)))
+        parts += [_NAMED.pack(number, bits) for number, bits in named]
+    return b"".join(parts)
+
+
+def decode_acl(raw: bytes, where: str) -> AclRule:
+    """Undo `encode_acl`.  Raises CorruptRecord."""
+    try:
+        owner, group, mask, other = _ACL.unpack_from(raw)
+        users, at = _named(raw, _ACL.size)
+        groups, at = _named(raw, at)
+    except struct.error as error:
+        raise CorruptRecord(where, f"ACL rule of {len(raw)} bytes") from error
+    if at != len(raw):
+        raise CorruptRecord(where, f"ACL rule of {len(raw)} bytes, {at} of them understood")
+    return AclRule(owner, group, mask, other, users, groups)
+
+
+def _named(raw: bytes, at: int) -> tuple[tuple[tuple[int, int], ...], int]:
+    (count,) = _COUNT.unpack_from(raw, at)
+    at += _COUNT.size
+    if count * _NAMED.size > len(raw):
+        raise struct.error("more entries than bytes")
+    named = tuple(_NAMED.unpack_from(raw, at + i * _NAMED.size) for i in range(count))
+    return tuple((number, bits) for number, bits in named), at + count * _NAMED.size
+
+
+def encode_flock(kind: LockKind) -> bytes:
+    """Return R or W."""
+    return _FLOCKS[kind]
+
+
+def decode_flock(raw: bytes, where: str) -> LockKind:
+    """Undo `encode_flock`.  Raises CorruptRecord."""
+    kind = _FLOCK_KINDS.get(raw)
+    if kind is None:
+        raise CorruptRecord(where, f"unknown lock {raw!r}")
+    return kind
+
+
+def encode_ranges(locks: tuple[RangeLock, ...]) -> bytes:
+    """Return per range u32 kind, u32 pid, u64 start, u64 end (inclusive)."""
+    return b"".join(_RANGE.pack(lock.kind, lock.pid, lock.start, lock.end) for lock in locks)
+
+
+def decode_ranges(raw: bytes, where: str) -> tuple[RangeLock, ...]:
+    """Undo `encode_ranges`.  Raises CorruptRecord."""
+    if len(raw) % _RANGE.size:
+        raise CorruptRecord(where, f"range locks of {len(raw)} bytes")
+    locks = []
+    for kind, pid, start, end in _RANGE.iter_unpack(raw):
+        if kind not in (LockKind.READ, LockKind.WRITE):
+            raise CorruptRecord(where, f"unknown kind of lock {kind}")
+        locks.append(RangeLock(LockKind(kind), pid, start, end))
+    return tuple(locks)
+
+
+def decode_holder(field: bytes, where: str) -> LockHolder:
+    """Undo keys.holder_field.  Raises CorruptRecord."""
+    sid, _, owner = field.partition(b"_")
+    try:
+        return LockHolder(SessionId(int(sid)), int(owner, 16))
+    except ValueError as error:
+        raise CorruptRecord(where, f"unknown holder {field!r}") from error

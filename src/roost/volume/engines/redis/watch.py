@@ -1,0 +1,385 @@
+"""Committing without scripts: the same words, read and judged here, written under WATCH and MULTI.
+
+Two round trips instead of one, and creators in one directory conflict, because the merged record is
+made here; that is what a server without EVAL costs.  What only grows by addition is not watched.
+
+State: `Spares`, connections not in use.  Each serves one commit at a time.
+"""
+
+import queue
+import random
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import hiredis
+
+from roost.volume.engines.redis.connection import Command, Connection, Replies
+from roost.volume.engines.redis.encode import Word
+from roost.volume.engines.redis.errors import ConnectionLost
+
+CONFLICTS_MAX = 50
+SPARES_MAX = 16
+_TIME = struct.Struct(">qI")
+_COUNT = struct.Struct(">I")
+_LENGTH = struct.Struct(">Q")
+_WORDS_OF = {  # how many words follow a verification, its key apart
+    "identity": 1, "no field": 1, "field": 2, "value": 1, "absent": 0, "present": 0, "number": 0,
+    "numbers": 1, "type": 1, "new": 0, "list": 2, "list begins": 2, "score": 2, "no score": 1,
+    "fields": 1,
+}  # fmt: skip
+_UNWATCHED = {"number", "numbers", "type"}
+
+
+class Spares:
+    """Connections for commits."""
+
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
+        self._free: queue.LifoQueue[Connection] = queue.LifoQueue(SPARES_MAX)
+
+    def take(self) -> Connection:
+        """Return a connection.  Raises Unavailable."""
+        while True:
+            try:
+                found = self._free.get_nowait()
+            except queue.Empty:
+                return self._connect()
+            if not found.is_broken:
+                return found
+
+    def give(self, connection: Connection) -> None:
+        """Take one back."""
+        try:
+            self._free.put_nowait(connection)
+        except queue.Full:
+            connection.close()
+
+    def close(self) -> None:
+        """Close those that are free."""
+        while not self._free.empty():
+            self._free.get_nowait().close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One verification or change: its word, keys, and what follows."""
+
+    op: str
+    keys: tuple[bytes, ...]
+    words: tuple[Word, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    tokens: bytes
+    fence_key: bytes
+    fence: Word
+    slot: Word
+    token: Word
+    verify: list[_Step]
+    changes: list[_Step]
+
+
+def commit(spares: Spares, words: tuple[Word, ...]) -> Any:
+    """Commit as the script does, and return what it answers.  Raises ConnectionLost."""
+    plan = _parse(words)
+    connection = spares.take()
+    try:
+        for attempt in range(CONFLICTS_MAX):
+            answer = _attempt(connection, plan)
+            if answer is not None:
+                return answer
+            time.sleep(random.uniform(0, min(attempt**2, 100) / 1000))
+        return [1, 0]
+    except ConnectionLost:
+        connection.close()
+        raise
+    finally:
+        spares.give(connection)
+
+
+def _parse(words: tuple[Word, ...]) -> _Plan:
+    count = int(words[0])
+    keys = iter(_bytes(key) for key in words[1 : 1 + count])
+    ahead = iter(words[1 + count :])
+    tokens, fence_key = next(keys), next(keys)
+    fence, slot, token = next(ahead), next(ahead), next(ahead)
+    verify = []
+    while (op := next(ahead)) != ".":
+        verify.append(_Step(str(op), (next(keys),), _following(str(op), ahead)))
+    changes = []
+    for op in ahead:
+        key = next(keys)
+        more = {"use": 2, "quota": 2, "unlock": 1}.get(str(op), 0)
+        step_keys = (key, *(next(keys) for _ in range(more)))
+        changes.append(_Step(str(op), step_keys, _operands(str(op), ahead)))
+    return _Plan(tokens, fence_key, fence, slot, token, verify, changes)
+
+
+def _following(op: str, ahead: Iterator[Word]) -> tuple[Word, ...]:
+    if op in ("hash", "set"):
+        count = int(next(ahead))
+        return tuple(next(ahead) for _ in range(count * (2 if op == "hash" else 1)))
+    return tuple(next(ahead) for _ in range(_WORDS_OF[op]))
+
+
+_OPERANDS = {
+    "touch": 2, "set": 1, "hset": 2, "incr": 1, "use": 4, "hdel": 1, "del": 0, "hincr": 2,
+    "zadd": 2, "zrem": 1, "sadd": 1, "srem": 1, "forget": 1, "quota": 4, "unlock": 2, "raise": 1,
+}  # fmt: skip
+
+
+def _operands(op: str, ahead: Iterator[Word]) -> tuple[Word, ...]:
+    if op == "change":
+        return tuple(next(ahead) for _ in range(2 * int(next(ahead))))
+    if op == "push":
+        return tuple(next(ahead) for _ in range(int(next(ahead))))
+    if op == "replace":
+        count = next(ahead)
+        return (count, *(next(ahead) for _ in range(int(next(ahead)))))
+    return tuple(next(ahead) for _ in range(_OPERANDS[op]))
+
+
+# ---- one attempt
+def _attempt(connection: Connection, plan: _Plan) -> Any:
+    """Return the script's answer, or None if another changed something in between."""
+    watched = {step.keys[0] for step in plan.verify if step.op not in _UNWATCHED}
+    watched |= {step.keys[0] for step in plan.changes if step.op in ("touch", "change", "raise")}
+    reads: list[Command] = [("WATCH", plan.fence_key, *watched), ("GET", plan.fence_key)]
+    reads += [_VERIFY_READS[step.op](step) for step in plan.verify]
+    asking = [step for step in plan.changes if step.op in _CHANGE_READS]
+    reads += [_CHANGE_READS[step.op](step) for step in asking]
+    replies = connection.call(reads)
+    refused = next((r for r in replies if isinstance(r, hiredis.ReplyError)), None)
+    answer: Any = refused
+    if refused is None and _text(replies[1]) != _text(plan.fence):
+        answer = [3]
+    if answer is None:
+        answer = _verified(plan, replies[2:])
+    if answer is not None:
+        connection.call([("UNWATCH",)])
+        return answer
+    found = dict(zip(map(id, asking), replies[2 + len(plan.verify) :], strict=True))
+    done, writes = _writes(plan, found)
+    result = connection.call([("MULTI",), *writes, ("EXEC",)])
+    refused = next((r for r in result if isinstance(r, hiredis.ReplyError)), None)
+    if refused is not None:
+        return refused
+    return None if result[-1] is None else [0, *done]
+
+
+def _verified(plan: _Plan, replies: Replies) -> Any:
+    for at, (step, reply) in enumerate(zip(plan.verify, replies, strict=False), 1):
+        if step.op in ("number", "numbers", "type", "new"):
+            if not _fits(step, reply):
+                return [2, step.keys[0]]
+        elif not _holds(step, reply):
+            return [1, at]
+    return None
+
+
+def _fits(step: _Step, reply: Any) -> bool:
+    if step.op == "new":
+        return not reply
+    if step.op == "type":
+        return _text(reply) in ("none", step.words[0])
+    text = b"0" if reply is None else reply
+    return len(text) <= 18 and text.removeprefix(b"-").isdigit()
+
+
+def _holds(step: _Step, reply: Any) -> bool:
+    words = step.words
+    match step.op:
+        case "identity":
+            return reply is not None and reply[:11] + reply[63:] == words[0]
+        case "value":
+            return bool(reply == words[0])
+        case "field":
+            return bool(reply == words[1])
+        case "no field" | "no score":
+            return reply is None
+        case "absent" | "present":
+            return bool(reply) == (step.op == "present")
+        case "list":
+            return len(reply) == int(words[0]) and b"".join(reply) == words[1]
+        case "list begins":
+            count = int(words[0])
+            return len(reply) >= count and b"".join(reply[:count]) == words[1]
+        case "hash":
+            pairs = reply if isinstance(reply, dict) else dict(_pairs(reply))
+            return bool(pairs == dict(_pairs([_bytes(word) for word in words])))
+        case "set":
+            return set(reply) == {_bytes(word) for word in words}
+        case "score":
+            return reply is not None and float(reply) == float(words[1])
+        case _:
+            assert step.op == "fields", step.op
+            return bool(reply == int(words[0]))
+
+
+def _key_only(name: str) -> Callable[[_Step], Command]:
+    return lambda step: (name, step.keys[0])
+
+
+def _with_field(name: str) -> Callable[[_Step], Command]:
+    return lambda step: (name, step.keys[0], step.words[0])
+
+
+def _list(step: _Step) -> Command:
+    return ("LRANGE", step.keys[0], 0, -1)
+
+
+_VERIFY_READS: dict[str, Callable[[_Step], Command]] = {
+    "identity": _key_only("GET"),
+    "value": _key_only("GET"),
+    "number": _key_only("GET"),
+    "field": _with_field("HGET"),
+    "no field": _with_field("HGET"),
+    "numbers": _with_field("HGET"),
+    "absent": _key_only("EXISTS"),
+    "present": _key_only("EXISTS"),
+    "new": _key_only("EXISTS"),
+    "type": _key_only("TYPE"),
+    "list": _list,
+    "list begins": _list,
+    "hash": _key_only("HGETALL"),
+    "set": _key_only("SMEMBERS"),
+    "score": _with_field("ZSCORE"),
+    "no score": _with_field("ZSCORE"),
+    "fields": _key_only("HLEN"),
+}
+_CHANGE_READS: dict[str, Callable[[_Step], Command]] = {
+    "touch": _key_only("GET"),
+    "change": _key_only("GET"),
+    "raise": _key_only("GET"),
+    "use": _with_field("HEXISTS"),
+    "forget": _with_field("HGET"),
+    "quota": lambda step: ("HEXISTS", step.keys[2], step.words[0]),
+    "unlock": _key_only("HKEYS"),
+}
+
+
+# ---- writing
+def _writes(plan: _Plan, found: dict[int, Any]) -> tuple[list[Any], list[Command]]:
+    """Return what the script would answer, and the commands that do what it would do."""
+    done: list[Any] = []
+    writes: list[Command] = [("HSET", plan.tokens, plan.slot, plan.token)]
+    nodes: dict[bytes, bytes] = {}  # as this commit leaves them so far
+    for step in plan.changes:
+        key, words = step.keys[0], step.words
+        if step.op in ("touch", "change"):
+            value = _changed(nodes.get(key) or found[id(step)], _node_words(step))
+            nodes[key] = value
+            done.append(value)
+            writes.append(("SET", key, value))
+        elif step.op == "use":
+            done.append(int(bool(found[id(step)])))
+            if found[id(step)]:
+                for of, by in zip(step.keys, words[1:], strict=True):
+                    writes.append(("HINCRBY", of, words[0], by))
+        elif step.op in _PLAIN:
+            writes.append((_PLAIN[step.op], key, *words))
+            if step.op == "set":
+                nodes[key] = _bytes(words[0])
+        else:
+            writes += _others(step, found.get(id(step)))
+    return done, writes
+
+
+_PLAIN = {
+    "set": "SET", "hset": "HSET", "incr": "INCRBY", "hdel": "HDEL", "del": "DEL",
+    "hincr": "HINCRBY", "push": "RPUSH", "zrem": "ZREM", "sadd": "SADD", "srem": "SREM",
+}  # fmt: skip
+
+
+def _others(step: _Step, found: Any) -> list[Command]:
+    key, words = step.keys[0], step.words
+    match step.op:
+        case "zadd":
+            return [("ZADD", key, words[1], words[0])]
+        case "replace":
+            new = [("LPUSH", key, word) for word in reversed(words[1:])]
+            return [("LTRIM", key, words[0], -1), *new]
+        case "forget":
+            return [("HDEL", key, words[0])] if found is not None and int(found) < 0 else []
+        case "raise":
+            higher = found is None or int(found) < int(words[0])
+            return [("SET", key, words[0])] if higher else []
+        case "unlock":
+            begins = _bytes(words[1])
+            others = [f for f in found if f.startswith(begins) and f != _bytes(words[0])]
+            gone: list[Command] = [] if others else [("SREM", step.keys[1], key)]
+            return [("HDEL", key, words[0]), *gone]
+        case _:
+            assert step.op == "quota", step.op
+            name, space, inodes, limits = words
+            if not found and limits == b"":
+                return []
+            made: list[Command] = [] if found else [("HSETNX", key, name, limits)]
+            used = ((step.keys[1], space), (step.keys[2], inodes))
+            return [*made, *(("HINCRBY", of, name, by) for of, by in used)]
+
+
+def _node_words(step: _Step) -> tuple[Word, ...]:
+    if step.op == "change":
+        return step.words
+    by, at_least = step.words
+    return ("nlink by", by, "mtime at least", at_least, "ctime at least", at_least)
+
+
+def _changed(stored: bytes, words: tuple[Word, ...]) -> bytes:
+    """Do to attributes what the script does."""
+    v = bytearray(stored if len(stored) >= 71 else stored[:63] + bytes(8))
+    if len(v) == 71:
+        v.append(0)
+    before = bytes(v[23:35])
+    for what, word in _pairs(words):
+        new = _bytes(word)
+        match what:
+            case "nlink by":
+                (count,) = _COUNT.unpack_from(v, 47)
+                v[47:51] = _COUNT.pack(max(count + int(word), 0))
+            case "mtime at least":
+                v[23:35] = max(bytes(v[23:35]), new, key=_TIME.unpack)
+            case "ctime at least":
+                v[35:47] = max(bytes(v[35:47]), new, key=_TIME.unpack)
+            case "mtime":
+                v[23:35] = new
+            case "data time":
+                v[23:35] = _next_ns(new) if new == before else new
+            case "length":
+                v[51:59] = new
+            case "length at least":
+                v[51:59] = max(bytes(v[51:59]), new)
+            case "identity":
+                v[:11] = new
+            case "atime":
+                v[11:23] = new
+            case "parent":
+                v[63:71] = new
+            case _:
+                assert what == "rest", what
+                v[71:] = new
+    return bytes(v)
+
+
+def _next_ns(time_raw: bytes) -> bytes:
+    seconds, ns = _TIME.unpack(time_raw)
+    return _TIME.pack(*divmod(seconds * 1_000_000_000 + ns + 1, 1_000_000_000))
+
+
+def _pairs(flat: Any) -> Iterator[tuple[Any, Any]]:
+    return zip(flat[::2], flat[1::2], strict=True)
+
+
+def _bytes(word: Word) -> bytes:
+    if isinstance(word, bytes):
+        return word
+    return str(word).encode()
+
+
+def _text(word: Any) -> str:
+    return word.decode() if isinstance(word, bytes) else str(word)
