@@ -14,6 +14,7 @@ from roost.cli import (
     info,
     ls,
     mkdir,
+    objbench,
     rm,
     serve,
     status,
@@ -43,6 +44,7 @@ for _module in (
     mkdir,
     fsck,
     dump,
+    objbench,
 ):
     _module.register(app)
 

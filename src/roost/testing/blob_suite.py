@@ -52,13 +52,15 @@ class BlobStoreSuite:
         assert store.get("a/b") == b"0123456789"
         assert store.get_range("a/b", 2, 3) == b"234"
         assert store.get_range("a/b", 8, 10) == b"89"
-        assert store.get_range("a/b", 20, 10) == b""
+        assert store.get_range("a/b", 0, 10) == store.get_range("a/b", 0, 11) == b"0123456789"
+        assert store.get_range("a/b", 20, 10) == store.get_range("a/b", 10, 1) == b""
         assert store.head("a/b").size_bytes == 10 + self.overhead_bytes
         assert store.head("a/b").key == "a/b"
 
     def test_an_empty_object_is_an_object(self, store: BlobStore) -> None:
         store.put("empty", b"")
         assert store.get("empty") == b""
+        assert store.get_range("empty", 0, 10) == b""
         assert [info.key for info in store.list()] == ["empty"]
 
     def test_any_buffer_can_be_stored(self, store: BlobStore) -> None:

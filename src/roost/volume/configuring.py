@@ -118,7 +118,8 @@ def apply_change(
     """Store what was planned and return the settings, secrets in plain text.
 
     Unless `force`, a new storage is proved first, and a new bucket must be marked for the volume.
-    Raises AlreadyExists, NotFound; Unavailable, also if the settings changed since the plan; InvalidArgument.
+    Raises AlreadyExists, NotFound, InvalidArgument; Unavailable, also if the settings changed
+    since the plan.
     """
     if plan.moves_storage and not force:
         store = volume_store(plan.after)
