@@ -239,7 +239,8 @@ class MetaMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Compare everything, then close."""
         self.both(lambda m: list(m.list_slices()))
-        self.both(lambda m: list(m.list_slice_refs()))
+        # An engine need not count what is referred to once.
+        self.both(lambda m: [ref for ref in m.list_slice_refs() if ref.refs != 1])
         for ino in [*self.inos, TRASH]:
             self.both(partial(_attr, ino))
             self.both(partial(_names, ino))

@@ -36,7 +36,8 @@ def test_data_that_a_dead_client_left_is_deleted_an_hour_later(
     assert run(meta, clock) == []
     clock.advance(HOUR_S + 1)
     assert run(meta, clock) == [left]
-    assert [ref.id for ref in meta.list_slice_refs()] == [kept]
+    assert left not in [ref.id for ref in meta.list_slice_refs()]
+    assert [s.id for chunk in meta.list_slices() for s in chunk.slices] == [kept]
 
 
 def test_jobs_are_done_once_an_hour(meta: Meta, clock: ManualClock) -> None:
