@@ -36,6 +36,10 @@ class Bucket:
         """As in Endpoint."""
         return BUCKET
 
+    def is_there(self) -> bool:
+        """True: a bucket that is not there fails when it is listed."""
+        return True
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
         begin = order(start)

@@ -47,6 +47,10 @@ class Endpoint(Protocol):
         """What it can keep."""
         ...
 
+    def is_there(self) -> bool:
+        """False if the folder to be synced does not exist: as a source that is an error."""
+        ...
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """Yield the items whose key begins with the folder `prefix` and is not below `start`.
 

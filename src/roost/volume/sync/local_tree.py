@@ -36,6 +36,10 @@ class LocalTree:
         """As in Endpoint."""
         return TREE
 
+    def is_there(self) -> bool:
+        """As in Endpoint."""
+        return os.path.isdir(self._root)
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
         return walk(partial(self._folder, follow=follow), prefix, start)

@@ -26,6 +26,10 @@ class OneFile:
         """As in Endpoint."""
         return self._inner.abilities
 
+    def is_there(self) -> bool:
+        """As in Endpoint."""
+        return self._inner.is_there()
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
         item = self.head(self._shown, follow=follow)

@@ -79,7 +79,10 @@ class Ranges:
     def _pairs(self, prefix: str, after: str) -> Iterator[Pair]:
         start = max(self._selection.start, after, key=order)
         source = self._source.list(prefix, start, follow=self._follow)
-        if self._options.force_update and not self._options.delete_dst:
+        options = self._options
+        if options.force_update and not (
+            options.delete_dst or options.existing or options.ignore_existing or options.dirs
+        ):
             pairs = paired(source, iter(()))  # what lies there does not matter
         else:
             pairs = paired(source, self._target.list(prefix, start, follow=self._follow_target))

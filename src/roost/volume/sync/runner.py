@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from roost.blob.limits import Rate
 from roost.clock import Clock, SystemClock
-from roost.errors import Failure, RoostError
+from roost.errors import Failure, NotFound, RoostError
 from roost.volume.sync.checkpoint import FAILED_KEPT_MAX, Checkpoint, Progress
 from roost.volume.sync.copying import Copier
 from roost.volume.sync.endpoint import Endpoint
@@ -95,6 +95,8 @@ class Sync:
         checkpoint says how far it came.
         """
         try:
+            if not self._job.source.is_there():  # not to be mistaken for an empty folder
+                raise NotFound(f"{self._job.source.name}: no such folder")
             for planner, pairs in self._where():
                 for step in planner.steps(pairs):
                     self._take(step)

@@ -49,6 +49,11 @@ class VolumeTree:
         """As in Endpoint."""
         return TREE
 
+    def is_there(self) -> bool:
+        """As in Endpoint."""
+        item = self.head("", follow=True)
+        return item is not None and item.is_folder
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
         return walk(partial(self._folder, follow=follow), prefix, start)
