@@ -22,13 +22,13 @@ def client(volume: TestVolume) -> VolumeClient:
 def commits_of(client: VolumeClient, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that grows by one for each committed slice."""
     counted: list[int] = []
-    real = client.meta.write_slice
 
-    def write_slice(*args: object, **named: object) -> object:
-        counted.append(1)
-        return real(*args, **named)  # type: ignore[arg-type]
+    def count(name: str) -> None:
+        real = getattr(client.meta, name)
+        monkeypatch.setattr(client.meta, name, lambda *args: (counted.append(1), real(*args))[1])
 
-    monkeypatch.setattr(client.meta, "write_slice", write_slice)
+    count("write_slice")
+    count("append_slice")
     return counted
 
 

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -25,24 +24,17 @@ from roost.volume.data.staging import Staged
 from roost.volume.data.transfer import Progress, nobody
 from roost.volume.errors import FsError
 from roost.volume.local_files import LocalFiles
+from roost.volume.meta.answers import FallocateFlag
 from roost.volume.meta.api import Meta, open_meta
 from roost.volume.model import (
-    Attr,
-    AttrChange,
     Caller,
-    DirEntry,
-    Kind,
-    Node,
-    RenameFlag,
     VolumeUsage,
-    XattrFlag,
 )
-from roost.volume.paths import Paths
 from roost.volume.settings import VolumeSettings
 from roost.volume.storage import volume_store
+from roost.volume.tree import Tree
 from roost.volume.vfs.core import Core
 from roost.volume.vfs.handles import VolumeFile
-from roost.volume.vfs.open_files import OpenFiles
 
 __all__ = ["Mode", "VolumeClient", "default_cache_dir", "volume_store"]
 
@@ -55,7 +47,7 @@ def default_cache_dir() -> Path:
     return Path(base) / "roost"
 
 
-class VolumeClient:
+class VolumeClient(Tree):
     """A volume opened by this process.  Safe to use from several threads."""
 
     def __init__(
@@ -72,12 +64,13 @@ class VolumeClient:
 
         `caller` is whose permissions count; default: this process's user.
         """
-        self.meta = meta
-        self._core = Core(meta, store, cache_dir, clock or SystemClock(), data or DataSettings())
-        self._table = OpenFiles(self._core)
+        core = Core(meta, store, cache_dir, clock or SystemClock(), data or DataSettings())
+        super().__init__(
+            meta,
+            core,
+            caller or Caller(os.geteuid(), os.getegid(), frozenset(os.getgroups())),
+        )
         self._local = LocalFiles(self._core)
-        self._caller = caller or Caller(os.geteuid(), os.getegid(), frozenset(os.getgroups()))
-        self._paths = Paths(meta, self._caller)
 
     @classmethod
     def open(
@@ -219,6 +212,27 @@ class VolumeClient:
         with self.open_file(path, "r+") as file:
             file.truncate(length)
 
+    def fallocate(
+        self, path: str, offset: int, length: int, flags: FallocateFlag = FallocateFlag.NONE
+    ) -> None:
+        """Grow a file, or make a range of it zeros.  Source: fallocate(2).
+
+        Raises FsError: EINVAL, EOPNOTSUPP collapse or insert, EPERM, EFBIG, ENOSPC.
+        """
+        with self.open_file(path, "r+") as file:
+            file.fallocate(offset, length, flags)
+
+    def copy_file_range(
+        self, source: str, source_offset: int, target: str, target_offset: int, length: int
+    ) -> int:
+        """Let a range of `target` show bytes of `source`, without moving data; return how many.
+
+        Both files exist.  Raises FsError: EINVAL overlapping ranges of one file, EPERM, EFBIG …
+        Source: copy_file_range(2).
+        """
+        with self.open_file(source) as read, self.open_file(target, "r+") as written:
+            return written.copy_from(read, source_offset, target_offset, length)
+
     def fsync(self, path: str) -> None:
         """Make durable what this process wrote to the file through any handle."""
         file = self._table.find(self._paths.resolve(path).ino)
@@ -272,139 +286,3 @@ class VolumeClient:
             raise
         self._core.remove_data(replaced)
         return size_bytes
-
-    # ---- names
-    def rename(self, path: str, new_path: str, *, replace: bool = True) -> None:
-        """Move a name, replacing a file or an empty folder unless told not to.  Source: rename(2).
-
-        Raises FsError: ENOENT, EEXIST, ENOTDIR, EISDIR, ENOTEMPTY, EINVAL.
-        """
-        flags = RenameFlag.NONE if replace else RenameFlag.NOREPLACE
-        old, new = self._paths.place(path), self._paths.place(new_path)
-        self._core.remove_data(self.meta.rename(*old, *new, flags, self._caller))
-
-    def link(self, path: str, new_path: str) -> None:
-        """Give a file one more name.  Source: link(2)."""
-        node = self._paths.resolve(path, follow=False)
-        self.meta.link(node.ino, *self._paths.place(new_path), self._caller)
-
-    def symlink(self, target: str, path: str) -> None:
-        """Make a symbolic link at `path`.  Source: symlink(2)."""
-        self.meta.symlink(*self._paths.place(path), os.fsencode(target), self._caller)
-
-    def readlink(self, path: str) -> str:
-        """Return a symbolic link's target."""
-        return os.fsdecode(self.meta.readlink(self._paths.resolve(path, follow=False).ino))
-
-    def mkdir(
-        self, path: str, mode: int = 0o755, *, parents: bool = False, exist_ok: bool = False
-    ) -> None:
-        """Make a folder; with `parents` those above it too.  Raises FsError EEXIST, ENOENT …"""
-        if parents:
-            above = os.path.dirname(path.strip("/"))
-            if above:
-                self.mkdir(above, mode, parents=True, exist_ok=True)
-        try:
-            self.meta.mkdir(*self._paths.place(path), mode, self._caller)
-        except FsError as error:
-            if not exist_ok or error.errno != errno.EEXIST:
-                raise
-            if not self._paths.resolve(path).attr.is_directory:
-                raise
-
-    def remove(self, path: str, *, skip_trash: bool = False) -> None:
-        """Remove a name that is no folder; into the trash if the volume has one.
-
-        Raises FsError: ENOENT, EPERM a folder.
-        """
-        parent, name = self._paths.place(path)
-        self._core.remove_data(self.meta.unlink(parent, name, self._caller, skip_trash=skip_trash))
-
-    def rmdir(self, path: str, *, skip_trash: bool = False) -> None:
-        """Remove an empty folder.  Raises FsError: ENOENT, ENOTDIR, ENOTEMPTY."""
-        self.meta.rmdir(*self._paths.place(path), self._caller, skip_trash=skip_trash)
-
-    def remove_tree(self, path: str, *, skip_trash: bool = False) -> int:
-        """Remove a folder and all in it, children first, or a single name; return how many names.
-
-        Raises FsError; what was removed before stays removed.
-        """
-        if self._paths.resolve(path, follow=False).attr.kind is not Kind.DIRECTORY:
-            self.remove(path, skip_trash=skip_trash)
-            return 1
-        count = 0
-        for entry in self.readdir(path):
-            below = f"{path.rstrip('/')}/{os.fsdecode(entry.name)}"
-            if entry.kind is Kind.DIRECTORY:
-                count += self.remove_tree(below, skip_trash=skip_trash)
-            else:
-                self.remove(below, skip_trash=skip_trash)
-                count += 1
-        self.rmdir(path, skip_trash=skip_trash)
-        return count + 1
-
-    def readdir(self, path: str = "/", *, with_attrs: bool = False) -> list[DirEntry]:
-        """Return a folder's entries in order of name.  Raises FsError: ENOENT, ENOTDIR."""
-        ino = self._paths.resolve(path).ino
-        return list(self.meta.readdir(ino, with_attrs=with_attrs, caller=self._caller))
-
-    def listdir(self, path: str = "/") -> list[str]:
-        """Return the names in a folder, sorted by their bytes."""
-        return [os.fsdecode(entry.name) for entry in self.readdir(path)]
-
-    def walk(self, path: str = "/") -> Iterator[tuple[str, list[str], list[str]]]:
-        """Yield (folder, folders in it, other names in it), top down, in order of name."""
-        folders: list[str] = []
-        others: list[str] = []
-        for entry in self.readdir(path):
-            kind = folders if entry.kind is Kind.DIRECTORY else others
-            kind.append(os.fsdecode(entry.name))
-        yield path, folders, others
-        for name in folders:
-            yield from self.walk(f"{path.rstrip('/')}/{name}")
-
-    # ---- attributes
-    def node(self, path: str, *, follow: bool = True) -> Node:
-        """Return inode and attributes, with all that this process wrote in them.
-
-        Raises FsError: ENOENT, ENOTDIR, EACCES, ELOOP.
-        """
-        node = self._paths.resolve(path, follow=follow)
-        file = self._table.find(node.ino)
-        return node if file is None else Node(node.ino, file.attr())
-
-    def stat(self, path: str, *, follow: bool = True) -> Attr:
-        """Return the attributes.  Source: stat(2), lstat(2)."""
-        return self.node(path, follow=follow).attr
-
-    def exists(self, path: str) -> bool:
-        """True if the path leads to something."""
-        try:
-            self._paths.resolve(path)
-        except FsError as error:
-            if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                return False
-            raise
-        return True
-
-    def setattr(self, path: str, change: AttrChange, *, follow: bool = True) -> Attr:
-        """Change mode, owner, times or flags.  Source: chmod(2), chown(2), utimensat(2)."""
-        return self.meta.setattr(self._paths.resolve(path, follow=follow).ino, change, self._caller)
-
-    def getxattr(self, path: str, name: str) -> bytes:
-        """Return an extended attribute.  Raises FsError ENODATA."""
-        return self.meta.getxattr(self._paths.resolve(path).ino, os.fsencode(name))
-
-    def listxattr(self, path: str) -> list[str]:
-        """Return the names of the extended attributes."""
-        return sorted(os.fsdecode(n) for n in self.meta.listxattr(self._paths.resolve(path).ino))
-
-    def setxattr(
-        self, path: str, name: str, value: bytes, flags: XattrFlag = XattrFlag.NONE
-    ) -> None:
-        """Store an extended attribute.  Raises FsError: EEXIST, ENODATA, EROFS."""
-        self.meta.setxattr(self._paths.resolve(path).ino, os.fsencode(name), value, flags)
-
-    def removexattr(self, path: str, name: str) -> None:
-        """Remove an extended attribute.  Raises FsError ENODATA."""
-        self.meta.removexattr(self._paths.resolve(path).ino, os.fsencode(name))

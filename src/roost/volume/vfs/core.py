@@ -73,7 +73,7 @@ class Core:
         self._prefetches = BoundedPool("roost-prefetch", max(data.prefetch, 1), data.prefetch)
         self.outgoing = Outgoing(self.blocks, self._put, self.uploads, self.buffers)
         self.cache = BlockCache(self.source.get, self.downloads, data.memory_cache_bytes)
-        compacts = data.compact and not meta.is_read_only and hasattr(meta, "replace_slices")
+        compacts = data.compact and not meta.is_read_only
         self.compaction = Compaction(partial(compact_chunk, self) if compacts else None)
 
     @property

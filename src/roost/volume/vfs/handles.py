@@ -3,13 +3,18 @@
 Lock order: a handle's lock before its file's lock.
 """
 
+import itertools
+import os
 import threading
 from types import TracebackType
 
 from typing_extensions import Buffer
 
-from roost.volume.model import Attr
+from roost.volume.meta.answers import FallocateFlag
+from roost.volume.model import RANGE_END_MAX, Attr, LockKind, RangeLock
 from roost.volume.vfs.open_files import OpenFile, OpenFiles
+
+_OWNERS = itertools.count(1)  # tells the lock owners of a session apart
 
 
 class VolumeFile:
@@ -30,6 +35,8 @@ class VolumeFile:
         self._lock = threading.RLock()
         self._position = 0
         self._closed = False
+        self._owner = next(_OWNERS)
+        self._locked = False
 
     def __enter__(self) -> "VolumeFile":
         return self
@@ -123,6 +130,73 @@ class VolumeFile:
         self._check("seeking", True)
         return self._file.seek_hole(offset)
 
+    def fallocate(
+        self, offset: int, length: int, flags: FallocateFlag = FallocateFlag.NONE
+    ) -> None:
+        """Grow the file, or make a range of it zeros.  Source: fallocate(2).
+
+        Raises FsError: EINVAL, EOPNOTSUPP collapse or insert, EPERM, EFBIG, ENOSPC.
+        """
+        self._check("writing", self._writable)
+        self._file.allocate(flags, offset, length)
+
+    def copy_from(self, source: "VolumeFile", source_offset: int, offset: int, length: int) -> int:
+        """Let a range of this file show bytes of `source`, without moving data; return how many.
+
+        Raises FsError: EINVAL overlapping ranges of one file, EPERM, EFBIG …
+        Source: copy_file_range(2).
+        """
+        self._check("writing", self._writable)
+        source._check("reading", source._readable)
+        return self._file.copy_from(source._file, source_offset, offset, length)
+
+    # ---- locks, among all clients of the volume; they end with this handle
+    def flock(
+        self,
+        kind: LockKind,
+        *,
+        wait: bool = False,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """Lock the file, change the lock, or (UNLOCK) let go.
+
+        With `wait`, until it is granted or `cancel` is set.
+        Raises FsError: EAGAIN another holds it, EINTR cancelled, ENOLCK a read-only client.
+        Source: flock(2).
+        """
+        self._check("locking", True)
+        self._locked = True
+        self._table.meta.flock(self._file.ino, self._owner, kind, wait=wait, cancel=cancel)
+
+    def lock_range(
+        self,
+        kind: LockKind,
+        start: int = 0,
+        end: int = RANGE_END_MAX,
+        *,
+        wait: bool = False,
+        cancel: threading.Event | None = None,
+    ) -> None:
+        """Lock the bytes `start` to `end`, both inclusive; as `flock`.
+
+        The lock belongs to this handle.  Source: fcntl(2), F_OFD_SETLK.
+        """
+        self._check("locking", True)
+        self._locked = True
+        lock = RangeLock(kind, os.getpid(), start, end)
+        self._table.meta.set_lock(self._file.ino, self._owner, lock, wait=wait, cancel=cancel)
+
+    def find_lock(
+        self, kind: LockKind, start: int = 0, end: int = RANGE_END_MAX
+    ) -> RangeLock | None:
+        """Return a lock that stands in the way of such a one, or None.
+
+        Source: fcntl(2), F_OFD_GETLK.
+        """
+        self._check("locking", True)
+        lock = RangeLock(kind, os.getpid(), start, end)
+        return self._table.meta.get_lock(self._file.ino, self._owner, lock)
+
     def truncate(self, length: int) -> None:
         """Cut or grow the file to `length` bytes.  Source: ftruncate(2)."""
         self._check("writing", self._writable)
@@ -165,7 +239,12 @@ class VolumeFile:
             if self._closed:
                 return
             self._closed = True
-        self._table.close(self._file, flush=flush)
+        try:
+            self._table.close(self._file, flush=flush)
+        finally:
+            if self._locked:
+                meta = self._table.meta
+                meta.release_locks(self._file.ino, self._owner, flock_owner=self._owner)
 
     def _check(self, what: str, allowed: bool) -> None:
         if self._closed:

@@ -18,7 +18,8 @@ from typing_extensions import Buffer
 
 from roost.volume.errors import FsError
 from roost.volume.layout import CHUNK_BYTES, chunk_count, chunk_of
-from roost.volume.model import SUPERUSER, Attr, Caller, ChunkNo, Ino
+from roost.volume.meta.answers import FallocateFlag
+from roost.volume.model import Attr, ChunkNo, Ino
 from roost.volume.overlay import visible
 from roost.volume.vfs.core import Core
 from roost.volume.vfs.flusher import Flusher
@@ -101,11 +102,7 @@ class OpenFile:
             if offset is None:
                 known = self._writer.pending_end
                 offset = max(known, self._asked().length)
-            if hasattr(self._core.meta, "append_slice"):
-                self._committed(self._writer.append(offset, data))
-            else:
-                self._committed(self._writer.write(offset, data))
-                self._writer.first_append_offset = offset
+            self._committed(self._writer.append(offset, data))
             self._append_end = offset + memoryview(data).nbytes
         self._flusher.start()
         return offset
@@ -119,11 +116,12 @@ class OpenFile:
             self.flush()
             if not memoryview(data).nbytes:
                 return self._asked().length
-            self._writer.first_append_offset = None
+            self._writer.forget_appends()
             self.append(data)
             self.flush()
-            assert self._writer.first_append_offset is not None
-            return self._writer.first_append_offset
+            offset = self._writer.first_append_offset
+            assert offset is not None
+            return offset
 
     def flush(self) -> None:
         """Store and commit what was written; nothing to do costs nothing."""
@@ -153,19 +151,23 @@ class OpenFile:
             self.flush()
             self._committed(self._core.meta.truncate(self.ino, length))
 
-    def allocate(self, flags: int, offset: int, length: int, caller: Caller = SUPERUSER) -> None:
+    def allocate(self, flags: FallocateFlag, offset: int, length: int) -> None:
         """Grow the file or make a range zeros, after a flush.  Source: fallocate(2)."""
         with self._lock:
             self.flush()
-            self._committed(self._core.meta.fallocate(self.ino, flags, offset, length, caller))
+            self._committed(self._core.meta.fallocate(self.ino, flags, offset, length))
 
-    def changed(self, attr: Attr | None) -> None:
-        """Note that its data was changed by a commit that did not go through this file."""
+    def copy_from(self, source: "OpenFile", source_offset: int, offset: int, length: int) -> int:
+        """Let a range show the bytes of another file or of this one; return how many.
+
+        Source: copy_file_range(2).
+        """
+        source.flush()
         with self._lock:
-            self._committed(attr)
-            if attr is None:
-                self._reader.forget()
-                self._attr = None
+            self.flush()
+            done = self._core.meta.copy_range(source.ino, source_offset, self.ino, offset, length)
+            self._committed(done.attr)
+            return done.length
 
     def seek_data(self, offset: int) -> int:
         """Return the first offset from `offset` on with data.  Raises FsError ENXIO.
@@ -240,6 +242,7 @@ class OpenFiles:
     """The table of what this process has open."""
 
     def __init__(self, core: Core) -> None:
+        self.meta = core.meta
         self._core = core
         self._lock = threading.Lock()
         self._files: dict[Ino, OpenFile] = {}

@@ -90,6 +90,10 @@ class FileWriter:
             self._break(error)
             raise
 
+    def forget_appends(self) -> None:
+        """Clear `first_append_offset`."""
+        self.first_append_offset = None
+
     def flush(self) -> Attr | None:
         """Store and commit all that waits; return the file's attributes if there was anything.
 
