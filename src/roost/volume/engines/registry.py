@@ -43,8 +43,8 @@ _MODULES: Mapping[str, str] = {
     "redis": "roost.volume.engines.redis.opening",
     "rediss": "roost.volume.engines.redis.opening",
     "unix": "roost.volume.engines.redis.opening",
-    "mysql": "roost.volume.engines.sql.opening",
-    "postgres": "roost.volume.engines.sql.opening",
+    "mysql": "roost.volume.engines.sql_servers.opening",
+    "postgres": "roost.volume.engines.sql_servers.opening",
 }
 
 

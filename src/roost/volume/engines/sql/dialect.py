@@ -83,7 +83,7 @@ def postgres(prefix: str = PREFIX) -> Dialect:
     return Dialect("postgres", prefix, has_sequences=True)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=4096)
 def _spell(dialect: Dialect, template: str) -> str:
     text = template
     if dialect.prefix != PREFIX:
@@ -100,6 +100,6 @@ def _spell(dialect: Dialect, template: str) -> str:
     return _EXCLUDED.sub(r"VALUES(\1)", text).replace("FOR SHARE", "LOCK IN SHARE MODE")
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=4096)
 def _parts(dialect: Dialect, template: str) -> tuple[str, ...]:
     return tuple(_spell(dialect, template).split("?"))

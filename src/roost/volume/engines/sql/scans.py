@@ -158,6 +158,24 @@ class SqlScans:
         text = "SELECT inode, length, expire FROM jfs_delfile"
         return self._paged(text, "inode", codec.deleted_of)
 
+    # ---- few columns of whole tables, as in RowScans
+    def node_rows(self) -> Iterator[list[Row]]:
+        """As in RowScans."""
+        text = "SELECT inode, COALESCE(parent, 0), length, nlink, type FROM jfs_node"
+        return self._row_pages(text, "inode")
+
+    def edge_rows(self) -> Iterator[list[Row]]:
+        """As in RowScans."""
+        return self._row_pages("SELECT id, inode, parent, type FROM jfs_edge", "id")
+
+    def chunk_rows(self) -> Iterator[list[Row]]:
+        """As in RowScans."""
+        return self._row_pages("SELECT id, inode, indx, slices FROM jfs_chunk", "id")
+
+    def count_rows(self) -> Iterator[list[Row]]:
+        """As in RowScans."""
+        return self._row_pages("SELECT chunkid, size, refs FROM jfs_chunk_ref", "chunkid")
+
     # ---- many records at once
     def nodes_of(self, inos: Sequence[Ino]) -> list[Attr | None]:
         """As in Scans."""
@@ -215,6 +233,14 @@ class SqlScans:
             yield from map(made, page)
             if len(page) < ROWS_AT_ONCE:
                 return
+            after = page[-1][0]
+
+    def _row_pages(self, text: str, key: str) -> Iterator[list[Row]]:
+        """Yield pages of rows, which begin with `key`."""
+        after = -1
+        statement = f"{text} WHERE {key} > ? ORDER BY {key} LIMIT ?"
+        while page := self._rows(statement, after, ROWS_AT_ONCE):
+            yield page
             after = page[-1][0]
 
     def _paged_by_two(

@@ -1,0 +1,37 @@
+"""A server's failures as the errors that callers know; the one place that does it."""
+
+import errno
+
+from roost.errors import RoostError, StorageFull, Unavailable
+from roost.volume.engines.sql_servers.driver import Failed, SqlError
+from roost.volume.errors import FsError
+from roost.volume.meta import effects as fx
+from roost.volume.meta.txn import Commit
+
+RETRIED = (Failed.GUARD, Failed.DUPLICATE, Failed.BUSY)
+_NAME_TAKEN = "xattr_name"
+
+
+def failure(error: SqlError, place: str, commit: Commit | None = None) -> RoostError:
+    """Return what a caller hears of `error`; `commit` is what was to be done, and was not."""
+    effects = () if commit is None else commit.effects
+    match error.kind:
+        case Failed.TOO_LONG if any(isinstance(e, fx.AppendSlices) for e in effects):
+            made: RoostError = StorageFull(
+                "a chunk has as many records as the database can hold",
+                hint="Compact the file with `roost compact`; nothing was stored.",
+            )
+        case Failed.TOO_LONG:
+            made = FsError(errno.E2BIG)
+        case Failed.OUT_OF_RANGE:
+            made = FsError(errno.EOVERFLOW)  # an owner from 2^31 on has no place in the tables
+        case Failed.BAD_TEXT:
+            made = FsError(errno.EINVAL)
+        case Failed.FULL:
+            made = StorageFull(f"nothing was committed to {place}: {error.message}")
+        case Failed.DUPLICATE if _NAME_TAKEN in error.message:
+            made = FsError(errno.EEXIST)  # the collation takes another name for the same
+        case _:
+            made = Unavailable(f"{place} does not answer as it should: {error.message}")
+    made.__cause__ = error
+    return made

@@ -1,0 +1,197 @@
+"""The checks of a commit as conditions that the database judges in the commit itself.
+
+Rows that must be as seen are locked while they are compared, nodes first and in ascending order
+(H15): FOR UPDATE where the commit changes the node, FOR SHARE elsewhere.  What must be absent
+cannot be locked: it is asked for in a later statement, when the nodes are locked that whoever adds
+it locks too, or a unique index refuses the second of two.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from roost.volume.codec import SLICE_BYTES, encode_slices
+from roost.volume.engines.sql.dialect import Dialect, Statement, Value
+from roost.volume.meta import checks as ck
+from roost.volume.meta import effects as fx
+from roost.volume.meta.txn import Commit
+from roost.volume.model import Attr, Ino
+
+_IDENTITY = (
+    "type = ? AND mode = ? AND uid = ? AND gid = ? AND flags = ? AND COALESCE(parent, 0) = ?"
+    " AND COALESCE(access_acl_id, 0) = ? AND COALESCE(default_acl_id, 0) = ?"
+    " AND COALESCE(tier_id, 0) = ?"
+)
+_REST = (
+    " AND nlink = ? AND length = ? AND COALESCE(rdev, 0) = ? AND atime * 1000 + atimensec = ?"
+    " AND mtime * 1000 + mtimensec = ? AND ctime * 1000 + ctimensec = ?"
+)
+Condition = tuple[str, tuple[Value, ...]]
+
+
+@dataclass(slots=True)
+class Guard:
+    """What must hold: nodes by number, rows by table, and conditions for a later statement."""
+
+    nodes: dict[Ino, Condition] = field(default_factory=dict)
+    changed: set[Ino] = field(default_factory=set)  # nodes that the commit writes
+    rows: dict[str, dict[Condition, None]] = field(default_factory=dict)
+    later: list[Condition] = field(default_factory=list)
+
+    def merge(self, other: "Guard") -> None:
+        """Take in what another commit of the same transaction depends on."""
+        for ino, condition in other.nodes.items():
+            known = self.nodes.get(ino)
+            if known is None or len(condition[0]) > len(known[0]):
+                self.nodes[ino] = condition
+        self.changed |= other.changed
+        for table, rows in other.rows.items():
+            self.rows.setdefault(table, {}).update(rows)
+        self.later.extend(other.later)
+
+    def conditions(self, dialect: Dialect) -> list[str]:
+        """Return the conditions that lock what they compare."""
+        return [
+            *([self._nodes(dialect)] if self.nodes else []),
+            *(
+                _all_there(dialect, table, list(rows), "UPDATE")
+                for table, rows in self.rows.items()
+            ),
+        ]
+
+    def later_conditions(self, dialect: Dialect) -> list[str]:
+        """Return the conditions for a statement of their own."""
+        return [dialect.render(condition) for condition in self.later]
+
+    def _nodes(self, dialect: Dialect) -> str:
+        terms = []
+        for mode, inos in (
+            ("SHARE", sorted(self.nodes.keys() - self.changed)),
+            ("UPDATE", sorted(self.nodes.keys() & self.changed)),
+        ):
+            if inos:
+                found = [self.nodes[ino] for ino in inos]
+                terms.append((inos[0], _all_there(dialect, "jfs_node", found, mode, "inode")))
+        return " AND ".join(term for _, term in sorted(terms))
+
+
+def _all_there(
+    dialect: Dialect, table: str, rows: list[Condition], mode: str, order: str = ""
+) -> str:
+    """Return the condition that every one of `rows` is found, locking those that are."""
+    text = " OR ".join(f"({row[0]})" for row in rows) if len(rows) > 1 else rows[0][0]
+    values = tuple(value for row in rows for value in row[1])
+    ordered = f" ORDER BY {order}" if order and len(rows) > 1 else ""
+    select = f"SELECT 1 AS one FROM {table} WHERE {text}{ordered} FOR {mode}"
+    return f"(SELECT COUNT(*) FROM ({dialect.render((select, values))}) t) = {len(rows)}"
+
+
+def guard_of(commit: Commit) -> Guard | None:
+    """Return what the database can judge by itself; None if a check is not of that kind."""
+    guard = Guard()
+    added: set[tuple[Ino, bytes]] = set()
+    new_nodes: set[Ino] = set()
+    for effect in commit.effects:
+        match effect:
+            case fx.AddEdge(parent, name):
+                added.add((parent, name))
+            case fx.AddNode(ino):
+                new_nodes.add(ino)
+            case fx.ChangeNode(ino) | fx.DropNode(ino):
+                guard.changed.add(ino)
+    for check in commit.checks:
+        match check:
+            case ck.NodeIs(ino, None) | ck.NodeIsExactly(ino, None):
+                if ino not in new_nodes:
+                    guard.later.append(_absent("jfs_node", "inode = ?", ino))
+            case ck.NodeIs(ino, seen):
+                assert seen is not None
+                guard.nodes.setdefault(ino, _identity(ino, seen))
+            case ck.NodeIsExactly(ino, attr):
+                assert attr is not None
+                guard.nodes[ino] = _exactly(ino, attr)
+            case ck.EdgeIs(parent, name, None):
+                if (parent, name) not in added:  # else the unique index refuses a second one
+                    guard.later.append(_absent("jfs_edge", "parent = ? AND name = ?", parent, name))
+            case _:
+                if not _other(guard, check):
+                    return None
+    return guard
+
+
+def _other(guard: Guard, check: ck.Check) -> bool:
+    """Add a check of another kind; False if the database cannot judge it."""
+    there: tuple[str, str, tuple[Value, ...]] | None = None
+    match check:
+        case ck.EdgeIs(parent, name, seen):
+            assert seen is not None
+            text = "parent = ? AND name = ? AND inode = ? AND type = ?"
+            there = ("jfs_edge", text, (parent, name, seen.ino, int(seen.kind)))
+        case ck.EntriesAre(ino, seen):
+            text = (
+                "CASE WHEN EXISTS (SELECT 1 FROM jfs_edge WHERE parent = ?) THEN 1 ELSE 0 END = ?"
+            )
+            guard.later.append((text, (ino, int(seen))))
+        case ck.ParentsAre(ino, seen):
+            guard.later.extend(_parents(ino, seen))
+        case ck.XattrIs(ino, name, None):
+            guard.later.append(_absent("jfs_xattr", "inode = ? AND EXACT(name) = ?", ino, name))
+        case ck.XattrIs(ino, name, value):
+            text = "inode = ? AND EXACT(name) = ? AND value = ?"
+            there = ("jfs_xattr", text, (ino, name, value))
+        case ck.CounterIs("aclMaxId"):
+            return False
+        case ck.CounterIs(name, None):
+            guard.later.append(_absent("jfs_counter", "name = ?", name))
+        case ck.CounterIs(name, value):
+            there = ("jfs_counter", "name = ? AND value = ?", (name, value))
+        case ck.SlicesAre(ino, chunk_no, ()):
+            text = "inode = ? AND indx = ? AND LENGTH(slices) > 0"
+            guard.later.append(_absent("jfs_chunk", text, ino, chunk_no))
+        case ck.SlicesAre(ino, chunk_no, slices):
+            text = "inode = ? AND indx = ? AND slices = ?"
+            there = ("jfs_chunk", text, (ino, chunk_no, encode_slices(slices)))
+        case ck.SlicesBegin(ino, chunk_no, slices):
+            text = "inode = ? AND indx = ? AND SUBSTR(slices, 1, ?) = ?"
+            begin = encode_slices(slices)
+            there = ("jfs_chunk", text, (ino, chunk_no, len(slices) * SLICE_BYTES, begin))
+        case _:
+            return False
+    if there is not None:
+        table, text, values = there
+        guard.rows.setdefault(table, {})[text, values] = None
+    return True
+
+
+def _absent(table: str, text: str, *values: Value) -> Condition:
+    return f"(SELECT COUNT(*) FROM {table} WHERE {text}) = 0", values
+
+
+def _parents(ino: Ino, seen: Iterable[tuple[Ino, int]]) -> Iterable[Condition]:
+    total = 0
+    for parent, count in seen:
+        total += count
+        text = "(SELECT COUNT(*) FROM jfs_edge WHERE inode = ? AND parent = ?) = ?"
+        yield text, (ino, parent, count)
+    yield "(SELECT COUNT(*) FROM jfs_edge WHERE inode = ?) = ?", (ino, total)
+
+
+def _identity(ino: Ino, seen: tuple[object, ...]) -> Condition:
+    numbers = tuple(int(value) for value in seen)  # type: ignore[call-overload]  # ids and bits
+    kind, mode, uid, gid, flags, parent, access, default, tier = numbers
+    values = (ino, kind, mode, uid, gid, flags, parent, access, default, tier)
+    return f"inode = ? AND {_IDENTITY}", values
+
+
+def _exactly(ino: Ino, attr: Attr) -> Condition:
+    identity = ck.identity(attr)
+    assert identity is not None
+    text, values = _identity(ino, identity)
+    rest = (
+        attr.nlink, attr.length, attr.rdev, attr.atime_ns, attr.mtime_ns, attr.ctime_ns,
+    )  # fmt: skip
+    return text + _REST, (*values, *rest)
+
+
+def lockable(statement: Statement, *, locks: bool) -> Statement:
+    """Return a query that also locks the rows it finds, if it can."""
+    return (f"{statement[0]} FOR UPDATE", statement[1]) if locks else statement

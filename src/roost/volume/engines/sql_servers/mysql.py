@@ -1,0 +1,201 @@
+"""MySQL and MariaDB, through PyMySQL.
+
+Sessions run in READ COMMITTED: what a commit depends on it locks, and without gap locks creators in
+one directory do not deadlock.  A binary log of statements does not allow that; there it is
+REPEATABLE READ, where the first plain read comes after the locks as well.
+Source: MariaDB and MySQL reference manuals; the volume format reference, section 3.4.
+"""
+
+from dataclasses import dataclass, field
+
+import pymysql
+from pymysql.constants import CLIENT, CR, ER
+
+from roost.volume.engines.sql.dialect import Dialect, mysql
+from roost.volume.engines.sql.rows import Row
+from roost.volume.engines.sql_servers.driver import (
+    ANSWER_WAIT_S,
+    CONNECT_WAIT_S,
+    IDLE_TRANSACTION_S,
+    LOCK_WAIT_S,
+    Connection,
+    Failed,
+    SqlError,
+)
+
+PORT = 3306
+_MODES = (
+    "ANSI_QUOTES,PIPES_AS_CONCAT,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,"
+    "NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO"
+)
+_TWO_ROWS = "(SELECT 1 UNION SELECT 2)"  # where one is expected: an error
+_RECORD_CHANGED = 1020
+_IDLE_KILLED = 4031
+_KINDS = {
+    ER.SUBQUERY_NO_1_ROW: Failed.GUARD,
+    ER.DUP_ENTRY: Failed.DUPLICATE,
+    ER.LOCK_DEADLOCK: Failed.BUSY,
+    ER.LOCK_WAIT_TIMEOUT: Failed.BUSY,
+    _RECORD_CHANGED: Failed.BUSY,
+    ER.DATA_TOO_LONG: Failed.TOO_LONG,
+    ER.WARN_DATA_OUT_OF_RANGE: Failed.OUT_OF_RANGE,
+    ER.TRUNCATED_WRONG_VALUE_FOR_FIELD: Failed.BAD_TEXT,
+    ER.RECORD_FILE_FULL: Failed.FULL,
+    ER.DISK_FULL: Failed.FULL,
+    ER.CON_COUNT_ERROR: Failed.LOST,
+    ER.SERVER_SHUTDOWN: Failed.LOST,
+    ER.NEW_ABORTING_CONNECTION: Failed.LOST,
+    ER.QUERY_INTERRUPTED: Failed.LOST,
+    _IDLE_KILLED: Failed.LOST,
+    1927: Failed.LOST,  # MariaDB: connection was killed
+    CR.CR_SERVER_GONE_ERROR: Failed.LOST,
+    CR.CR_SERVER_LOST: Failed.LOST,
+    CR.CR_CONN_HOST_ERROR: Failed.LOST,
+    CR.CR_CONNECTION_ERROR: Failed.LOST,
+}
+
+
+def _error(error: Exception) -> SqlError:
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else None
+    if code is None or isinstance(error, (OSError, pymysql.InterfaceError)):
+        return SqlError(Failed.LOST, str(error) or type(error).__name__)
+    return SqlError(_KINDS.get(code, Failed.OTHER), str(error.args[-1]))
+
+
+class MysqlConnection:
+    """Satisfies driver.Connection."""
+
+    def __init__(self, raw: "pymysql.Connection[pymysql.cursors.Cursor]") -> None:
+        self._raw = raw
+
+    @property
+    def server_id(self) -> int:
+        """As in Connection."""
+        return int(self._raw.thread_id())  # type: ignore[no-untyped-call]  # PyMySQL has no types
+
+    def run(self, text: str) -> list[list[Row]]:
+        """As in Connection."""
+        try:
+            with self._raw.cursor() as cursor:
+                cursor.execute(text)
+                results = [list(cursor.fetchall())]
+                while cursor.nextset():
+                    results.append(list(cursor.fetchall()))
+                return results
+        except (pymysql.MySQLError, OSError, ValueError, IndexError) as error:
+            raise _error(error) from error
+
+    def close(self) -> None:
+        """As in Connection."""
+        try:
+            self._raw.close()
+        except (pymysql.MySQLError, OSError):
+            return
+
+
+@dataclass(frozen=True, slots=True)
+class MysqlServer:
+    """Satisfies driver.Server."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+    dialect: Dialect = field(default_factory=mysql)
+    repeatable: bool = False  # the binary log does not allow READ COMMITTED
+    ssl: bool = False
+
+    @property
+    def place(self) -> str:
+        """As in Server."""
+        return f"mysql://{self.host}:{self.port}/{self.database}"
+
+    @property
+    def leaves_open(self) -> bool:
+        """As in Server."""
+        return True
+
+    def connect(self) -> Connection:
+        """As in Server."""
+        try:
+            raw = pymysql.connect(
+                host=self.host,
+                port=self.port,
+                user=self.user,
+                password=self.password,
+                database=self.database,
+                charset="utf8mb4",
+                autocommit=True,
+                client_flag=CLIENT.MULTI_STATEMENTS,
+                connect_timeout=CONNECT_WAIT_S,
+                read_timeout=ANSWER_WAIT_S,
+                write_timeout=ANSWER_WAIT_S,
+                ssl={} if self.ssl else None,
+            )
+        except (pymysql.MySQLError, OSError) as error:
+            raise _error(error) from error
+        connection = MysqlConnection(raw)
+        level = "REPEATABLE READ" if self.repeatable else "READ COMMITTED"
+        connection.run(
+            f"SET SESSION sql_mode = '{_MODES}', innodb_lock_wait_timeout = {LOCK_WAIT_S};"
+            f" SET SESSION TRANSACTION ISOLATION LEVEL {level}"
+        )
+        try:
+            connection.run(f"SET SESSION idle_transaction_timeout = {IDLE_TRANSACTION_S}")
+        except SqlError as error:  # MariaDB's own
+            if error.kind is Failed.LOST:
+                raise
+        return connection
+
+    def transaction(self, statements: list[str]) -> str:
+        """As in Server; a failing statement leaves it open."""
+        return "; ".join(["START TRANSACTION", *statements, "COMMIT"])
+
+    def begin(self) -> str:
+        """As in Server."""
+        return "START TRANSACTION"
+
+    def begin_snapshot(self) -> str:
+        """As in Server."""
+        return (
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;"
+            " START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
+        )
+
+    def guarded(self, value: str, condition: str) -> str:
+        """As in Server."""
+        return f"IF({condition}, {value}, {_TWO_ROWS})"
+
+    def kill(self, server_id: int) -> str:
+        """As in Server."""
+        return f"KILL CONNECTION {server_id}"
+
+    def has_table(self, name: str) -> str:
+        """As in Server."""
+        return (
+            "SELECT 1 FROM information_schema.tables"
+            f" WHERE table_schema = DATABASE() AND table_name = '{name}'"
+        )
+
+    def survey(self, connection: Connection) -> tuple[str, tuple[str, ...]]:
+        """As in Server."""
+        ((flush, sync_log, has_log, form, packet),) = connection.run(
+            "SELECT @@innodb_flush_log_at_trx_commit, @@sync_binlog, @@log_bin, @@binlog_format,"
+            " @@max_allowed_packet"
+        )[0]
+        notes = []
+        words = "a crash of the host: every commit is flushed (innodb_flush_log_at_trx_commit=1)"
+        if flush != 1:
+            words = f"a crash of the server program (innodb_flush_log_at_trx_commit={flush})"
+            notes.append(
+                f"innodb_flush_log_at_trx_commit is {flush}: a crash of the database's host loses"
+                " up to a second of commits; set it to 1"
+            )
+        if has_log and not sync_log:
+            notes.append("sync_binlog is 0: after a crash a replica may lack the last commits")
+        if has_log and form == "STATEMENT":
+            notes.append("binlog_format is STATEMENT: clients wait for each other more; use ROW")
+        if packet < 4 << 20:
+            notes.append(f"max_allowed_packet is {packet} bytes: raise it to 16 MiB")
+        return words, tuple(notes)
