@@ -79,7 +79,7 @@ def test_status_is_for_people_and_for_programs(meta: str) -> None:
     assert shown["Setting"]["BlockSize"] == 64
     assert shown["Sessions"] == []
     assert "synchronous=FULL" in shown["Durability"]
-    assert shown["Statistic"]["UsedInodes"] == 0
+    assert shown["Stat"]["UsedInodes"] == 0
 
 
 def test_info_names_the_objects(meta: str, tmp_path: Path) -> None:
@@ -116,7 +116,8 @@ def test_without_meta_a_path_is_an_ordinary_one(tmp_path: Path) -> None:
     assert done("cat", str(tmp_path / "x/file")) == "plain"
     done("cp", str(tmp_path / "x/file"), str(tmp_path / "x/y"))
     assert (tmp_path / "x/y/file").read_text() == "plain"
-    assert "files: 2" in done("info", str(tmp_path / "x"))
+    assert "files: 1" in done("info", str(tmp_path / "x"))
+    assert "files: 2" in done("info", "-r", str(tmp_path / "x"))
     done("rm", "-r", str(tmp_path / "x"))
     assert not (tmp_path / "x").exists()
 

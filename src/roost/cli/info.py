@@ -1,28 +1,66 @@
-"""`roost info`: inode, size and objects of a path."""
+"""`roost info`: inode, sizes, paths, and the chunks and objects behind a file."""
 
-import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from roost.cli.output import plain_errors, show_json
 from roost.cli.paths import JsonOption, MetaOption, inside, open_volume
+from roost.cli.tree_usage import TreeUsage, tree_of_node, tree_of_path
+from roost.errors import InvalidArgument
 from roost.sizes import format_size
+from roost.volume.check import paths_of
 from roost.volume.client import VolumeClient
-from roost.volume.layout import align_4k, chunk_count
-from roost.volume.model import NODE_SPACE_BYTES, ChunkNo, Node
-from roost.volume.overlay import visible
+from roost.volume.layout import CHUNK_BYTES, chunk_count
+from roost.volume.model import ChunkNo, Ino, Node, SliceId
+from roost.volume.overlay import cover
 
 
 @dataclass(frozen=True, slots=True)
 class _Object:
+    """A piece of a file as it lies in the bucket; a hole has no name."""
+
     chunk: int
     name: str
     size: int
     offset: int
     length: int
+    pos: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A visible piece of a slice; id 0 is a hole."""
+
+    chunk: int
+    slice_id: int
+    size: int
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Lock:
+    """Who holds what of a file.  A whole-file lock has no range."""
+
+    sid: int
+    owner: str
+    kind: str
+    start: int | None = None
+    end: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Looks:
+    """How closely to look."""
+
+    recursive: bool
+    strict: bool
+    raw: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +71,49 @@ class _Info:
     dirs: int
     length: int
     size: int
-    objects: tuple[_Object, ...]
+    tier: int = 0
+    chunks: tuple[_Piece, ...] = ()
+    objects: tuple[_Object, ...] = ()
+    locks: tuple[_Lock, ...] = ()
 
 
 def info(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files or folders.")],
     meta: MetaOption = None,
+    by_inode: Annotated[
+        bool, typer.Option("--inode", "-i", help="PATH is an inode of the volume (--meta).")
+    ] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Add up all that is below a folder.")
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option(
+            "--strict", help="With -r: look at every entry; else trust the folders' statistics."
+        ),
+    ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Show the slices of a file, not its objects.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show inode, counts, sizes and, with --meta, the objects behind a file.
 
-    Example: roost info --meta sqlite3:///srv/photos.db /notes.txt
+    Example: roost info -r --meta redis://localhost/1 /projects
+    Example: roost info --meta sqlite3:///srv/photos.db -i 42
     """
-    with plain_errors():
+    with plain_errors(), Console(stderr=True).status("adding up"):
         if meta is None:
-            found = [_of_path(Path(path)) for path in paths]
+            if by_inode or raw:
+                raise InvalidArgument(
+                    "inodes and slices are the volume's", hint="Name it: --meta META-URL."
+                )
+            found = [_of_path(Path(path), recursive=recursive) for path in paths]
         else:
             with open_volume(meta, read_only=True) as client:
-                found = [_of_volume(client, inside(path)) for path in paths]
+                nodes = [_node(client, path, by_inode=by_inode) for path in paths]
+                looks = _Looks(recursive, strict, raw)
+                found = [_of_node(client, *one, looks) for one in nodes]
     if as_json:
         show_json(found)
         return
@@ -58,62 +121,89 @@ def info(
         _show(one)
 
 
-def _of_path(path: Path) -> _Info:
-    files = dirs = length = size = 0
-    for folder, names, others in os.walk(path):
-        dirs += 1
-        size += NODE_SPACE_BYTES
-        del names
-        for name in others:
-            found = (Path(folder) / name).lstat()
-            files, length, size = files + 1, length + found.st_size, size + align_4k(found.st_size)
-    top = path.lstat()
-    if not dirs:
-        files, length, size = 1, top.st_size, align_4k(top.st_size)
-    return _Info(str(path), top.st_ino, files, dirs, length, size, ())
+def _of_path(path: Path, *, recursive: bool) -> _Info:
+    tree = tree_of_path(path)
+    usage = tree.all() if recursive else tree.direct()
+    return _with_usage(str(path), path.lstat().st_ino, usage)
 
 
-def _of_volume(client: VolumeClient, path: str) -> _Info:
-    node = client.node(path, follow=False)
-    if node.attr.is_directory:
-        files, dirs, length, size = _sum(client, path)
-        return _Info(path, node.ino, files, dirs, length, size, ())
-    length = node.attr.length if node.attr.is_file else 0
-    size = align_4k(length) if node.attr.is_file else NODE_SPACE_BYTES
-    return _Info(path, node.ino, 1, 0, length, size, tuple(_objects(client, node)))
+def _node(client: VolumeClient, path: str, *, by_inode: bool) -> tuple[str, Node]:
+    """Return a node and a path of it.  Raises InvalidArgument, FsError."""
+    if not by_inode:
+        place = inside(path)
+        return place, client.node(place, follow=False)
+    if not path.isdigit():
+        raise InvalidArgument(f"not an inode: {path!r}", hint="Leave -i out to name a path.")
+    ino = Ino(int(path))
+    node = Node(ino, client.meta.getattr(ino))
+    return paths_of(client, frozenset((ino,))).get(ino, ""), node
 
 
-def _sum(client: VolumeClient, path: str) -> tuple[int, int, int, int]:
-    files, dirs, length, size = 0, 1, 0, NODE_SPACE_BYTES
-    folders = [path]
-    while folders:
-        folder = folders.pop()
-        for entry in client.readdir(folder, with_attrs=True):
-            if entry.attr is not None and entry.attr.is_directory:
-                folders.append(f"{folder.rstrip('/')}/{os.fsdecode(entry.name)}")
-                dirs, size = dirs + 1, size + NODE_SPACE_BYTES
-            elif entry.attr is not None and entry.attr.is_file:
-                files, length = files + 1, length + entry.attr.length
-                size += align_4k(entry.attr.length)
-            else:
-                files, size = files + 1, size + NODE_SPACE_BYTES
-    return files, dirs, length, size
+def _of_node(client: VolumeClient, path: str, node: Node, looks: _Looks) -> _Info:
+    tree = tree_of_node(client.meta, node, strict=looks.strict)
+    usage = tree.all() if looks.recursive else tree.direct()
+    if not node.attr.is_file:
+        return _with_usage(path, node.ino, usage)
+    return _with_usage(
+        path,
+        node.ino,
+        usage,
+        tier=node.attr.tier,
+        chunks=tuple(_pieces(client, node)) if looks.raw else (),
+        objects=() if looks.raw else tuple(_objects(client, node)),
+        locks=tuple(_locks(client, node.ino)),
+    )
 
 
-def _objects(client: VolumeClient, node: Node) -> list[_Object]:
+def _with_usage(
+    path: str,
+    inode: int,
+    usage: TreeUsage,
+    *,
+    tier: int = 0,
+    chunks: tuple[_Piece, ...] = (),
+    objects: tuple[_Object, ...] = (),
+    locks: tuple[_Lock, ...] = (),
+) -> _Info:
+    counted = (usage.files, usage.dirs, usage.length, usage.size)
+    return _Info(path, inode, *counted, tier, chunks, objects, locks)
+
+
+def _pieces(client: VolumeClient, node: Node) -> Iterator[_Piece]:
+    """Yield what is visible of a file, in order; what no slice covers is a hole."""
+    length = node.attr.length
+    for chunk_no in map(ChunkNo, range(chunk_count(length))):
+        end = min(length - chunk_no * CHUNK_BYTES, CHUNK_BYTES)
+        for piece in cover(client.meta.read_chunk(node.ino, chunk_no), 0, end):
+            yield _Piece(chunk_no, piece.id, piece.size, piece.offset, piece.length)
+
+
+def _objects(client: VolumeClient, node: Node) -> Iterator[_Object]:
+    """Yield the objects behind a file, in order of their place in it."""
     blocks = client.core.blocks
-    found = []
-    for chunk_no in map(ChunkNo, range(chunk_count(node.attr.length))):
-        for piece in visible(client.meta.read_chunk(node.ino, chunk_no)):
-            for ref in blocks.refs(piece.id, piece.size) if piece.id else ():
-                start = ref.block_no * blocks.block_bytes
-                first = max(piece.offset, start)
-                last = min(piece.offset + piece.length, start + ref.size_bytes)
-                if first < last:
-                    name = f"{client.settings.name}/{blocks.key(ref)}"
-                    found.append(
-                        _Object(chunk_no, name, ref.size_bytes, first - start, last - first)
-                    )
+    pos = 0
+    for piece in _pieces(client, node):
+        if not piece.slice_id:
+            yield _Object(piece.chunk, "", 0, 0, piece.length, pos)
+        for ref in blocks.refs(SliceId(piece.slice_id), piece.size) if piece.slice_id else ():
+            start = ref.block_no * blocks.block_bytes
+            first = max(piece.offset, start)
+            last = min(piece.offset + piece.length, start + ref.size_bytes)
+            if first < last:
+                name = f"{client.settings.name}/{blocks.key(ref)}"
+                at = pos + first - piece.offset
+                yield _Object(piece.chunk, name, ref.size_bytes, first - start, last - first, at)
+        pos += piece.length
+
+
+def _locks(client: VolumeClient, ino: Ino) -> list[_Lock]:
+    whole, ranges = client.meta.engine.read(
+        lambda reads: (reads.flocks(ino), reads.range_locks(ino))
+    )
+    found = [_Lock(who.sid, f"{who.owner:016X}", kind.name.lower()) for who, kind in whole]
+    for who, held in ranges:
+        owner = f"{who.owner:016X}"
+        found += [_Lock(who.sid, owner, one.kind.name.lower(), one.start, one.end) for one in held]
     return found
 
 
@@ -122,12 +212,30 @@ def _show(found: _Info) -> None:
     typer.echo(f"  inode: {found.inode}")
     typer.echo(f"  files: {found.files}")
     typer.echo(f"   dirs: {found.dirs}")
-    typer.echo(f" length: {format_size(found.length)} ({found.length})")
-    typer.echo(f"   size: {format_size(found.size)} ({found.size})")
+    typer.echo(f" length: {format_size(found.length)} ({found.length} Bytes)")
+    typer.echo(f"   size: {format_size(found.size)} ({found.size} Bytes)")
+    if found.tier:
+        typer.echo(f"   tier: {found.tier}")
+    if found.chunks:
+        _table(" chunks:", ("chunkIndex", "sliceId", "size", "offset", "length"), found.chunks)
     if found.objects:
-        typer.echo(f"objects: {'chunk':>5} {'size':>9} {'offset':>9} {'length':>9}  name")
-    for one in found.objects:
-        typer.echo(f"{one.chunk:>14} {one.size:>9} {one.offset:>9} {one.length:>9}  {one.name}")
+        names = ("chunkIndex", "objectName", "size", "offset", "length", "pos")
+        _table("objects:", names, found.objects)
+    if found.locks:
+        _table("  locks:", ("sid", "owner", "kind", "start", "end"), found.locks)
+
+
+def _table(title: str, names: tuple[str, ...], rows: tuple[_Piece | _Object | _Lock, ...]) -> None:
+    """Print a plain table, one line for a row whatever the terminal's width."""
+    lines = [names]
+    for row in rows:
+        values = [getattr(row, name) for name in row.__slots__]
+        lines.append(tuple("" if value is None else str(value) for value in values))
+    widths = [max(len(line[at]) for line in lines) for at in range(len(names))]
+    typer.echo(title)
+    for line in lines:
+        cells = (cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  " + "  ".join(cells))
 
 
 def register(app: typer.Typer) -> None:

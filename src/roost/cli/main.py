@@ -18,6 +18,7 @@ from roost.cli import (
     rm,
     serve,
     status,
+    summary,
     up,
 )
 
@@ -36,6 +37,7 @@ for _module in (
     format,
     config,
     status,
+    summary,
     info,
     ls,
     cp,
