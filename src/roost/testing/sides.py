@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from roost.volume.client import VolumeClient
+from roost.volume.meta.answers import FallocateFlag
 from roost.volume.model import AttrChange, RenameFlag
 
 FALLOC_KEEP_SIZE = 1
@@ -290,7 +291,7 @@ class ClientSide:
 
     def fallocate(self, path: str, mode: int, offset: int, size_bytes: int) -> None:
         """As in Side."""
-        self._client.fallocate(self._at(path), mode, offset, size_bytes)
+        self._client.fallocate(self._at(path), offset, size_bytes, FallocateFlag(mode))
 
     def copy_range(self, source: str, offset: int, target: str, to: int, size_bytes: int) -> int:
         """As in Side."""
