@@ -35,8 +35,8 @@ from roost.volume.model import (
     XattrFlag,
 )
 
-_NAMES = st.sampled_from([b"a", b"b", b"c", b"\xff"])
-_CALLERS = st.sampled_from(
+NAMES = st.sampled_from([b"a", b"b", b"c", b"\xff"])
+CALLERS = st.sampled_from(
     [
         Caller(),
         Caller(uid=1000, gid=1000, groups=frozenset({7})),
@@ -45,7 +45,7 @@ _CALLERS = st.sampled_from(
     ]
 )
 _MODES = st.sampled_from([0o777, 0o755, 0o700, 0o1777, 0o2777, 0o6711, 0])
-_LENGTHS = st.one_of(
+LENGTHS = st.one_of(
     st.integers(0, 9000),
     st.sampled_from([CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 3 * CHUNK_BYTES + 7]),
 )
@@ -94,7 +94,7 @@ class MetaMachine(RuleBasedStateMachine):
             self.inos.append(node.ino)
 
     # ---- operations
-    @rule(data=st.data(), name=_NAMES, mode=_MODES, caller=_CALLERS, exclusive=st.booleans())
+    @rule(data=st.data(), name=NAMES, mode=_MODES, caller=CALLERS, exclusive=st.booleans())
     def create(
         self, data: st.DataObject, name: bytes, mode: int, caller: Caller, exclusive: bool
     ) -> None:
@@ -104,13 +104,13 @@ class MetaMachine(RuleBasedStateMachine):
             self.both(lambda m: m.create(parent, name, mode, exclusive=exclusive, caller=caller))
         )
 
-    @rule(data=st.data(), name=_NAMES, mode=_MODES, caller=_CALLERS)
+    @rule(data=st.data(), name=NAMES, mode=_MODES, caller=CALLERS)
     def mkdir(self, data: st.DataObject, name: bytes, mode: int, caller: Caller) -> None:
         """Make a directory."""
         parent = self.pick(data)
         self.note(self.both(lambda m: m.mkdir(parent, name, mode, caller)))
 
-    @rule(data=st.data(), name=_NAMES, caller=_CALLERS)
+    @rule(data=st.data(), name=NAMES, caller=CALLERS)
     def symlink_or_fifo(self, data: st.DataObject, name: bytes, caller: Caller) -> None:
         """Make something without data."""
         parent = self.pick(data)
@@ -119,13 +119,13 @@ class MetaMachine(RuleBasedStateMachine):
         else:
             self.note(self.both(lambda m: m.mknod(parent, name, Kind.FIFO, 0o644, caller=caller)))
 
-    @rule(data=st.data(), name=_NAMES, caller=_CALLERS)
+    @rule(data=st.data(), name=NAMES, caller=CALLERS)
     def link(self, data: st.DataObject, name: bytes, caller: Caller) -> None:
         """Give a node another name."""
         ino, parent = self.pick(data), self.pick(data)
         self.both(lambda m: m.link(ino, parent, name, caller))
 
-    @rule(data=st.data(), name=_NAMES, caller=_CALLERS, skip_trash=st.booleans())
+    @rule(data=st.data(), name=NAMES, caller=CALLERS, skip_trash=st.booleans())
     def remove(self, data: st.DataObject, name: bytes, caller: Caller, skip_trash: bool) -> None:
         """Remove a name, by either call."""
         parent = self.pick(data)
@@ -136,10 +136,10 @@ class MetaMachine(RuleBasedStateMachine):
 
     @rule(
         data=st.data(),
-        name=_NAMES,
-        new_name=_NAMES,
+        name=NAMES,
+        new_name=NAMES,
         flags=st.sampled_from([RenameFlag(number) for number in (0, 0, 1, 2, 3)]),
-        caller=_CALLERS,
+        caller=CALLERS,
     )
     def rename(
         self, data: st.DataObject, name: bytes, new_name: bytes, flags: RenameFlag, caller: Caller
@@ -148,7 +148,7 @@ class MetaMachine(RuleBasedStateMachine):
         parent, new_parent = self.pick(data), self.pick(data)
         self.both(lambda m: m.rename(parent, name, new_parent, new_name, flags, caller))
 
-    @rule(data=st.data(), mode=st.none() | _MODES, uid=_MAYBE, gid=_MAYBE, caller=_CALLERS)
+    @rule(data=st.data(), mode=st.none() | _MODES, uid=_MAYBE, gid=_MAYBE, caller=CALLERS)
     def setattr(
         self,
         data: st.DataObject,
@@ -168,7 +168,7 @@ class MetaMachine(RuleBasedStateMachine):
         ino = self.pick(data)
         self.both(lambda m: m.setattr(ino, AttrChange(flags=int(flags))))
 
-    @rule(data=st.data(), offset=_LENGTHS, length=st.integers(1, 5000))
+    @rule(data=st.data(), offset=LENGTHS, length=st.integers(1, 5000))
     def write(self, data: st.DataObject, offset: int, length: int) -> None:
         """Append a slice."""
         ino = self.pick(data)
@@ -178,13 +178,13 @@ class MetaMachine(RuleBasedStateMachine):
         record = Slice(pos, SliceId(self.next_slice), length, 0, length)
         self.both(lambda m: m.write_slice(ino, ChunkNo(chunk_no), record))
 
-    @rule(data=st.data(), length=_LENGTHS, caller=_CALLERS)
+    @rule(data=st.data(), length=LENGTHS, caller=CALLERS)
     def truncate(self, data: st.DataObject, length: int, caller: Caller) -> None:
         """Change the length."""
         ino = self.pick(data)
         self.both(lambda m: m.truncate(ino, length, caller))
 
-    @rule(data=st.data(), name=_NAMES, flags=st.sampled_from(list(XattrFlag)))
+    @rule(data=st.data(), name=NAMES, flags=st.sampled_from(list(XattrFlag)))
     def xattr(self, data: st.DataObject, name: bytes, flags: XattrFlag) -> None:
         """Store or remove an extended attribute."""
         ino = self.pick(data)
@@ -221,7 +221,7 @@ class MetaMachine(RuleBasedStateMachine):
                 self.both(partial(_forget, ref))
 
     # ---- what must always hold
-    @rule(data=st.data(), name=_NAMES, caller=_CALLERS)
+    @rule(data=st.data(), name=NAMES, caller=CALLERS)
     def look(self, data: st.DataObject, name: bytes, caller: Caller) -> None:
         """Ask for names and attributes."""
         ino = self.pick(data)

@@ -1,13 +1,14 @@
 """SQLite against the memory engine, and the memory engine on stale records against itself."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from roost.testing.clock import ManualClock
-from roost.testing.meta_machine import MetaMachine
+from roost.testing.meta_machine_full import FullMetaMachine as MetaMachine
 from roost.volume.engines.memory import MemoryEngine
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.meta.open_volume import open_volume
@@ -16,6 +17,7 @@ from roost.volume.meta.reads import Reads
 from roost.volume.settings import new_settings
 
 MEMORY_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
+SETTINGS = replace(new_settings("machine", bucket="/b", trash_days=1), enable_acl=True)
 QUICK = settings(
     max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
@@ -40,9 +42,8 @@ class StaleEngine(MemoryEngine):
 
 
 def memory_meta(clock: ManualClock, engine: MemoryEngine) -> Meta:
-    made = new_settings("machine", bucket="/b", trash_days=1)
-    fill(engine, made)
-    meta = Meta(open_volume(engine, made, clock), read_only=False)
+    fill(engine, SETTINGS)
+    meta = Meta(open_volume(engine, SETTINGS, clock), read_only=False)
     meta.begin_session(heartbeat=False)
     return meta
 
@@ -53,7 +54,7 @@ class SqliteMachine(MetaMachine):
         self.reference = memory_meta(self.clock, MemoryEngine(self.clock))
         self.folder = tempfile.TemporaryDirectory(dir=MEMORY_FOLDER)
         url = f"sqlite3://{self.folder.name}/meta.db"
-        format_volume(url, new_settings("machine", bucket="/b", trash_days=1), clock=self.clock)
+        format_volume(url, SETTINGS, clock=self.clock)
         self.subject = open_meta(url, session=False, clock=self.clock)
         self.subject.begin_session(heartbeat=False)
 

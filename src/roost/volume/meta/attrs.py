@@ -10,7 +10,7 @@ from roost.volume.meta.effects import ChangeNode, NodeChange, PutAcl, UseQuota, 
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.reads import NodeWanted
 from roost.volume.meta.txn import Txn
-from roost.volume.model import SUPERUSER, Attr, AttrChange, Caller, Flag, Ino
+from roost.volume.model import ROOT, SUPERUSER, TRASH, Attr, AttrChange, Caller, Flag, Ino
 
 _GUARDED = int(Flag.IMMUTABLE | Flag.APPEND_ONLY)
 
@@ -38,7 +38,7 @@ def setattr_(volume: OpenVolume, ino: Ino, change: AttrChange, caller: Caller) -
         final = replace(wanted, ctime_at_least_ns=txn.now_ns)
         after = merged(attr, final)
         txn.do(ChangeNode(ino, final))
-        if volume.settings.user_group_quota:
+        if volume.settings.user_group_quota and ino not in (ROOT, TRASH):
             txn.do(*_charged(attr, after))
         return after
 
