@@ -264,9 +264,9 @@ class AsyncVolume:
         """As `Volume.copy`."""
         return await self.run(self.sync.copy, source, target)
 
-    async def clone(self, source: PathLike, target: PathLike) -> int:
+    async def clone(self, source: PathLike, target: PathLike) -> None:
         """As `Volume.clone`."""
-        return await self.run(self.sync.clone, source, target)
+        await self.run(self.sync.clone, source, target)
 
     async def upload(self, local: PathLike, path: PathLike) -> int:
         """As `Volume.upload`."""

@@ -10,14 +10,11 @@ from uuid import uuid4
 from typing_extensions import Buffer
 
 from roost.errors import RoostError
-from roost.sizes import MIB
 from roost.volume.errors import FsError
-from roost.volume.model import AttrChange
+from roost.volume.meta.answers import CloneOptions
 
 if TYPE_CHECKING:
     from roost.volume.access.volume import Volume
-
-_PIECE_BYTES = 4 * MIB
 
 
 def draft_of(path: str) -> str:
@@ -50,25 +47,18 @@ def write_whole(volume: "Volume", path: str, data: Buffer, *, replace: bool) -> 
 
 
 def copy_file(volume: "Volume", source: str, target: str) -> int:
-    """Copy a file's bytes, mode and times; return its bytes."""
+    """Copy a file with mode, owner and times, its blocks shared; return its bytes."""
     client = volume.client
+    while volume.is_symlink(source):
+        source = os.path.join(os.path.dirname(source) or "/", client.readlink(source))
     attr = client.stat(source)
+    if not attr.is_file:
+        raise FsError(errno.EISDIR if attr.is_directory else errno.EINVAL, name=os.fsencode(source))
     draft = draft_of(target)
     with _removed_on_failure(volume, draft):
-        with client.open_file(source) as old, client.open_file(draft, "x") as new:
-            offset = 0
-            while piece := old.pread(offset, _PIECE_BYTES):
-                new.pwrite(offset, piece)
-                offset += len(piece)
-        change = AttrChange(mode=attr.mode, atime_ns=attr.atime_ns, mtime_ns=attr.mtime_ns)
-        client.setattr(draft, change)
+        client.clone(source, draft, options=CloneOptions(preserve=True))
         client.rename(draft, target)
-    return offset
-
-
-def clone(volume: "Volume", source: str, target: str) -> int:
-    """Snapshot a tree; return how many names."""
-    raise NotImplementedError
+    return attr.length
 
 
 @contextlib.contextmanager

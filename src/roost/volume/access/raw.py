@@ -61,7 +61,7 @@ class RawFile(io.RawIOBase):
         self._check_open()
         self._demand(self._reads, "read")
         with self._lock, as_os_errors(self.name):
-            size_bytes = _pread_into(self._file, self._position, buffer)
+            size_bytes = self._file.preadinto(self._position, buffer)
             self._position += size_bytes
             return size_bytes
 
@@ -86,7 +86,7 @@ class RawFile(io.RawIOBase):
         self._check_open()
         self._demand(self._reads, "read")
         with as_os_errors(self.name):
-            return _pread_into(self._file, offset, buffer)
+            return self._file.preadinto(offset, buffer)
 
     def write(self, data: Buffer, /) -> int:
         """Write all of `data` at the position, or at the end in mode "a"; return its bytes."""
@@ -102,7 +102,7 @@ class RawFile(io.RawIOBase):
         return size_bytes
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move the position; return it, counted from the start."""
+        """Move the position; return it, counted from the start.  SEEK_DATA and SEEK_HOLE work."""
         self._check_open()
         with self._lock, as_os_errors(self.name):
             if whence == os.SEEK_SET:
@@ -111,6 +111,10 @@ class RawFile(io.RawIOBase):
                 target = self._position + offset
             elif whence == os.SEEK_END:
                 target = self._file.stat().length + offset
+            elif whence == os.SEEK_DATA:
+                target = self._file.seek_data(offset)
+            elif whence == os.SEEK_HOLE:
+                target = self._file.seek_hole(offset)
             else:
                 raise ValueError(f"invalid whence ({whence}, should be 0, 1 or 2)")
             if target < 0:
@@ -170,10 +174,3 @@ class RawFile(io.RawIOBase):
     def _demand(self, allowed: bool, what: str) -> None:
         if not allowed:
             raise io.UnsupportedOperation(f"not open for {what}: {self.name}")
-
-
-def _pread_into(file: VolumeFile, offset: int, buffer: Buffer) -> int:
-    view = memoryview(buffer).cast("B")
-    data = file.pread(offset, len(view))
-    view[: len(data)] = data
-    return len(data)

@@ -29,6 +29,7 @@ from roost.volume.access.opening import check_layers, client_mode, layered
 from roost.volume.access.raw import RawFile
 from roost.volume.client import VolumeClient
 from roost.volume.data.transfer import Progress, nobody
+from roost.volume.meta.answers import CloneOptions
 from roost.volume.model import DirEntry
 
 
@@ -299,14 +300,15 @@ class Volume(Attributes):
         with as_os_errors(old, new):
             return copying.copy_file(self, old, new)
 
-    def clone(self, source: PathLike, target: PathLike) -> int:
-        """Make `target` a snapshot of a file or of a whole folder; return how many names it has.
+    def clone(self, source: PathLike, target: PathLike, *, preserve: bool = True) -> None:
+        """Make `target` a snapshot of a file or of a whole folder; it appears when complete.
 
-        The blocks are shared, so it costs metadata only.  Raises FileExistsError.
+        The blocks are shared, so it costs metadata only.  Without `preserve` owner, mode and times
+        are new.  Raises FileExistsError.
         """
         old, new = os.fspath(source), os.fspath(target)
         with as_os_errors(old, new):
-            return copying.clone(self, old, new)
+            self.client.clone(old, new, options=CloneOptions(preserve=preserve))
 
     def _entries(self, folder: str) -> list[Entry]:
         with as_os_errors(folder):
