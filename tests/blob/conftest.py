@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,13 @@ class MinioGateway(Server):
     def url(self) -> str:
         """The endpoint."""
         return f"http://127.0.0.1:{self.port}"
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/minio/health/ready", timeout=1) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
 
     def _prepare(self) -> None:
         meta = f"sqlite3://{self.folder}/meta.db"

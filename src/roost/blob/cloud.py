@@ -127,8 +127,11 @@ class CloudStore:
     def delete(self, key: str) -> None:
         """As in BlobStore."""
         check_key(key)
-        with contextlib.suppress(BlobNotFound):
+        try:
             self._call(key, lambda: obstore.delete(self._store, key))
+        except BlobNotFound:  # Azure says no more than this of a container that is missing
+            with contextlib.suppress(BlobNotFound):
+                self._call(key, lambda: obstore.get(self._store, key).meta)
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """As in BlobStore."""
@@ -154,10 +157,6 @@ class CloudStore:
                     yield info
                 elif info.key > prefix:
                     return
-
-    def make_bucket(self, make: Callable[["S3Store | AzureStore | GCSStore"], None]) -> None:
-        """Make the bucket by `make`, which is told the library's store."""
-        self._call("", lambda: make(self._store))
 
     def _put(self, key: str, data: Buffer, *, is_new: bool) -> None:
         view = memoryview(data).cast("B") if memoryview(data).nbytes else memoryview(b"")
