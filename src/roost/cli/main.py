@@ -19,7 +19,9 @@ from roost.cli import (
     serve,
     status,
     summary,
+    sync,
     up,
+    warmup,
 )
 
 app = typer.Typer(
@@ -44,6 +46,8 @@ for _module in (
     cat,
     rm,
     mkdir,
+    sync,
+    warmup,
     fsck,
     dump,
     objbench,
