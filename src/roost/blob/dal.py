@@ -21,6 +21,7 @@ from roost.errors import CorruptRecord, InvalidArgument, Unsupported
 
 T = TypeVar("T")
 
+_FOLDER_WORDS = ("is a directory", "not a directory")
 _DRAFT = ".tmp."  # as JuiceFS names what is being written
 
 
@@ -149,7 +150,7 @@ class DalStore:
         except BlobNotFound:
             return
         for entry in entries:
-            if entry.path == folder:
+            if entry.path in (folder, "/"):
                 continue
             if entry.path.endswith("/"):
                 if entry.path.startswith(prefix) or prefix.startswith(entry.path):
@@ -188,7 +189,9 @@ class DalStore:
             dal.Conflict,
             dal.IsSameFile,
         ) as error:
-            raise translate(self._name, key, Kind.OTHER, str(error)) from error
+            is_folder = self._has_folders and first_line(error).endswith(_FOLDER_WORDS)
+            kind = Kind.ABSENT if is_folder else Kind.OTHER
+            raise translate(self._name, key, kind, str(error)) from error
 
 
 def _info(key: str, found: opendal.types.Metadata) -> BlobInfo:
