@@ -11,6 +11,7 @@ from roost.volume.model import Attr, Edge, Ino, Kind, Slice, SliceId, SliceRef
 
 SLICE_BYTES = 24
 _SECOND_NS = 1_000_000_000
+_KINDS: dict[int, Kind] = {int(kind): kind for kind in Kind}
 _FIXED = struct.Struct(">BHIIqIqIqIIQIQ")  # flags … parent
 _FIXED_WITHOUT_PARENT_BYTES = 63
 _ACLS = struct.Struct(">II")
@@ -93,10 +94,10 @@ def decode_attr(raw: bytes, where: str = "attr") -> Attr:
 
 def decode_kind(number: int, where: str) -> Kind:
     """Return the kind with this number.  Raises CorruptRecord, naming `where`, for no kind."""
-    try:
-        return Kind(number)
-    except ValueError as error:
-        raise CorruptRecord(where, f"unknown kind {number}") from error
+    kind = _KINDS.get(number)
+    if kind is None:
+        raise CorruptRecord(where, f"unknown kind {number}")
+    return kind
 
 
 def encode_edge(edge: Edge) -> bytes:

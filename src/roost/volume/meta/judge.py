@@ -1,0 +1,148 @@
+"""Judging one inode by itself, with fresh reads: is what the metadata says of it consistent?
+
+Where an engine has no snapshots, a change between two reads can make sound records look wrong.  So
+what looks wrong is looked at again, and only what is found both times is a problem.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from roost.volume.meta.reads import Scans
+from roost.volume.meta.rules import is_trash
+from roost.volume.meta.txn import Engine
+from roost.volume.meta.usage import as_child
+from roost.volume.model import (
+    ROOT,
+    TRASH,
+    Attr,
+    DirUsage,
+    Edge,
+    Ino,
+    Kind,
+    Problem,
+)
+
+JUDGED_MAX = 10_000  # inodes; beyond that a volume needs another kind of help
+_DEPTH_MAX = 100_000
+_ENTRIES_AT_ONCE = 1000
+
+
+class Judge:
+    """Judges inodes that a check suspects.  `tops` need no name."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._judged = 0
+
+    def judge(self, ino: Ino, parents: Sequence[Ino] = ()) -> list[Problem]:
+        """Return what is wrong with an inode; `parents` are directories that may name it."""
+        self._judged += 1
+        if self._judged > JUDGED_MAX:
+            if self._judged == JUDGED_MAX + 1:
+                what = f"more than {JUDGED_MAX} inodes look wrong; the others are not listed"
+                return [Problem(Ino(0), what)]
+            return []
+        first = self._look(ino, parents)
+        return [problem for problem in self._look(ino, parents) if problem in first]
+
+    def judge_way(self, ino: Ino) -> list[Problem]:
+        """Return a problem if a directory's parents do not lead to the root."""
+        here, seen = ino, set[Ino]()
+        with self._engine.scan() as scans:
+            tops = {ROOT, TRASH, *(one.ino for one in scans.detached_nodes())}
+            while here not in tops and here not in seen and len(seen) < _DEPTH_MAX:
+                seen.add(here)
+                attr = scans.nodes_of([here])[0]
+                if attr is None:
+                    break
+                here = attr.parent
+        return [] if here in tops else [Problem(ino, "it cannot be reached from the root")]
+
+    def _look(self, ino: Ino, parents: Sequence[Ino]) -> list[Problem]:
+        with self._engine.scan() as scans:
+            attr = scans.nodes_of([ino])[0]
+            if attr is None:
+                return list(self._of_nothing(scans, ino))
+            names = self._names(scans, ino, parents)
+            found = list(self._of_names(scans, ino, attr, names))
+            if attr.is_directory:
+                found += self._of_directory(scans, ino, attr)
+        return found
+
+    def _of_nothing(self, scans: Scans, ino: Ino) -> Iterator[Problem]:
+        if ino == ROOT:
+            yield Problem(ROOT, "the root directory is missing")
+        elif next(iter(scans.entries_of(ino)), None) is not None:
+            yield Problem(ino, "entries of a directory that does not exist")
+        chunks, is_noted = self._engine.read(
+            lambda reads: (reads.chunk_numbers(ino), reads.deleted_file(ino) is not None)
+        )
+        if not is_noted:
+            for number in chunks:
+                yield Problem(ino, f"chunk {number} of no file")
+
+    # ---- names
+    def _names(self, scans: Scans, ino: Ino, parents: Sequence[Ino]) -> list[tuple[Ino, Edge]]:
+        known = self._engine.read(lambda reads: reads.parents(ino))
+        return [
+            (parent, edge)
+            for parent in sorted({*known, *parents})
+            for _, edge in scans.entries_of(parent)
+            if edge.ino == ino
+        ]
+
+    def _of_names(
+        self, scans: Scans, ino: Ino, attr: Attr, names: list[tuple[Ino, Edge]]
+    ) -> Iterator[Problem]:
+        if any(edge.kind is not attr.kind for _, edge in names):
+            yield Problem(ino, "an entry has another kind than the node")
+        if not attr.is_file and self._engine.read(lambda reads: reads.chunk_numbers(ino)):
+            yield Problem(ino, "it has data but is no regular file")
+        is_top = ino in (ROOT, TRASH) or any(one.ino == ino for one in scans.detached_nodes())
+        if is_top:
+            if ino == ROOT and not attr.is_directory:
+                yield Problem(ROOT, "the root directory is missing")
+            return
+        if attr.is_directory:
+            if len(names) != 1:
+                yield Problem(ino, f"a directory with {len(names)} names")
+            elif attr.parent != names[0][0]:
+                what = f"its parent is {attr.parent}, its name is in {names[0][0]}"
+                yield Problem(ino, what)
+            return
+        if attr.nlink != len(names):
+            yield Problem(ino, f"nlink is {attr.nlink}, names are {len(names)}")
+        if not names and not any(kept == ino for _, kept in scans.all_sustained()):
+            yield Problem(ino, "no name, and no session keeps it")
+        if attr.parent and names and {parent for parent, _ in names} != {attr.parent}:
+            yield Problem(ino, f"its parent is {attr.parent}, where it has no name")
+
+    # ---- directories
+    def _of_directory(self, scans: Scans, ino: Ino, attr: Attr) -> Iterator[Problem]:
+        subdirectories = 0
+        length = space_bytes = inodes = 0
+        entries = iter(scans.entries_of(ino))
+        while page := list(islice(entries, _ENTRIES_AT_ONCE)):
+            nodes = scans.nodes_of([edge.ino for _, edge in page])
+            for (name, edge), child in zip(page, nodes, strict=True):
+                if child is None:
+                    if self._is_there_without_node(ino, name, edge):
+                        what = f"entry {name!r} names inode {edge.ino}, which does not exist"
+                        yield Problem(ino, what)
+                    continue
+                one = as_child(child)
+                subdirectories += child.kind is Kind.DIRECTORY
+                length += one.length
+                space_bytes += one.space_bytes
+                inodes += one.inodes
+        wanted = 2 + subdirectories
+        if not is_trash(ino) and attr.nlink != wanted:
+            yield Problem(ino, f"nlink is {attr.nlink}, subdirectories make it {wanted}")
+        kept = self._engine.read(lambda reads: reads.dir_usage(ino))
+        if kept is not None and kept != DirUsage(length, space_bytes, inodes):
+            yield Problem(ino, "the directory's statistics have drifted", fatal=False)
+
+    def _is_there_without_node(self, parent: Ino, name: bytes, edge: Edge) -> bool:
+        return self._engine.read(
+            lambda reads: reads.edge(parent, name) == edge and reads.node(edge.ino) is None
+        )

@@ -1,0 +1,185 @@
+"""Whole tables as pages of numpy records, for the checks that join them in constant memory."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from roost.errors import CorruptRecord
+from roost.volume.codec import SLICE_BYTES, encode_slices
+from roost.volume.meta.reads import Scans
+from roost.volume.model import Kind
+from roost.volume.sorted_records import Records
+
+PAGE_ROWS = 8192
+T = TypeVar("T")
+
+NODE = np.dtype(
+    [("ino", "u8"), ("parent", "u8"), ("length", "u8"), ("nlink", "u4"), ("kind", "u1")]
+)
+EDGE = np.dtype([("ino", "u8"), ("parent", "u8"), ("kind", "u1")])
+"""An entry of directory `parent`; its name is looked up when it is needed."""
+OWNER = np.dtype([("ino", "u8")])
+"""An inode that has a chunk."""
+USED = np.dtype([("id", "u8"), ("ino", "u8"), ("size", "u4"), ("chunk_no", "u4")])
+"""A record of a chunk that shows part of a slice; ino 0 for what a compaction replaced."""
+COUNTED = np.dtype([("id", "u8"), ("refs", "i8"), ("size", "u4")])
+"""A slice with a stored count."""
+
+
+CHUNK = np.dtype(
+    [
+        ("ino", "u8"),
+        ("id", "u8"),
+        ("chunk_no", "u4"),
+        ("pos", "u4"),
+        ("size", "u4"),
+        ("offset", "u4"),
+        ("length", "u4"),
+    ]
+)
+"""A record of a chunk, whole."""
+_STORED = np.dtype(
+    [("pos", ">u4"), ("id", ">u8"), ("size", ">u4"), ("offset", ">u4"), ("length", ">u4")]
+)
+assert _STORED.itemsize == SLICE_BYTES
+
+Row = tuple[Any, ...]
+
+
+@runtime_checkable
+class RowScans(Protocol):
+    """What an engine may offer besides Scans: few columns of whole tables, in pages of plain rows.
+
+    It spares the check the making of values that it would take apart at once.
+    """
+
+    def node_rows(self) -> Iterator[Sequence[Row]]:
+        """Yield all nodes: (inode, parent or 0, length, nlink, kind)."""
+        ...
+
+    def edge_rows(self) -> Iterator[Sequence[Row]]:
+        """Yield all entries: (anything, inode, parent, kind)."""
+        ...
+
+    def chunk_rows(self) -> Iterator[Sequence[Row]]:
+        """Yield all chunks: (anything, inode, chunk number, records as they are stored)."""
+        ...
+
+    def count_rows(self) -> Iterator[Sequence[Row]]:
+        """Yield the slices with a stored count: (id, size, refs)."""
+        ...
+
+
+def node_pages(scans: Scans) -> Iterator[Records]:
+    """Yield all nodes as NODE records.  Raises CorruptRecord for an unknown kind."""
+    for rows in _node_rows(scans):
+        numbers = _numbers(rows, 5)
+        _check_kinds(numbers[:, 4], numbers[:, 0], "inode")
+        yield _page(
+            NODE,
+            ino=numbers[:, 0],
+            parent=numbers[:, 1],
+            length=numbers[:, 2],
+            nlink=numbers[:, 3],
+            kind=numbers[:, 4],
+        )
+
+
+def edge_pages(scans: Scans) -> Iterator[Records]:
+    """Yield all entries as EDGE records.  Raises CorruptRecord for an unknown kind."""
+    for rows in _edge_rows(scans):
+        numbers = _numbers(rows, 4)
+        _check_kinds(numbers[:, 3], numbers[:, 2], "entry of directory")
+        yield _page(EDGE, ino=numbers[:, 1], parent=numbers[:, 2], kind=numbers[:, 3])
+
+
+def chunk_pages(scans: Scans) -> Iterator[Records]:
+    """Yield all records of all chunks as CHUNK records, zeros (id 0) included.
+
+    Raises CorruptRecord for a chunk that holds no whole number of records.
+    """
+    for rows in _chunk_rows(scans):
+        stored = [bytes(row[3]) for row in rows]
+        counts = np.array([len(raw) for raw in stored], np.int64)
+        for at in np.flatnonzero(counts % SLICE_BYTES)[:1]:
+            why = f"{counts[at]} bytes are no whole number of slice records"
+            raise CorruptRecord(f"chunk {rows[at][2]} of inode {rows[at][1]}", why)
+        records = np.frombuffer(b"".join(stored), _STORED)
+        owners = _numbers([row[1:3] for row in rows], 2).repeat(counts // SLICE_BYTES, axis=0)
+        columns = {name: records[name] for name in _STORED.names or ()}
+        yield _page(CHUNK, ino=owners[:, 0], chunk_no=owners[:, 1], **columns)
+
+
+def delayed_pages(scans: Scans) -> Iterator[Records]:
+    """Yield the slices that compactions replaced and the trash keeps, as USED records."""
+    refs = (ref for delayed in scans.all_delayed() for ref in delayed.slices)
+    for page in _pages(refs):
+        numbers = _numbers([(ref.id, ref.size) for ref in page], 2)
+        yield _page(USED, id=numbers[:, 0], ino=0, size=numbers[:, 1], chunk_no=0)
+
+
+def counted_pages(scans: Scans) -> Iterator[Records]:
+    """Yield the slices with a stored count as COUNTED records."""
+    for rows in _count_rows(scans):
+        numbers = _numbers(rows, 3)
+        yield _page(COUNTED, id=numbers[:, 0], size=numbers[:, 1], refs=numbers[:, 2])
+
+
+def used_of(chunks: Records) -> Records:
+    """Return the CHUNK records that show part of a slice, as USED records."""
+    shown = chunks[chunks["id"] != 0]
+    return _page(
+        USED, id=shown["id"], ino=shown["ino"], size=shown["size"], chunk_no=shown["chunk_no"]
+    )
+
+
+# ---- rows of engines that offer them, and of those that do not
+def _node_rows(scans: Scans) -> Iterator[Sequence[Row]]:
+    if isinstance(scans, RowScans):
+        return scans.node_rows()
+    return _pages((i, a.parent, a.length, a.nlink, int(a.kind)) for i, a in scans.all_nodes())
+
+
+def _edge_rows(scans: Scans) -> Iterator[Sequence[Row]]:
+    if isinstance(scans, RowScans):
+        return scans.edge_rows()
+    return _pages((0, edge.ino, parent, int(edge.kind)) for parent, _, edge in scans.all_edges())
+
+
+def _chunk_rows(scans: Scans) -> Iterator[Sequence[Row]]:
+    if isinstance(scans, RowScans):
+        return scans.chunk_rows()
+    return _pages((0, c.ino, c.chunk_no, encode_slices(c.slices)) for c in scans.all_chunks())
+
+
+def _count_rows(scans: Scans) -> Iterator[Sequence[Row]]:
+    if isinstance(scans, RowScans):
+        return scans.count_rows()
+    return _pages((ref.id, ref.size, ref.refs) for ref in scans.all_slice_refs())
+
+
+def _pages(rows: Iterable[T]) -> Iterator[list[T]]:
+    waiting = iter(rows)
+    while page := list(islice(waiting, PAGE_ROWS)):
+        yield page
+
+
+def _numbers(rows: Sequence[Row], columns: int) -> npt.NDArray[np.int64]:
+    flat = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * columns)
+    return flat.reshape(-1, columns)
+
+
+def _check_kinds(kinds: npt.NDArray[np.int64], inos: npt.NDArray[np.int64], what: str) -> None:
+    for at in np.flatnonzero((kinds < min(Kind)) | (kinds > max(Kind)))[:1]:
+        raise CorruptRecord(f"{what} {inos[at]}", f"unknown kind {kinds[at]}")
+
+
+def _page(dtype: np.dtype[Any], **columns: Any) -> Records:
+    length = max(len(one) for one in columns.values() if not isinstance(one, int))
+    made: Records = np.empty(length, dtype)
+    for name, values in columns.items():
+        made[name] = values
+    return made
