@@ -38,10 +38,10 @@ def append_slice(
             data_time_ns=txn.now_ns if mtime_ns is None else mtime_ns,
             ctime_at_least_ns=txn.now_ns,
         )
-        done = 0
-        for chunk_no, pos, piece in split_by_chunk(offset, length):
+        pieces, done = list(split_by_chunk(offset, length)), 0
+        txn.do(AddSliceRefs(slice_id, len(pieces), length, is_new=True))
+        for chunk_no, pos, piece in pieces:
             txn.do(AppendSlices(ino, chunk_no, (Slice(pos, slice_id, length, done, piece),)))
-            txn.do(AddSliceRefs(slice_id, 1, length, is_new=done == 0))
             done += piece
         txn.do(ChangeNode(ino, change))
         after = merged(attr, change)
