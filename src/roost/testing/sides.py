@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -44,11 +44,12 @@ class Seen:
     ctime_ns: int
 
     def without_times(self) -> "Seen":
-        """Return what a tree that is no volume can be compared with."""
-        return Seen(
-            self.kind, self.mode, self.uid, self.gid, self.nlink, self.size, self.target,
-            self.data, self.xattrs, 0, 0,
-        )  # fmt: skip
+        """Return what a tree that is no volume can be compared with.
+
+        A name that lies in a volume's trash still counts as a link.
+        """
+        nlink = self.nlink if stat.S_ISDIR(self.kind) else 0
+        return replace(self, nlink=nlink, mtime_ns=0, ctime_ns=0)
 
 
 class Side(Protocol):
