@@ -68,18 +68,18 @@ def plain_sync(source: Tree, target: Tree, options: Options, folders: bool) -> t
         parts = key.rstrip("/").split("/")[:-1]
         for count in range(1, len(parts) + 1):
             after_target.setdefault("/".join(parts[:count]) + "/", File())
-    for tree, gone in (
-        (after_target, options.delete_dst),
-        (after_source, options.delete_src_after),
-    ):
-        if not (gone and dirs):
-            continue
-        for key in sorted(tree, key=order, reverse=True):
-            empty = not any(other != key and other.startswith(key) for other in tree)
-            wanted = key in source if tree is after_target else key not in after_target
-            if key.endswith("/") and empty and not wanted:
-                del tree[key]
+    if dirs and options.delete_dst:
+        _remove_empty(after_target, lambda key: key not in source)
+    if dirs and options.delete_src_after:
+        _remove_empty(after_source, lambda key: key in after_target)
     return after_source, after_target
+
+
+def _remove_empty(tree: Tree, may_go: Callable[[str], bool]) -> None:
+    for key in sorted(tree, key=order, reverse=True):
+        empty = not any(other != key and other.startswith(key) for other in tree)
+        if key.endswith("/") and empty and may_go(key):
+            del tree[key]
 
 
 def _looks_same(mine: File, there: File, options: Options) -> bool:

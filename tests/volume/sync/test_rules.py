@@ -83,7 +83,7 @@ def one_of(pattern: str) -> tuple[str, str]:
     at, accepted = 1, ""
     negated = pattern[at] == "^"
     at += negated
-    while pattern[at] != "]" or not accepted and pattern[at - 1] in "[^":
+    while pattern[at] != "]" or (not accepted and pattern[at - 1] in "[^"):
         ends = []
         while True:
             at += pattern[at] == "\\"
