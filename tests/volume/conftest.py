@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from roost.testing.servers import MariadbServer, PostgresServer
+from roost.testing.sql_databases import empty_tables
 from roost.testing.volumes import TestVolume, make_test_volume, no_warnings
 
 
@@ -26,3 +28,25 @@ def volume(tmp_path: Path) -> Iterator[TestVolume]:
     made = make_test_volume(tmp_path)
     yield made
     made.finish()
+
+
+@pytest.fixture(scope="session")
+def _mariadb_place(mariadb_server: MariadbServer) -> str:
+    return mariadb_server.new_database()
+
+
+@pytest.fixture(scope="session")
+def _postgres_place(postgres_server: PostgresServer) -> str:
+    return postgres_server.new_database()
+
+
+@pytest.fixture
+def mysql_url(_mariadb_place: str) -> str:
+    """A MariaDB database without a volume, shared by tests that leave its tables there."""
+    return empty_tables(_mariadb_place)
+
+
+@pytest.fixture
+def pg_url(_postgres_place: str) -> str:
+    """A PostgreSQL database without a volume, shared by tests that leave its tables there."""
+    return empty_tables(_postgres_place)

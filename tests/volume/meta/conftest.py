@@ -11,7 +11,8 @@ from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.meta.opening import drop_memory_volume
 from roost.volume.settings import new_settings
 
-ENGINES = ("memory", "sqlite3", "redis")
+ENGINES = ("memory", "sqlite3", "redis", "mysql", "postgres")
+SERVERS = {"redis": "redis_url", "mysql": "mysql_url", "postgres": "pg_url"}
 # Where fsync costs nothing; the temporary folder of the system elsewhere.
 MEMORY_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
@@ -26,8 +27,8 @@ def meta_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "memory":
         yield f"memory://{tmp_path}"
         drop_memory_volume(str(tmp_path))
-    elif request.param == "redis":
-        yield request.getfixturevalue("redis_url")
+    elif request.param in SERVERS:
+        yield request.getfixturevalue(SERVERS[request.param])
     else:
         with tempfile.TemporaryDirectory(dir=MEMORY_FOLDER) as folder:
             yield f"sqlite3://{folder}/meta.db"

@@ -169,7 +169,11 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_reads_are_those_of_a_flat_file(meta: Meta, steps: list[tuple[str, int, int]]) -> None:
     """Offsets are scaled so that they reach over chunk borders."""
     scale = CHUNK_BYTES // 25

@@ -132,6 +132,7 @@ class MysqlServer:
                 read_timeout=ANSWER_WAIT_S,
                 write_timeout=ANSWER_WAIT_S,
                 ssl={} if self.ssl else None,
+                ssl_disabled=not self.ssl,
             )
         except (pymysql.MySQLError, OSError) as error:
             raise _error(error) from error
