@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 UPLOADS_WAITING_MAX = 8
 DOWNLOADS_WAITING_MAX = 32
 REMOVALS_WAITING_MAX = 256
+COMMIT_THREADS = 2
+COMMITS_WAITING_MAX = 62
 
 
 class Core:
@@ -69,6 +71,7 @@ class Core:
         self.buffers = WriteBuffers(data.buffer_size_bytes, settings.block_bytes)
         self.uploads = BoundedPool("roost-upload", data.upload_threads, UPLOADS_WAITING_MAX)
         self.downloads = BoundedPool("roost-download", data.download_threads, DOWNLOADS_WAITING_MAX)
+        self.commits = BoundedPool("roost-commit", COMMIT_THREADS, COMMITS_WAITING_MAX)
         self.removals = BoundedPool("roost-remove", 1, REMOVALS_WAITING_MAX)
         self._prefetches = BoundedPool("roost-prefetch", max(data.prefetch, 1), data.prefetch)
         self.outgoing = Outgoing(self.blocks, self._put, self.uploads, self.buffers)
@@ -126,7 +129,7 @@ class Core:
             if self.staging is not None:
                 closing.callback(self.staging.close)
             closing.callback(self.removals.close)
-            for pool in (self.downloads, self.uploads, self._prefetches):
+            for pool in (self.downloads, self.uploads, self.commits, self._prefetches):
                 closing.callback(pool.close)
             closing.callback(self.compaction.close)
 

@@ -12,9 +12,17 @@ several hosts append to one file and overwrite nothing of each other.
 Once a slice could not be stored or committed, what was written since the last good flush is
 unknown: the writer is broken and tells everybody so, until all have closed the file.
 
+Slices that are stored are committed in the background, so that a writer waits for commits only at
+a flush.  Meanwhile only the committing thread takes from the front of `_waiting`, and others add at
+its end; nobody else commits before it is done.
+
 Not thread safe: the open file's lock guards it.
 Source of the numbers: the volume format reference, section 8.4.
 """
+
+import itertools
+from concurrent.futures import Future
+from functools import partial
 
 from typing_extensions import Buffer
 
@@ -39,6 +47,7 @@ class FileWriter:
         self._core = core
         self._ino = ino
         self._waiting: list[SliceWriter] = []
+        self._committing: Future[Attr] | None = None
         self._error: RoostError | None = None
         self.first_append_offset: int | None = None  # of what was committed since it was cleared
         self.compacts = True
@@ -49,12 +58,12 @@ class FileWriter:
 
         Of appended bytes it is where they will end if nobody else appends.
         """
-        return max((s.offset + s.length for s in self._waiting), default=0)
+        return max((s.offset + s.length for s in list(self._waiting)), default=0)
 
     @property
     def has_pending(self) -> bool:
         """True if a flush would have something to do, or to report."""
-        return bool(self._waiting) or self._error is not None
+        return bool(self._waiting or self._committing) or self._error is not None
 
     def write(self, offset: int, data: Buffer) -> Attr | None:
         """Take `data` for `offset`.  Raises the failure of an earlier or of this write.
@@ -102,10 +111,11 @@ class FileWriter:
         self._check()
         attr = None
         try:
-            for waiting in self._waiting:
+            for waiting in list(self._waiting):
                 waiting.freeze()  # all last blocks under way before the first is waited for
+            attr = self._committed()
             while self._waiting:
-                attr = self._commit_first()
+                attr = self._commit_first(self._waiting[0])
         except RoostError as error:
             self._break(error)
             raise
@@ -118,7 +128,7 @@ class FileWriter:
         """
         now_s = self._core.clock.monotonic_s()
         try:
-            for waiting in self._waiting:
+            for waiting in list(self._waiting):
                 old = now_s - waiting.born_s >= AGE_MAX_S
                 if old or now_s - waiting.touched_s >= IDLE_MAX_S:
                     waiting.freeze()
@@ -129,6 +139,9 @@ class FileWriter:
 
     def abandon(self) -> None:
         """Forget what waits, once nothing of it is under way, and delete its blocks."""
+        if self._committing is not None:
+            self._committing.exception()
+            self._committing = None
         for waiting in self._waiting:
             self._core.remove_slice(waiting.abandon())
         self._waiting.clear()
@@ -142,7 +155,7 @@ class FileWriter:
         target.write(pos, data, self._core.clock.wall_ns())
 
     def _slice_for(self, chunk_no: ChunkNo, pos: int, size_bytes: int) -> SliceWriter:
-        for younger, candidate in enumerate(reversed(self._waiting)):
+        for younger, candidate in enumerate(reversed(list(self._waiting))):
             if candidate.appended:
                 break
             if candidate.chunk_no != chunk_no:
@@ -156,7 +169,7 @@ class FileWriter:
         return self._begin(chunk_no, pos, chunk_no * CHUNK_BYTES + pos, appended=False)
 
     def _appended_slice(self, end: int) -> SliceWriter:
-        newest = self._waiting[-1] if self._waiting else None
+        newest = next(reversed(list(self._waiting)), None)
         if newest is not None and newest.appended and newest.accepts(newest.length):
             return newest
         return self._begin(_NO_CHUNK, 0, end, appended=True)
@@ -176,20 +189,35 @@ class FileWriter:
         return made
 
     def _tidy(self) -> Attr | None:
-        """Commit what is ready; all if too much waits."""
+        """Commit in the background what is stored; here and now if too much waits."""
         if len(self._waiting) > SLICES_WAITING_MAX:
             return self.flush()
-        return self._commit_stored() if len(self._waiting) > 1 else None
+        return self._commit_stored() if self._committing or len(self._waiting) > 1 else None
 
     def _commit_stored(self) -> Attr | None:
-        attr = None
-        while self._waiting and self._waiting[0].is_stored:
-            attr = self._commit_first()
+        """Begin to commit the slices that are stored; return what an earlier such commit gave."""
+        if self._committing is not None and not self._committing.done():
+            return None
+        attr = self._committed()
+        stored = list(itertools.takewhile(lambda waiting: waiting.is_stored, self._waiting))
+        if stored:
+            self._committing = self._core.commits.try_submit(partial(self._commit_some, stored))
         return attr
 
-    def _commit_first(self) -> Attr:
+    def _committed(self) -> Attr | None:
+        """Wait for the commits under way and return the attributes they gave.  Raises theirs."""
+        committing, self._committing = self._committing, None
+        return None if committing is None else committing.result()
+
+    def _commit_some(self, stored: list[SliceWriter]) -> Attr:
+        """Commit slices on another thread; the file's lock is not held."""
+        for first in stored:
+            attr = self._commit_first(first)
+        return attr
+
+    def _commit_first(self, first: SliceWriter) -> Attr:
         """Commit the oldest slice.  It stays first if that fails, unless its fate is unknown."""
-        first = self._waiting[0]
+        assert self._waiting[0] is first
         record = first.finish()
         try:
             attr = self._commit(first, record)
