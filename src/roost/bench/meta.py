@@ -111,7 +111,14 @@ class _Run:
                     tell(f"round {number + 1} of {self._bench.rounds}: {setting.name}, {side}")
                     self._side(side, setting)
         names = [setting.name for setting in settings]
-        self._report.rows.sort(key=lambda row: names.index(row.setting))
+        order = list(self._places_of_rows())
+        self._report.rows.sort(key=lambda row: (names.index(row.setting), order.index(row.name)))
+
+    def _places_of_rows(self) -> Iterator[str]:
+        """Yield the names of all rows in the order in which they are shown."""
+        yield from HOW
+        for trips in ("round trips", "round trips, cold"):
+            yield from (f"{operation} {trips}" for operation in SERIAL)
 
     def _side(self, side: str, setting: Setting) -> None:
         def add(name: str, unit: str, figure: float) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from roost.bench.report import Report, Row
 
 FOLDER_COMMAND = "folder"
+WIDTH_IN_FILES = 200
+"""Of a table that is not printed on a terminal."""
 
 
 class _FolderOrCommand(TyperGroup):
@@ -191,10 +193,10 @@ def _run(
 ) -> None:
     """Measure, with a line that tells what is being done; show and write the report."""
     logs.set_up("ERROR")
-    console = Console()
     with Console(stderr=True).status("…") as status:
         report = measure(status.update)
-    show(report, console)
+    console = Console()
+    show(report, console if console.is_terminal else Console(width=WIDTH_IN_FILES))
     if json_file is not None:
         report.write(json_file)
     if plot_file is not None:
