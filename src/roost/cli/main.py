@@ -8,9 +8,11 @@ from roost.cli import (
     config,
     cp,
     demo,
+    destroy,
     dump,
     format,  # noqa: A004 - a command's name
     fsck,
+    gc,
     info,
     ls,
     mkdir,
@@ -49,7 +51,9 @@ for _module in (
     sync,
     warmup,
     fsck,
+    gc,
     dump,
+    destroy,
     objbench,
 ):
     _module.register(app)

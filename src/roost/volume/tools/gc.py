@@ -1,0 +1,297 @@
+"""Finding, and if wanted removing, what takes space though nobody can reach it.
+
+Objects are joined with the metadata's slices in constant memory.  An object is leaked if no slice
+has its id, or if it is no block of its slice; younger than an hour it may be of a write under way
+and is left alone.  Before anything is deleted all metadata is read a second time, and an object
+that a slice names by then stays.
+Source: the volume format reference, sections 6.3 and 6.4; JuiceFS cmd/gc.go.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+
+from roost.clock import Clock, SystemClock
+from roost.errors import RoostError
+from roost.volume.client import VolumeClient
+from roost.volume.layout import CHUNK_BYTES
+from roost.volume.meta.check_slices import SliceTables
+from roost.volume.meta.clone import clean_detached
+from roost.volume.meta.effects import PutDeletedFile
+from roost.volume.meta.open_volume import OpenVolume, open_volume
+from roost.volume.meta.scan_pages import NODE, node_pages
+from roost.volume.meta.txn import Txn
+from roost.volume.model import DeletedFile, Ino, SliceRef
+from roost.volume.sorted_records import SortedRecords, ranges
+from roost.volume.tools.compacting import CompactReport, compact_all
+from roost.volume.tools.objects import OBJECT, Listing, Match, StoredSizes, match, object_ref
+from roost.volume.tools.steps import Progress, Steps
+
+LEAK_AGE_S = 3600
+DETACHED_AGE_S = 86400
+_DELETED_FILE_GRACE_S = 3600
+_DAY_S = 86400
+_SLICES_AT_ONCE = 1000
+_WAITING_PER_THREAD = 16
+LEAKED_KEPT_MAX = 10_000
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GcOptions:
+    """What to do besides looking."""
+
+    compact: bool = False
+    delete: bool = False
+    threads: int = 10
+
+
+@dataclass(slots=True)
+class Counted:
+    """A number of things and their bytes, as stored."""
+
+    count: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class GcReport:
+    """What was found, and what was done about it."""
+
+    objects: Counted = field(default_factory=Counted)
+    valid: Counted = field(default_factory=Counted)
+    compacted: Counted = field(default_factory=Counted)  # replaced, kept by the trash
+    pending: Counted = field(default_factory=Counted)  # of slices without a reference
+    leaked: Counted = field(default_factory=Counted)
+    young: Counted = field(default_factory=Counted)  # unknown, but too young to be called leaked
+    strange: int = 0  # objects whose names no block has; never touched
+    leaked_keys: list[str] = field(default_factory=list)  # the first of them
+    deleted_files: int = 0  # files whose data waits to be removed
+    delayed_slices: int = 0  # replaced slices that the trash keeps
+    detached_nodes: int = 0  # unfinished clones
+    lost_chunks: int = 0  # inodes that have data but do not exist
+    compaction: CompactReport | None = None
+    deleted: Counted = field(default_factory=Counted)  # leaked objects
+    slices_removed: int = 0
+    failed: int = 0
+
+
+def collect_garbage(
+    client: VolumeClient,
+    options: GcOptions | None = None,
+    *,
+    progress: Progress = lambda _done, _all: None,
+    clock: Clock | None = None,
+) -> GcReport:
+    """Look for garbage, and do what the options say.
+
+    A removal that fails is counted and left for the next time.
+    Raises CorruptRecord for records that do not parse, Unavailable.
+    """
+    return _Collection(client, options or GcOptions(), progress, clock or SystemClock()).run()
+
+
+class _Collection:
+    def __init__(
+        self, client: VolumeClient, options: GcOptions, progress: Progress, clock: Clock
+    ) -> None:
+        self._client = client
+        self._options = options
+        self._steps = Steps(progress)
+        self._blocks = client.core.blocks
+        self._sizes = StoredSizes(self._blocks, is_encrypted=client.settings.is_encrypted)
+        self._now_s = clock.wall_ns() // 1_000_000_000
+        self._old_s = self._now_s - LEAK_AGE_S
+        self._volume: OpenVolume = open_volume(client.meta.engine, client.settings, clock)
+        self._report = GcReport()
+
+    def run(self) -> GcReport:
+        """As collect_garbage."""
+        if self._options.compact:
+            self._report.compaction = compact_all(
+                self._client, threads=self._options.threads, progress=self._steps
+            )
+            self._steps.next()
+        if self._options.delete:
+            self._remove_what_waits()
+        self._look()
+        return self._report
+
+    # ---- metadata that waits for removal
+    def _remove_what_waits(self) -> None:
+        meta = self._client.meta
+        meta.clean_trash()
+        clean_detached(self._volume, DETACHED_AGE_S)
+        for delayed in meta.delayed_slices(self._now_s - meta.settings.trash_days * _DAY_S):
+            self._remove(meta.release_delayed_slices(delayed))
+        for file in meta.deleted_files(self._now_s - _DELETED_FILE_GRACE_S):
+            self._release(file)
+        failed = -1
+        while self._report.failed != failed:  # until a round removes all it finds
+            failed = self._report.failed
+            refs = meta.unreferenced_slices(_SLICES_AT_ONCE)
+            self._remove(refs)
+            if len(refs) < _SLICES_AT_ONCE:
+                break
+
+    def _release(self, file: DeletedFile) -> None:
+        try:
+            self._remove(self._client.meta.release_deleted_file(file))
+        except RoostError as error:
+            self._failed(f"data of deleted file {file.ino}", error)
+
+    def _remove(self, refs: Iterable[SliceRef]) -> None:
+        def remove(ref: SliceRef) -> None:
+            self._client.core.delete_slice(ref)
+            self._client.meta.forget_slice(ref)
+
+        self._report.slices_removed += self._in_threads(remove, refs)
+
+    # ---- objects beside slices
+    def _look(self) -> None:
+        report, delete = self._report, self._options.delete
+        tables = SliceTables()
+        hash_prefix = self._client.settings.hash_prefix
+        listing = Listing(self._blocks, hash_prefix=hash_prefix)
+        doomed = SortedRecords(OBJECT, "id")
+        try:
+            with self._client.meta.engine.scan() as scans:
+                tables.read(scans)
+                lost = self._lost_inodes(tables)
+                report.deleted_files = sum(1 for _ in scans.all_deleted_files())
+                report.delayed_slices = sum(len(one.slices) for one in scans.all_delayed())
+                report.detached_nodes = len(scans.detached_nodes())
+            report.lost_chunks = len(lost)
+            listing.read(self._steps, tables.used.count)
+            self._steps.next()
+            report.strange = listing.strange_count
+            for used, counted, objects in ranges(tables.used, tables.counted, listing.objects):
+                part = match(used, counted, objects, self._blocks.block_bytes, self._sizes)
+                self._count(part, doomed)
+            if delete and doomed.count:
+                self._delete(doomed)
+            if delete:
+                for ino in lost:
+                    self._remove_lost(ino)
+        finally:
+            tables.close()
+            listing.close()
+            doomed.close()
+
+    def _count(self, part: Match, doomed: SortedRecords) -> None:
+        report, objects = self._report, part.objects
+        is_lost = ~part.is_valid
+        is_young = is_lost & (objects["mtime_s"] >= self._old_s)
+        is_leaked = is_lost & ~is_young
+        live, kept = (
+            part.is_valid & (one[part.at] if len(one) else part.is_valid)
+            for one in (part.live, part.kept)
+        )
+        everything = np.ones(len(objects), np.bool_)
+        for total, which in (
+            (report.objects, everything),
+            (report.valid, live),
+            (report.compacted, kept),
+            (report.pending, part.is_valid & ~live & ~kept),
+            (report.leaked, is_leaked),
+            (report.young, is_young),
+        ):
+            total.count += int(which.sum())
+            total.bytes += int(objects["stored"][which].sum())
+        leaked = objects[is_leaked]
+        doomed.add(leaked)
+        for row in leaked[: LEAKED_KEPT_MAX - len(report.leaked_keys)]:
+            report.leaked_keys.append(self._blocks.key(object_ref(row)))
+
+    def _delete(self, doomed: SortedRecords) -> None:
+        """Delete leaked objects that a second reading of the metadata does not know either."""
+        tables = SliceTables()
+        try:
+            with self._client.meta.engine.scan() as scans:
+                tables.read(scans)
+            done = 0
+            for used, counted, objects in ranges(tables.used, tables.counted, doomed):
+                part = match(used, counted, objects, self._blocks.block_bytes, self._sizes)
+                rows = part.objects[~part.is_valid]
+                keys = (self._blocks.key(object_ref(row)) for row in rows)
+                gone = self._in_threads(self._blocks.store.delete, keys)
+                self._report.deleted.count += gone
+                self._report.deleted.bytes += int(rows["stored"].sum()) if gone == len(rows) else 0
+                done += len(objects)
+                self._steps(done, doomed.count)
+        finally:
+            tables.close()
+
+    # ---- data of inodes that do not exist
+    def _lost_inodes(self, tables: SliceTables) -> list[Ino]:
+        """Return inodes that have chunks though they neither exist nor wait to be removed."""
+        suspects: list[Ino] = []
+        engine = self._client.meta.engine
+        with engine.scan() as scans, SortedRecords(NODE, "ino") as nodes:
+            for page in node_pages(scans):
+                nodes.add(page)
+                self._steps(nodes.count, nodes.count)
+            self._steps.next()
+            for some, owners in ranges(nodes, tables.owners):
+                lost = np.setdiff1d(owners["ino"], some["ino"])
+                suspects += [Ino(int(ino)) for ino in lost]
+        return [
+            ino
+            for ino in suspects
+            if engine.read(
+                lambda reads, ino=ino: (  # type: ignore[misc]  # mypy cannot type the default
+                    reads.node(ino) is None
+                    and reads.deleted_file(ino) is None
+                    and bool(reads.chunk_numbers(ino))
+                )
+            )
+        ]
+
+    def _remove_lost(self, ino: Ino) -> None:
+        numbers = self._client.meta.engine.read(lambda reads: reads.chunk_numbers(ino))
+        if not numbers:
+            return
+        file = DeletedFile(ino, (numbers[-1] + 1) * CHUNK_BYTES, self._now_s)
+
+        def note(txn: Txn) -> bool:
+            if txn.node(ino) is not None or txn.deleted_file(ino) is not None:
+                return False
+            txn.do(PutDeletedFile(file))
+            return True
+
+        if self._client.meta.engine.run(note):
+            self._release(file)
+
+    # ---- many at once
+    def _in_threads(self, do: Callable[[T], None], items: Iterable[T]) -> int:
+        """Do something with each item; return how often it went well."""
+        done = 0
+        window: deque[Future[None]] = deque()
+
+        def take() -> None:
+            nonlocal done
+            try:
+                window.popleft().result()
+                done += 1
+            except RoostError as error:
+                self._failed("a removal", error)
+
+        with ThreadPoolExecutor(self._options.threads, "roost-gc") as pool:
+            for item in items:
+                if len(window) >= self._options.threads * _WAITING_PER_THREAD:
+                    take()
+                window.append(pool.submit(do, item))
+            while window:
+                take()
+        return done
+
+    def _failed(self, what: str, error: RoostError) -> None:
+        self._report.failed += 1
+        log.warning("%s is left for the next time: %s", what, error)
