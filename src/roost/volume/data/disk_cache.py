@@ -20,6 +20,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from roost.clock import Clock
+from roost.sizes import KIB
 from roost.volume.data import checksums
 from roost.volume.data.checksums import PIECE_BYTES
 from roost.volume.data.disk_index import DiskIndex
@@ -31,6 +32,7 @@ QUIET_S = 60.0  # after the disk refused a write
 SWEEP_EVERY_S = 60.0
 _DRAFT_AGE_S = 3600.0
 _EVICTIONS_MAX = 1000  # for one block
+_TAIL_BYTES_MAX = 64 * KIB  # more than the proof of any block
 log = logging.getLogger(__name__)
 
 
@@ -93,6 +95,7 @@ class DiskCache:
                 data = file.read(size_bytes)
                 tail = file.read()
         except OSError:
+            self._strike(key)
             return None
         sound = checksums.is_sound(self._name(key), size_bytes, tail, data)
         return self._judged(key, data if sound and len(data) == size_bytes else None)
@@ -113,8 +116,9 @@ class DiskCache:
         try:
             with (self._raw / key).open("rb", buffering=0) as file:
                 data = os.pread(file.fileno(), last - first, first)
-                tail = os.pread(file.fileno(), PIECE_BYTES, size_bytes)
+                tail = os.pread(file.fileno(), _TAIL_BYTES_MAX, size_bytes)
         except OSError:
+            self._strike(key)
             return None
         sound = len(data) == last - first and checksums.is_seal_sound(
             self._name(key), size_bytes, tail
@@ -146,8 +150,7 @@ class DiskCache:
 
     def remove(self, key: str) -> None:
         """Drop a block."""
-        with self._lock:
-            self._index.remove(key)
+        self._strike(key)
         with contextlib.suppress(OSError):
             (self._raw / key).unlink()
 
@@ -210,6 +213,10 @@ class DiskCache:
         if free_bytes < ratio * found.f_blocks * found.f_frsize:
             return False
         return not found.f_files or found.f_favail >= ratio * found.f_files
+
+    def _strike(self, key: str) -> None:
+        with self._lock:
+            self._index.remove(key)
 
     def _judged(self, key: str, data: bytes | None) -> bytes | None:
         """Note the use of a sound file; remove another."""

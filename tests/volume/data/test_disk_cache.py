@@ -1,0 +1,252 @@
+"""The cache on disk: nothing in it is trusted, and nothing about it fails a read."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from roost.sizes import KIB, MIB
+from roost.testing.clock import ManualClock
+from roost.volume.data import disk_cache as module
+from roost.volume.data.disk_cache import DiskCache, DiskLimits
+from roost.volume.data.disk_caches import DiskCaches
+from roost.volume.data.disk_index import DiskIndex
+
+UUID = "0b7b3c1e-0000-4000-8000-000000000001"
+DATA = os.urandom(100 * KIB)
+SIZE = len(DATA)
+
+
+def key(n: int) -> str:
+    return f"chunks/0/0/{n}_0_{SIZE}"
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, clock: ManualClock) -> DiskCache:
+    return DiskCache(tmp_path, UUID, DiskLimits(MIB, free_space_ratio=0.0), clock)
+
+
+def file_of(tmp_path: Path, n: int) -> Path:
+    return tmp_path / f"roost-{UUID}" / "raw" / key(n)
+
+
+def test_what_is_kept_is_found_again_also_by_the_next_process(
+    tmp_path: Path, cache: DiskCache, clock: ManualClock
+) -> None:
+    assert cache.find(key(1), SIZE) is None
+    assert cache.keep(key(1), DATA)
+    assert cache.find(key(1), SIZE) == DATA
+    assert file_of(tmp_path, 1).stat().st_mode & 0o777 == 0o600
+    later = DiskCache(tmp_path, UUID, DiskLimits(MIB, free_space_ratio=0.0), clock)
+    later.scan()
+    assert later.size_bytes == cache.size_bytes
+    assert later.find(key(1), SIZE) == DATA
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[SIZE // 2] ^= 1
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, SIZE - 1)
+
+
+def cut_proof(path: Path) -> None:
+    os.truncate(path, SIZE + 2)
+
+
+def lengthen(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def edit(path: Path) -> None:
+    path.write_text("something else")
+
+
+def foreign(path: Path) -> None:
+    path.write_bytes(path.with_name(key(2).rpartition("/")[2]).read_bytes())
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("harm", [flip, cut, cut_proof, lengthen, edit, foreign, empty])
+def test_a_file_that_somebody_changed_is_removed_and_a_miss(
+    tmp_path: Path, cache: DiskCache, harm: Callable[[Path], None], expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cached block is damaged")
+    cache.keep(key(2), DATA[::-1])
+    for whole in (True, False):
+        cache.keep(key(1), DATA)
+        harm(file_of(tmp_path, 1))
+        if whole:
+            assert cache.find(key(1), SIZE) is None
+        else:
+            assert cache.find_range(key(1), SIZE, SIZE // 2 - 5, 10) is None
+        assert not file_of(tmp_path, 1).exists()
+    assert cache.find(key(2), SIZE) == DATA[::-1]
+
+
+@pytest.mark.parametrize("level", ["none", "full", "shrink", "extend"])
+def test_ranges_are_those_of_the_block_at_every_level(
+    tmp_path: Path, clock: ManualClock, level: module.ChecksumLevel
+) -> None:
+    limits = DiskLimits(MIB, free_space_ratio=0.0, checksum=level)
+    cache = DiskCache(tmp_path, UUID, limits, clock)
+    cache.keep(key(1), DATA)
+    for offset, length in [(0, 1), (0, SIZE), (5, 32 * KIB), (32 * KIB, 32 * KIB), (SIZE - 3, 3)]:
+        found = cache.find_range(key(1), SIZE, offset, length)
+        assert found is not None
+        assert bytes(found) == DATA[offset : offset + length]
+
+
+def test_extend_proves_what_shrink_does_not(
+    tmp_path: Path, clock: ManualClock, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cached block is damaged")
+    for level, finds in (("shrink", True), ("extend", False)):
+        limits = DiskLimits(MIB, free_space_ratio=0.0, checksum=level)  # type: ignore[arg-type]
+        cache = DiskCache(tmp_path / level, UUID, limits, clock)
+        cache.keep(key(1), DATA)
+        flip(tmp_path / level / f"roost-{UUID}" / "raw" / key(1))
+        found = cache.find_range(key(1), SIZE, SIZE // 2 - 5, 10)
+        assert (found is not None) == finds
+
+
+@pytest.mark.parametrize("eviction", ["2-random", "lru"])
+def test_the_size_and_the_count_are_bounded(
+    tmp_path: Path, clock: ManualClock, eviction: module.Eviction
+) -> None:
+    limits = DiskLimits(5 * (SIZE + 100), items=4, free_space_ratio=0.0, eviction=eviction)
+    cache = DiskCache(tmp_path, UUID, limits, clock)
+    for n in range(1, 20):
+        assert cache.keep(key(n), DATA)
+        clock.advance(1)
+        assert cache.size_bytes <= limits.size_bytes
+    left = [n for n in range(1, 20) if cache.find(key(n), SIZE)]
+    assert len(left) == 4
+    if eviction == "lru":
+        assert left == [16, 17, 18, 19]
+
+
+def test_without_eviction_a_full_cache_takes_nothing_more(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    limits = DiskLimits(3 * (SIZE + 100), free_space_ratio=0.0, eviction="none")
+    cache = DiskCache(tmp_path, UUID, limits, clock)
+    assert [cache.keep(key(n), DATA) for n in range(1, 6)] == [True] * 3 + [False] * 2
+    assert cache.find(key(1), SIZE) == DATA
+
+
+def test_too_little_free_space_means_no_caching_and_no_error(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    cache = DiskCache(tmp_path, UUID, DiskLimits(MIB, free_space_ratio=0.999999), clock)
+    assert not cache.keep(key(1), DATA)
+    assert cache.find(key(1), SIZE) is None
+
+
+def test_a_full_disk_is_left_alone_for_a_while(
+    cache: DiskCache,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("cache folder refuses")
+    tried = []
+
+    def refuse(_descriptor: int, _data: bytes) -> None:
+        tried.append(1)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_write_all", refuse)
+        assert not cache.keep(key(1), DATA)
+        assert not cache.keep(key(2), DATA)
+        assert len(tried) == 1
+    clock.advance(module.QUIET_S + 1)
+    assert cache.keep(key(1), DATA)
+
+
+def test_what_nobody_uses_expires(tmp_path: Path, clock: ManualClock) -> None:
+    limits = DiskLimits(MIB, free_space_ratio=0.0, expire_s=100)
+    cache = DiskCache(tmp_path, UUID, limits, clock)
+    cache.keep(key(1), DATA)
+    cache.keep(key(2), DATA)
+    clock.advance(90)
+    assert cache.find(key(2), SIZE)
+    clock.advance(20)
+    cache.keep(key(3), DATA)
+    assert [n for n in (1, 2, 3) if cache.find(key(n), SIZE)] == [2, 3]
+
+
+def test_a_volume_that_was_rolled_back_finds_nothing(
+    tmp_path: Path, cache: DiskCache, clock: ManualClock
+) -> None:
+    cache.keep(key(70), DATA)
+    assert not cache.check_rollback(70)
+    assert cache.find(key(70), SIZE)
+    again = DiskCache(tmp_path, UUID, DiskLimits(MIB, free_space_ratio=0.0), clock)
+    assert again.check_rollback(69)
+    assert again.find(key(70), SIZE) is None
+    assert not again.check_rollback(69)
+
+
+def test_drafts_of_a_crash_are_removed_when_they_are_old(
+    tmp_path: Path, cache: DiskCache, clock: ManualClock
+) -> None:
+    cache.keep(key(1), DATA)
+    draft = file_of(tmp_path, 1).with_suffix(".tmp.x")
+    draft.write_bytes(b"half")
+    now_s = clock.wall_ns() / 1e9
+    os.utime(draft, (now_s, now_s))
+    cache.scan()
+    assert draft.exists()
+    clock.advance(7200)
+    cache.scan()
+    assert not draft.exists()
+    assert cache.find(key(1), SIZE) == DATA
+
+
+def test_one_folder_more_moves_only_its_share(tmp_path: Path, clock: ManualClock) -> None:
+    def places(folders: int) -> list[DiskCache]:
+        limits = DiskLimits(MIB)
+        made = DiskCaches(
+            [DiskCache(tmp_path / str(n), UUID, limits, clock) for n in range(folders)]
+        )
+        found = [made._of(key(n)).name for n in range(1000)]
+        made.close()
+        return found  # type: ignore[return-value]
+
+    before, after = places(3), places(4)
+    moved = [name for old, name in zip(before, after, strict=True) if old != name]
+    assert 100 < len(moved) < 450
+    assert len(set(moved)) == 1, "all that moved went to the new folder"
+
+
+def test_the_index_counts_what_it_lists() -> None:
+    index = DiskIndex("2-random", seed=1)
+    for n in range(50):
+        index.add(str(n % 20), n + 1, n)
+    for n in range(0, 20, 3):
+        assert index.remove(str(n))
+        assert not index.remove(str(n))
+    kept = [n for n in range(30, 50) if n % 20 % 3]
+    assert len(index) == len(kept)
+    assert index.size_bytes == sum(n + 1 for n in kept)
+    victims = set()
+    while (victim := index.victim()) is not None:
+        index.remove(victim)
+        victims.add(victim)
+    assert victims == {str(n % 20) for n in kept}
+    assert index.size_bytes == 0
