@@ -1,20 +1,53 @@
 """The one script that commits: first it verifies, then it writes; it never fails in between.
 
-KEYS and ARGV are walked in order; the first keys are the client's tokens and its fence.
-ARGV: the fence, the token's slot and number; verifications; `.`; changes.  Each begins with a
-letter (see `script_words` for who writes them).  KEYS left over at the end are records that clients
-cache: touching them again makes the server track them for this client, which our own write ended.
+KEYS: the client's tokens, its fence, the keys of strings, then the others.  Strings are read by one
+MGET, because while a script runs Redis 7.0 notes all its keys as tracked anew with each read.
+ARGV: the fence, the token's slot and number, how many strings, the program, and its operands.
+The program is three bytes a step: the word, and two of the key's place, which counts from the front
+for strings, and from the back plus 2^15 for others.  First verifications, up to `done`; then
+changes, up to `done`; then keys that clients cache: reading them again makes the server track them
+for this client, which our own write has ended.
 
-Answers: {0, …} done, with a value per change that has one; {1, n} verification n does not hold;
+Answers: {0, …} done, with a value for each change that has one; {1, n} verification n fails;
 {2, key} the key cannot take what would be written; {3} the fence is another's.
 
 Times are 12 bytes, i64 seconds and u32 nanoseconds, compared by parts: strings would be compared by
 the server's locale.  Lengths stay strings, since numbers of Lua are exact to 2^53 only.
+Statistics of directories are written by pcall: a broken one is no reason to refuse a file.
 """
 
 import hashlib
+import re
+
+# The words of the program, by number; the fields of a node's change use words of their own.
+_WORDS = (
+    "done",
+    # verifications: what must be so
+    "identity", "value", "absent", "present", "number",
+    "field", "no_field", "exists", "not_exists", "type", "field_number", "list", "list_begins",
+    "hash", "set_is", "score", "no_score", "hash_size", "stat",
+    # changes
+    "touch", "change", "set", "raise", "incr", "del",
+    "hset", "hdel", "hincr", "push", "replace", "zadd", "zrem", "sadd", "srem", "forget",
+    "unlock", "quota", "use", "stat_set", "stat_del",
+)  # fmt: skip
+CODES = {word: number for number, word in enumerate(_WORDS)}
+FROM_BACK = 1 << 15
 
 _FUNCTIONS = """
+local call, pcall_, byte, sub = redis.call, redis.pcall, string.byte, string.sub
+local strings = tonumber(ARGV[4])
+local values = call('MGET', unpack(KEYS, 2, strings + 2))
+if values[1] ~= ARGV[1] then return {3} end
+local absent = {}
+for i = 2, strings + 1 do
+  if not values[i] then absent[#absent + 1] = KEYS[i + 1] end
+end
+if #absent > 0 and call('EXISTS', unpack(absent)) > 0 then
+  for _, key in ipairs(absent) do
+    if call('EXISTS', key) == 1 then return {2, key} end
+  end
+end
 local function later(a, b)
   if a == b then return false end
   local a1, a2, a3 = struct.unpack('>i4I4I4', a)
@@ -23,6 +56,113 @@ local function later(a, b)
   if a2 ~= b2 then return a2 > b2 end
   return a3 > b3
 end
+local function whole(v)
+  if #v < 71 then v = sub(v, 1, 63) .. string.rep('\\0', 8) end
+  if #v == 71 then v = v .. '\\0' end
+  return v
+end
+local function links(stored, by)
+  local count = struct.unpack('>I4', stored) + by
+  if count < 0 then count = 0 end
+  return struct.pack('>I4', count)
+end
+local function is_number(v)
+  return not v or (#v <= 18 and string.find(v, '^%-?%d+$') ~= nil)
+end
+local program, last = ARGV[5], #KEYS
+local step, p, at = 1, 6, 0
+local stats = {}
+"""
+
+_VERIFY = """
+while true do
+  local op, high, low = byte(program, step, step + 2)
+  step = step + 3
+  if op == $done then break end
+  at = at + 1
+  local place = high * 256 + low
+  local holds
+  if place < 32768 then
+    local v = values[place - 1]
+    if op == $identity then
+      holds = v and sub(v, 1, 11) .. sub(v, 64) == ARGV[p]
+      p = p + 1
+    elseif op == $value then
+      holds = v == ARGV[p]
+      p = p + 1
+    elseif op == $absent then
+      holds = not v
+    elseif op == $present then
+      holds = v
+    elseif op == $number then
+      if not is_number(v) then return {2, KEYS[place]} end
+      holds = true
+    end
+  else
+    local key = KEYS[last - place + 32768]
+    if op == $no_field then
+      holds = not call('HGET', key, ARGV[p])
+      p = p + 1
+    elseif op == $field then
+      holds = call('HGET', key, ARGV[p]) == ARGV[p + 1]
+      p = p + 2
+    elseif op == $stat then
+      local v = call('HGET', key, ARGV[p])
+      if not is_number(v) then return {2, key} end
+      stats[ARGV[p]] = v
+      holds = true
+      p = p + 1
+    elseif op == $field_number then
+      if not is_number(call('HGET', key, ARGV[p])) then return {2, key} end
+      holds = true
+      p = p + 1
+    elseif op == $type then
+      local kind = call('TYPE', key).ok
+      if kind ~= 'none' and kind ~= ARGV[p] then return {2, key} end
+      holds = true
+      p = p + 1
+    elseif op == $exists or op == $not_exists then
+      holds = (call('EXISTS', key) == 1) == (op == $exists)
+    elseif op == $list then
+      holds = call('LLEN', key) == tonumber(ARGV[p])
+        and table.concat(call('LRANGE', key, 0, -1)) == ARGV[p + 1]
+      p = p + 2
+    elseif op == $list_begins then
+      local count = tonumber(ARGV[p])
+      holds = call('LLEN', key) >= count
+        and (count == 0 or table.concat(call('LRANGE', key, 0, count - 1)) == ARGV[p + 1])
+      p = p + 2
+    elseif op == $hash then
+      local count = tonumber(ARGV[p])
+      holds = call('HLEN', key) == count
+      for i = p + 1, p + 2 * count, 2 do
+        holds = holds and call('HGET', key, ARGV[i]) == ARGV[i + 1]
+      end
+      p = p + 1 + 2 * count
+    elseif op == $set_is then
+      local count = tonumber(ARGV[p])
+      holds = call('SCARD', key) == count
+      for i = p + 1, p + count do
+        holds = holds and call('SISMEMBER', key, ARGV[i]) == 1
+      end
+      p = p + 1 + count
+    elseif op == $score then
+      local v = call('ZSCORE', key, ARGV[p])
+      holds = v and tonumber(v) == tonumber(ARGV[p + 1])
+      p = p + 2
+    elseif op == $no_score then
+      holds = not call('ZSCORE', key, ARGV[p])
+      p = p + 1
+    elseif op == $hash_size then
+      holds = call('HLEN', key) == tonumber(ARGV[p])
+      p = p + 1
+    end
+  end
+  if not holds then return {1, at} end
+end
+"""
+
+_CHANGE_NODE = """
 local function longer(a, b)
   local a1, a2 = struct.unpack('>I4I4', a)
   local b1, b2 = struct.unpack('>I4I4', b)
@@ -36,114 +176,10 @@ local function next_ns(time)
   if low == 4294967296 then low = 0; high = high + 1 end
   return struct.pack('>I4I4I4', high, low, ns)
 end
-local function links(stored, by)
-  local count = struct.unpack('>I4', stored) + by
-  if count < 0 then count = 0 end
-  return struct.pack('>I4', count)
-end
-local function whole(v)
-  if #v < 71 then v = string.sub(v, 1, 63) .. string.rep('\\0', 8) end
-  if #v == 71 then v = v .. '\\0' end
-  return v
-end
-local function is_number(v)
-  return not v or (#v <= 18 and string.find(v, '^%-?%d+$') ~= nil)
-end
-local call = redis.call
-local k, p = 2, 4
-call('HLEN', KEYS[1])
-if call('GET', KEYS[2]) ~= ARGV[1] then return {3} end
-"""
-
-_VERIFY = """
-local at = 0
-while true do
-  local op = ARGV[p]
-  if op == '.' then break end
-  at = at + 1
-  k = k + 1
-  local key = KEYS[k]
-  local holds = true
-  if op == 'identity' then
-    local v = call('GET', key)
-    holds = v and string.sub(v, 1, 11) .. string.sub(v, 64) == ARGV[p + 1]
-    p = p + 2
-  elseif op == 'no field' then
-    holds = not call('HGET', key, ARGV[p + 1])
-    p = p + 2
-  elseif op == 'field' then
-    holds = call('HGET', key, ARGV[p + 1]) == ARGV[p + 2]
-    p = p + 3
-  elseif op == 'value' then
-    holds = call('GET', key) == ARGV[p + 1]
-    p = p + 2
-  elseif op == 'absent' then
-    holds = call('EXISTS', key) == 0
-    p = p + 1
-  elseif op == 'present' then
-    holds = call('EXISTS', key) == 1
-    p = p + 1
-  elseif op == 'number' then
-    if not is_number(call('GET', key)) then return {2, key} end
-    p = p + 1
-  elseif op == 'numbers' then
-    if not is_number(call('HGET', key, ARGV[p + 1])) then return {2, key} end
-    p = p + 2
-  elseif op == 'type' then
-    local kind = call('TYPE', key).ok
-    if kind ~= 'none' and kind ~= ARGV[p + 1] then return {2, key} end
-    p = p + 2
-  elseif op == 'new' then
-    if call('EXISTS', key) == 1 then return {2, key} end
-    p = p + 1
-  elseif op == 'list' then
-    local count = tonumber(ARGV[p + 1])
-    holds = call('LLEN', key) == count
-      and table.concat(call('LRANGE', key, 0, -1)) == ARGV[p + 2]
-    p = p + 3
-  elseif op == 'list begins' then
-    local count = tonumber(ARGV[p + 1])
-    holds = call('LLEN', key) >= count
-      and (count == 0 or table.concat(call('LRANGE', key, 0, count - 1)) == ARGV[p + 2])
-    p = p + 3
-  elseif op == 'hash' then
-    local count = tonumber(ARGV[p + 1])
-    holds = call('HLEN', key) == count
-    for i = 1, count do
-      holds = holds and call('HGET', key, ARGV[p + 2 * i]) == ARGV[p + 2 * i + 1]
-    end
-    p = p + 2 + 2 * count
-  elseif op == 'set' then
-    local count = tonumber(ARGV[p + 1])
-    holds = call('SCARD', key) == count
-    for i = 1, count do
-      holds = holds and call('SISMEMBER', key, ARGV[p + 1 + i]) == 1
-    end
-    p = p + 2 + count
-  elseif op == 'score' then
-    local v = call('ZSCORE', key, ARGV[p + 1])
-    holds = v and tonumber(v) == tonumber(ARGV[p + 2])
-    p = p + 3
-  elseif op == 'no score' then
-    holds = not call('ZSCORE', key, ARGV[p + 1])
-    p = p + 2
-  elseif op == 'fields' then
-    holds = call('HLEN', key) == tonumber(ARGV[p + 1])
-    p = p + 2
-  else
-    return redis.error_reply('ERR unknown verification')
-  end
-  if not holds then return {1, at} end
-end
-p = p + 1
-"""
-
-_CHANGE_NODE = """
 local function changed(v, count)
   v = whole(v)
-  local head, tail = string.sub(v, 1, 23), string.sub(v, 60)
-  local mtime, ctime = string.sub(v, 24, 35), string.sub(v, 36, 47)
-  local nlink, length = string.sub(v, 48, 51), string.sub(v, 52, 59)
+  local head, tail = sub(v, 1, 23), sub(v, 60)
+  local mtime, ctime, nlink, length = sub(v, 24, 35), sub(v, 36, 47), sub(v, 48, 51), sub(v, 52, 59)
   local before = mtime
   for _ = 1, count do
     local what, x = ARGV[p], ARGV[p + 1]
@@ -157,10 +193,10 @@ local function changed(v, count)
       if x == before then mtime = next_ns(x) end
     elseif what == 'length' then length = x
     elseif what == 'length at least' then if longer(x, length) then length = x end
-    elseif what == 'identity' then head = x .. string.sub(head, 12)
-    elseif what == 'atime' then head = string.sub(head, 1, 11) .. x
-    elseif what == 'parent' then tail = string.sub(tail, 1, 4) .. x .. string.sub(tail, 13)
-    elseif what == 'rest' then tail = string.sub(tail, 1, 12) .. x
+    elseif what == 'identity' then head = x .. sub(head, 12)
+    elseif what == 'atime' then head = sub(head, 1, 11) .. x
+    elseif what == 'parent' then tail = sub(tail, 1, 4) .. x .. sub(tail, 13)
+    elseif what == 'rest' then tail = sub(tail, 1, 12) .. x
     end
   end
   return head .. mtime .. ctime .. nlink .. length .. tail
@@ -169,119 +205,146 @@ end
 
 _WRITE = """
 local done = {0}
-local count = #ARGV
 call('HSET', KEYS[1], ARGV[2], ARGV[3])
-while p <= count do
-  local op = ARGV[p]
-  k = k + 1
-  local key = KEYS[k]
-  if op == 'touch' then
-    local v = whole(call('GET', key))
-    local time = ARGV[p + 2]
-    local mtime, ctime, nlink = string.sub(v, 24, 35), string.sub(v, 36, 47), string.sub(v, 48, 51)
-    if later(time, mtime) then mtime = time end
-    if later(time, ctime) then ctime = time end
-    if ARGV[p + 1] ~= '0' then nlink = links(nlink, tonumber(ARGV[p + 1])) end
-    v = string.sub(v, 1, 23) .. mtime .. ctime .. nlink .. string.sub(v, 52)
-    call('SET', key, v)
-    done[#done + 1] = v
-    p = p + 3
-  elseif op == 'change' then
-    local pairs_ = tonumber(ARGV[p + 1])
-    p = p + 2
-    local v = changed(call('GET', key), pairs_)
-    call('SET', key, v)
-    done[#done + 1] = v
-  elseif op == 'set' then
-    call('SET', key, ARGV[p + 1])
-    p = p + 2
-  elseif op == 'hset' then
-    call('HSET', key, ARGV[p + 1], ARGV[p + 2])
-    p = p + 3
-  elseif op == 'incr' then
-    call('INCRBY', key, ARGV[p + 1])
-    p = p + 2
-  elseif op == 'use' then
-    local length, inodes = KEYS[k + 1], KEYS[k + 2]
-    k = k + 2
-    local field = ARGV[p + 1]
-    if call('HEXISTS', key, field) == 1 then
-      if ARGV[p + 2] ~= '0' then call('HINCRBY', key, field, ARGV[p + 2]) end
-      if ARGV[p + 3] ~= '0' then call('HINCRBY', length, field, ARGV[p + 3]) end
-      if ARGV[p + 4] ~= '0' then call('HINCRBY', inodes, field, ARGV[p + 4]) end
-      done[#done + 1] = 1
-    else
-      done[#done + 1] = 0
+while true do
+  local op, high, low = byte(program, step, step + 2)
+  step = step + 3
+  if op == $done then break end
+  local place = high * 256 + low
+  if place < 32768 then
+    local key = KEYS[place]
+    if op == $touch then
+      local v, time = whole(values[place - 1]), ARGV[p + 1]
+      local mtime, ctime, nlink = sub(v, 24, 35), sub(v, 36, 47), sub(v, 48, 51)
+      if later(time, mtime) then mtime = time end
+      if later(time, ctime) then ctime = time end
+      if ARGV[p] ~= '0' then nlink = links(nlink, tonumber(ARGV[p])) end
+      v = sub(v, 1, 23) .. mtime .. ctime .. nlink .. sub(v, 52)
+      call('SET', key, v)
+      values[place - 1] = v
+      done[#done + 1] = v
+      p = p + 2
+    elseif op == $change then
+      local count = tonumber(ARGV[p])
+      p = p + 1
+      local v = changed(values[place - 1], count)
+      call('SET', key, v)
+      values[place - 1] = v
+      done[#done + 1] = v
+    elseif op == $set then
+      call('SET', key, ARGV[p])
+      values[place - 1] = ARGV[p]
+      p = p + 1
+    elseif op == $incr then
+      call('INCRBY', key, ARGV[p])
+      p = p + 1
+    elseif op == $del then
+      call('DEL', key)
+    elseif op == $raise then
+      local v = values[place - 1]
+      if not v or tonumber(v) < tonumber(ARGV[p]) then call('SET', key, ARGV[p]) end
+      p = p + 1
     end
-    p = p + 5
-  elseif op == 'hdel' then
-    call('HDEL', key, ARGV[p + 1])
-    p = p + 2
-  elseif op == 'del' then
-    call('DEL', key)
-    p = p + 1
-  elseif op == 'hincr' then
-    call('HINCRBY', key, ARGV[p + 1], ARGV[p + 2])
-    p = p + 3
-  elseif op == 'push' then
-    local n = tonumber(ARGV[p + 1])
-    for i = 1, n do call('RPUSH', key, ARGV[p + 1 + i]) end
-    p = p + 2 + n
-  elseif op == 'replace' then
-    local n = tonumber(ARGV[p + 2])
-    call('LTRIM', key, ARGV[p + 1], -1)
-    for i = n, 1, -1 do call('LPUSH', key, ARGV[p + 2 + i]) end
-    p = p + 3 + n
-  elseif op == 'zadd' then
-    call('ZADD', key, ARGV[p + 2], ARGV[p + 1])
-    p = p + 3
-  elseif op == 'zrem' then
-    call('ZREM', key, ARGV[p + 1])
-    p = p + 2
-  elseif op == 'sadd' then
-    call('SADD', key, ARGV[p + 1])
-    p = p + 2
-  elseif op == 'srem' then
-    call('SREM', key, ARGV[p + 1])
-    p = p + 2
-  elseif op == 'forget' then
-    local v = call('HGET', key, ARGV[p + 1])
-    if v and tonumber(v) < 0 then call('HDEL', key, ARGV[p + 1]) end
-    p = p + 2
-  elseif op == 'quota' then
-    local space, inodes = KEYS[k + 1], KEYS[k + 2]
-    k = k + 2
-    local field = ARGV[p + 1]
-    local there = call('HEXISTS', inodes, field) == 1
-    if not there and ARGV[p + 4] ~= '' then
-      call('HSETNX', key, field, ARGV[p + 4])
-      there = true
+  else
+    local from = last - place + 32768
+    local key = KEYS[from]
+    if op == $hset then
+      call('HSET', key, ARGV[p], ARGV[p + 1])
+      p = p + 2
+    elseif op == $use then
+      local field = ARGV[p]
+      if stats[field] then
+        local result = 1
+        for i = 0, 2 do
+          local by = ARGV[p + 1 + i]
+          if by ~= '0' then
+            local r = pcall_('HINCRBY', KEYS[from - i], field, by)
+            if type(r) == 'table' then result = 2 end
+          end
+        end
+        done[#done + 1] = result
+      else
+        done[#done + 1] = 0
+      end
+      p = p + 4
+    elseif op == $hdel then
+      call('HDEL', key, ARGV[p])
+      p = p + 1
+    elseif op == $del then
+      call('DEL', key)
+    elseif op == $stat_set then
+      for i = 0, 2 do pcall_('HSET', KEYS[from - i], ARGV[p], ARGV[p + 1 + i]) end
+      p = p + 4
+    elseif op == $stat_del then
+      pcall_('HDEL', key, ARGV[p])
+      p = p + 1
+    elseif op == $hincr then
+      call('HINCRBY', key, ARGV[p], ARGV[p + 1])
+      p = p + 2
+    elseif op == $push then
+      local n = tonumber(ARGV[p])
+      for i = p + 1, p + n do call('RPUSH', key, ARGV[i]) end
+      p = p + 1 + n
+    elseif op == $replace then
+      local n = tonumber(ARGV[p + 1])
+      call('LTRIM', key, ARGV[p], -1)
+      for i = p + 1 + n, p + 2, -1 do call('LPUSH', key, ARGV[i]) end
+      p = p + 2 + n
+    elseif op == $zadd then
+      call('ZADD', key, ARGV[p + 1], ARGV[p])
+      p = p + 2
+    elseif op == $zrem then
+      call('ZREM', key, ARGV[p])
+      p = p + 1
+    elseif op == $sadd then
+      call('SADD', key, ARGV[p])
+      p = p + 1
+    elseif op == $srem then
+      call('SREM', key, ARGV[p])
+      p = p + 1
+    elseif op == $forget then
+      local v = call('HGET', key, ARGV[p])
+      if v and tonumber(v) < 0 then call('HDEL', key, ARGV[p]) end
+      p = p + 1
+    elseif op == $unlock then
+      call('HDEL', key, ARGV[p])
+      local held = false
+      for _, field in ipairs(call('HKEYS', key)) do
+        if sub(field, 1, #ARGV[p + 1]) == ARGV[p + 1] then held = true end
+      end
+      if not held then call('SREM', KEYS[from - 1], key) end
+      p = p + 2
+    elseif op == $quota then
+      local space, inodes, field = KEYS[from - 1], KEYS[from - 2], ARGV[p]
+      local there = call('HEXISTS', inodes, field) == 1
+      if not there and ARGV[p + 3] ~= '' then
+        call('HSETNX', key, field, ARGV[p + 3])
+        there = true
+      end
+      if there then
+        call('HINCRBY', space, field, ARGV[p + 1])
+        call('HINCRBY', inodes, field, ARGV[p + 2])
+      end
+      p = p + 4
     end
-    if there then
-      call('HINCRBY', space, field, ARGV[p + 2])
-      call('HINCRBY', inodes, field, ARGV[p + 3])
-    end
-    p = p + 5
-  elseif op == 'unlock' then
-    k = k + 1
-    call('HDEL', key, ARGV[p + 1])
-    local held = false
-    for _, field in ipairs(call('HKEYS', key)) do
-      if string.sub(field, 1, #ARGV[p + 2]) == ARGV[p + 2] then held = true end
-    end
-    if not held then call('SREM', KEYS[k], key) end
-    p = p + 3
-  elseif op == 'raise' then
-    local v = call('GET', key)
-    if not v or tonumber(v) < tonumber(ARGV[p + 1]) then call('SET', key, ARGV[p + 1]) end
-    p = p + 2
   end
 end
-for i = k + 1, #KEYS do call('EXISTS', KEYS[i]) end
+local again = {}
+for i = step, #program, 3 do
+  local _, high, low = byte(program, i, i + 2)
+  local place = high * 256 + low
+  if place >= 32768 then place = last - place + 32768 end
+  again[#again + 1] = KEYS[place]
+end
+if #again > 0 then call('EXISTS', unpack(again)) end
 return done
 """
 
-COMMIT_SCRIPT = _FUNCTIONS + _VERIFY + _CHANGE_NODE + _WRITE
+COMMIT_SCRIPT = re.sub(
+    r"\$(\w+)",
+    lambda found: str(CODES[found[1]]),
+    _FUNCTIONS + _VERIFY + _CHANGE_NODE + _WRITE,
+)
 COMMIT_SHA = hashlib.sha1(COMMIT_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 # An entry and the attributes of what it names.  Inodes above 2^53 (the trash's) have no exact

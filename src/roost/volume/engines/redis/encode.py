@@ -10,36 +10,45 @@ from typing import Any, TypeVar
 from roost.errors import InvalidArgument
 from roost.volume.codec import encode_slices
 from roost.volume.engines.redis.cache import Record, RecordCache
+from roost.volume.engines.redis.commit_script import CODES, FROM_BACK
 from roost.volume.engines.redis.keys import Keys
 from roost.volume.engines.redis.session import Reading
 from roost.volume.engines.redis.wants import fields, members
 from roost.volume.meta import checks as ck
 from roost.volume.meta.checks import Check
-from roost.volume.model import Ino
+from roost.volume.model import Ino, SessionId
 
-WORDS_MAX = 200_000  # of one commit: a script runs alone, and everybody waits for it
+OPERANDS_MAX = 100_000  # of one commit: a script runs alone, and everybody waits for it
+STRINGS_MAX = 4_000  # keys that one MGET reads; Lua unpacks no more than 8,000
+OTHERS_MAX = 30_000
+_FIRST_STRING = 3  # after the tokens and the fence
+_CODES = {word: bytes([number]) for word, number in CODES.items()}
+_DONE = _CODES["done"] + bytes(2)
 Word = bytes | str | int
 C = TypeVar("C", bound=Check)
 
 
 class Encoded:
-    """The words of one commit, and what is known once it is done."""
+    """The program of one commit, and what is known once it is done."""
 
     __slots__ = (
-        "adjusted", "cache", "change_keys", "changes", "dropped", "ended", "hints", "keys", "known",
-        "reading", "results", "stored", "touched", "verify", "verify_keys",
+        "_others", "_strings", "adjusted", "again", "cache", "change_words", "changes", "dropped",
+        "ended", "hints", "keys", "known", "reading", "results", "stored", "verifications",
+        "verify_words",
     )  # fmt: skip
 
     def __init__(self, keys: Keys, reading: Reading, cache: RecordCache) -> None:
         self.keys = keys
         self.reading = reading
         self.cache = cache
-        self.verify_keys: list[bytes] = []
-        self.verify: list[Word] = []
-        self.change_keys: list[bytes] = []
-        self.changes: list[Word] = []
-        self.touched: dict[bytes, None] = {}  # cached keys that are written: tracked again
-        self.known: set[bytes | tuple[bytes, Word]] = set()  # keys whose type needs no more looks
+        self._strings: dict[bytes, int] = {}
+        self._others: dict[bytes | tuple[bytes, ...], int] = {}
+        self.verifications: list[bytes] = []
+        self.verify_words: list[Word] = []
+        self.changes: list[bytes] = []
+        self.change_words: list[Word] = []
+        self.again: dict[int, None] = {}  # cached keys that are written: tracked again
+        self.known: set[int | tuple[int, Word]] = set()  # what needs no more verifying
         self.results: list[tuple[str, Ino]] = []  # of the changes that answer, in order
         self.stored: dict[Record, Any] = {}  # what records are after the commit
         self.dropped: list[Record] = []  # records to be forgotten
@@ -47,42 +56,76 @@ class Encoded:
         self.hints: list[bytes] = []  # members added to `delfiles`
         self.ended: list[int] = []  # sessions whose locks go first
 
+    # ---- keys
+    def string(self, key: bytes) -> int:
+        """Return the place of a string's key; the script reads it, and so verifies its type."""
+        place = self._strings.get(key)
+        if place is None:
+            place = self._strings[key] = len(self._strings) + _FIRST_STRING
+        return place
+
+    def other(self, key: bytes) -> int:
+        """Return the place of another key."""
+        place = self._others.get(key)
+        if place is None:
+            place = self._others[key] = len(self._others) + FROM_BACK
+        return place
+
+    def others(self, keys: tuple[bytes, ...]) -> int:
+        """Return the first of the places, in a row, of keys that belong together."""
+        place = self._others.get(keys)
+        if place is None:
+            place = len(self._others) + FROM_BACK
+            self._others[keys] = place
+            for key in keys[1:]:  # a key may have two places
+                self._others[key, place] = len(self._others) + FROM_BACK  # type: ignore[index]
+        return place
+
     # ---- words
-    def expect(self, key: bytes, op: str, *words: Word) -> None:
+    def expect(self, op: str, place: int, *words: Word) -> None:
         """Add a verification."""
-        self.verify_keys.append(key)
-        self.verify.append(op)
-        self.verify += words
+        self.verifications.append(_CODES[op] + place.to_bytes(2))
+        self.verify_words += words
 
-    def change(self, key: bytes, op: str, *words: Word) -> None:
+    def change(self, op: str, place: int, *words: Word) -> None:
         """Add a change."""
-        self.change_keys.append(key)
-        self.changes.append(op)
-        self.changes += words
+        self.changes.append(_CODES[op] + place.to_bytes(2))
+        self.change_words += words
 
-    def needs_type(self, key: bytes, kind: str) -> None:
-        """Verify that a key is absent or of the type that will be written, if it is not yet."""
-        if key not in self.known:
-            self.known.add(key)
-            self.expect(key, "type", kind)
-
-    def needs_number(self, key: bytes, field: Word) -> None:
-        """Verify that a hash's field can be added to."""
-        place = (key, field)
+    def of_type(self, key: bytes, kind: str) -> int:
+        """Return the place of a key that is absent or of the type to be written, verified once."""
+        place = self.other(key)
         if place not in self.known:
-            self.known.add(key)
             self.known.add(place)
-            self.expect(key, "numbers", field)
+            self.expect("type", place, kind)
+        return place
+
+    def of_numbers(self, key: bytes, field: Word) -> int:
+        """Return the place of a hash whose field can be added to, verified once."""
+        place = self.other(key)
+        if (place, field) not in self.known:
+            self.known.add(place)
+            self.known.add((place, field))
+            self.expect("field_number", place, field)
+        return place
 
     def words(self, client: int, fence: int, slot: int, token: int) -> tuple[Word, ...]:
         """Return the number of KEYS, KEYS and ARGV.  Raises InvalidArgument: too much at once."""
-        key_count = 2 + len(self.verify_keys) + len(self.change_keys) + len(self.touched)
-        if key_count + len(self.verify) + len(self.changes) > WORDS_MAX:
+        strings, others = self._strings, self._others
+        operands = len(self.verify_words) + len(self.change_words)
+        if len(strings) > STRINGS_MAX or len(others) > OTHERS_MAX or operands > OPERANDS_MAX:
             raise InvalidArgument("the change is too large for one step")
+        program = b"".join(
+            (
+                *self.verifications, _DONE, *self.changes, _DONE,
+                *[_DONE[:1] + place.to_bytes(2) for place in self.again],
+            )
+        )  # fmt: skip
+        back = [key if isinstance(key, bytes) else key[0] for key in reversed(others)]
         return (
-            key_count, self.keys.tokens(client), self.keys.fence(client),
-            *self.verify_keys, *self.change_keys, *self.touched,
-            fence, slot, token, *self.verify, ".", *self.changes,
+            2 + len(strings) + len(back), self.keys.tokens(client), self.keys.fence(client),
+            *strings, *back, fence, slot, token, len(strings), program,
+            *self.verify_words, *self.change_words,
         )  # fmt: skip
 
 
@@ -93,29 +136,34 @@ def identity_of(raw: bytes) -> bytes:
 
 # ---- checks
 def _node(e: Encoded, check: ck.NodeIs) -> None:
-    key, raw = e.keys.node(check.ino), e.reading.raw(("node", check.ino))
+    place, raw = e.string(e.keys.node(check.ino)), e.reading.raw(("node", check.ino))
     if raw is None:
-        e.expect(key, "absent")
+        e.expect("absent", place)
     else:
-        e.known.add(key)
-        e.expect(key, "identity", identity_of(raw))
+        e.known.add(place)
+        e.expect("identity", place, identity_of(raw))
+
+
+def _value(e: Encoded, key: bytes, raw: bytes | None) -> None:
+    place = e.string(key)
+    e.known.add(place)
+    if raw is None:
+        e.expect("absent", place)
+    else:
+        e.expect("value", place, raw)
 
 
 def _node_exactly(e: Encoded, check: ck.NodeIsExactly) -> None:
-    key, raw = e.keys.node(check.ino), e.reading.raw(("node", check.ino))
-    if raw is None:
-        e.expect(key, "absent")
-    else:
-        e.known.add(key)
-        e.expect(key, "value", raw)
+    _value(e, e.keys.node(check.ino), e.reading.raw(("node", check.ino)))
 
 
 def _field(e: Encoded, key: bytes, field: Word, raw: bytes | None) -> None:
-    e.known.add(key)
+    place = e.other(key)
+    e.known.add(place)
     if raw is None:
-        e.expect(key, "no field", field)
+        e.expect("no_field", place, field)
     else:
-        e.expect(key, "field", field, raw)
+        e.expect("field", place, field, raw)
 
 
 def _edge(e: Encoded, check: ck.EdgeIs) -> None:
@@ -124,13 +172,15 @@ def _edge(e: Encoded, check: ck.EdgeIs) -> None:
 
 
 def _entries(e: Encoded, check: ck.EntriesAre) -> None:
-    e.expect(e.keys.folder(check.ino), "present" if check.seen else "absent")
+    place = e.other(e.keys.folder(check.ino))
+    e.expect("exists" if check.seen else "not_exists", place)
 
 
 def _hash(e: Encoded, key: bytes, raw: Any) -> None:
-    e.known.add(key)
+    place = e.other(key)
+    e.known.add(place)
     pairs = fields(raw)
-    e.expect(key, "hash", len(pairs), *(word for pair in pairs.items() for word in pair))
+    e.expect("hash", place, len(pairs), *(word for pair in pairs.items() for word in pair))
 
 
 def _parents(e: Encoded, check: ck.ParentsAre) -> None:
@@ -144,29 +194,21 @@ def _xattr(e: Encoded, check: ck.XattrIs) -> None:
     _field(e, e.keys.xattrs(check.ino), check.name, raw)
 
 
-def _value(e: Encoded, key: bytes, raw: bytes | None) -> None:
-    e.known.add(key)
-    if raw is None:
-        e.expect(key, "absent")
-    else:
-        e.expect(key, "value", raw)
-
-
 def _counter(e: Encoded, check: ck.CounterIs) -> None:
     _value(e, e.keys.counter(check.name), e.reading.raw(("counter", check.name)))
 
 
 def _slices(e: Encoded, check: ck.SlicesAre) -> None:
     raw = e.reading.raw(("slices", check.ino, check.chunk_no))
-    key = e.keys.chunk(check.ino, check.chunk_no)
-    e.known.add(key)
-    e.expect(key, "list", len(raw), b"".join(raw))
+    place = e.other(e.keys.chunk(check.ino, check.chunk_no))
+    e.known.add(place)
+    e.expect("list", place, len(raw), b"".join(raw))
 
 
 def _slices_begin(e: Encoded, check: ck.SlicesBegin) -> None:
-    key = e.keys.chunk(check.ino, check.chunk_no)
-    e.known.add(key)
-    e.expect(key, "list begins", len(check.seen), encode_slices(check.seen))
+    place = e.other(e.keys.chunk(check.ino, check.chunk_no))
+    e.known.add(place)
+    e.expect("list_begins", place, len(check.seen), encode_slices(check.seen))
 
 
 def _slice_refs(e: Encoded, check: ck.SliceRefsAre) -> None:
@@ -184,8 +226,9 @@ def _quota(e: Encoded, check: ck.QuotaIs) -> None:
 def _acl_id(e: Encoded, check: ck.AclIdIs) -> None:
     rules, highest = e.reading.raw(("acls",))
     if check.seen is None:  # Rules are never removed: as many as before are the same as before.
-        e.known.add(e.keys.acls)
-        e.expect(e.keys.acls, "fields", len(rules) if isinstance(rules, dict) else len(rules) // 2)
+        place = e.other(e.keys.acls)
+        e.known.add(place)
+        e.expect("hash_size", place, len(fields(rules)))
         _value(e, e.keys.counter("aclMaxId"), highest)
 
 
@@ -200,18 +243,19 @@ def _session(e: Encoded, check: ck.RowIs) -> None:
 
 
 def _score(e: Encoded, key: bytes, member: Word, score: Any) -> None:
-    e.known.add(key)
+    place = e.other(key)
+    e.known.add(place)
     if score is None:
-        e.expect(key, "no score", member)
+        e.expect("no_score", place, member)
     else:
-        e.expect(key, "score", member, repr(float(score)))
+        e.expect("score", place, member, repr(float(score)))
 
 
 def _sustained(e: Encoded, check: ck.RowIs) -> None:
     raw = members(e.reading.raw(("sustained", check.key)))
-    key = e.keys.sustained(check.key)  # type: ignore[arg-type]  # RowIs keeps plain numbers
-    e.known.add(key)
-    e.expect(key, "set", len(raw), *raw)
+    place = e.other(e.keys.sustained(SessionId(check.key)))
+    e.known.add(place)
+    e.expect("set_is", place, len(raw), *raw)
 
 
 def _seen_of(e: Encoded, kind: str, begins: bytes) -> Iterable[tuple[bytes, Any]]:
@@ -237,7 +281,7 @@ def _chunk_numbers(e: Encoded, check: ck.RowIs) -> None:
     _node_exactly(e, ck.NodeIsExactly(Ino(check.key), None))
     assert isinstance(check.seen, tuple), "numbers of chunks"
     for number in check.seen:
-        e.expect(e.keys.chunk(Ino(check.key), number), "present")
+        e.expect("exists", e.other(e.keys.chunk(Ino(check.key), number)))
 
 
 def _setting(e: Encoded, check: ck.RowIs) -> None:

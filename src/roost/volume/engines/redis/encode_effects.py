@@ -30,8 +30,7 @@ def encode_effects(e: Encoded, effects: Iterable[fx.Effect]) -> None:
         nodes.count_parents(e, moves)
     for name, by in moves.refs.items():
         if by:
-            e.needs_number(e.keys.slice_refs, name)
-            e.change(e.keys.slice_refs, "hincr", name, by)
+            e.change("hincr", e.of_numbers(e.keys.slice_refs, name), name, by)
     for ino, usage in moves.usage.items():
         _use_directory(e, ino, usage)
 
@@ -42,19 +41,19 @@ def _records(slices: Iterable[Slice]) -> list[bytes]:
 
 
 def _append(e: Encoded, moves: Moves, effect: fx.AppendSlices) -> None:
-    key, new = e.keys.chunk(effect.ino, effect.chunk_no), _records(effect.records)
-    e.needs_type(key, "list")
-    e.change(key, "push", len(new), *new)
+    new = _records(effect.records)
+    place = e.of_type(e.keys.chunk(effect.ino, effect.chunk_no), "list")
+    e.change("push", place, len(new), *new)
 
 
 def _drop_chunk(e: Encoded, moves: Moves, effect: fx.DropChunk) -> None:
-    e.change(e.keys.chunk(effect.ino, effect.chunk_no), "del")
+    e.change("del", e.other(e.keys.chunk(effect.ino, effect.chunk_no)))
 
 
 def _replace(e: Encoded, moves: Moves, effect: fx.ReplaceSlices) -> None:
-    key, new = e.keys.chunk(effect.ino, effect.chunk_no), _records(effect.new)
-    e.needs_type(key, "list")
-    e.change(key, "replace", effect.count, len(new), *new)
+    new = _records(effect.new)
+    place = e.of_type(e.keys.chunk(effect.ino, effect.chunk_no), "list")
+    e.change("replace", place, effect.count, len(new), *new)
 
 
 def _add_refs(e: Encoded, moves: Moves, effect: fx.AddSliceRefs) -> None:
@@ -65,67 +64,63 @@ def _add_refs(e: Encoded, moves: Moves, effect: fx.AddSliceRefs) -> None:
 
 def _drop_ref(e: Encoded, moves: Moves, effect: fx.DropSliceRef) -> None:
     name = slice_field(effect.slice_id, effect.size)
-    e.needs_number(e.keys.slice_refs, name)
-    e.change(e.keys.slice_refs, "forget", name)
+    e.change("forget", e.of_numbers(e.keys.slice_refs, name), name)
 
 
 def _put_deleted(e: Encoded, moves: Moves, effect: fx.PutDeletedFile) -> None:
     member = deleted_member(effect.file.ino, effect.file.length)
-    e.needs_type(e.keys.deleted_files, "zset")
-    e.change(e.keys.deleted_files, "zadd", member, effect.file.deleted_s)
+    e.change("zadd", e.of_type(e.keys.deleted_files, "zset"), member, effect.file.deleted_s)
     e.hints.append(member)
 
 
 def _drop_deleted(e: Encoded, moves: Moves, effect: fx.DropDeletedFile) -> None:
-    e.needs_type(e.keys.deleted_files, "zset")
+    place = e.of_type(e.keys.deleted_files, "zset")
     begins = b"%d:" % effect.ino
     for record in e.reading.seen:
         if record[0] == "deleted" and record[1].startswith(begins):
-            e.change(e.keys.deleted_files, "zrem", record[1])
+            e.change("zrem", place, record[1])
 
 
 def _put_delayed(e: Encoded, moves: Moves, effect: fx.PutDelayed) -> None:
     delayed = effect.delayed
-    e.needs_type(e.keys.delayed, "hash")
     name = b"%d_%d" % (delayed.chunk_id, delayed.deleted_s)
-    e.change(e.keys.delayed, "hset", name, encode_delayed(delayed.slices))
+    e.change("hset", e.of_type(e.keys.delayed, "hash"), name, encode_delayed(delayed.slices))
 
 
 def _drop_delayed(e: Encoded, moves: Moves, effect: fx.DropDelayed) -> None:
-    e.needs_type(e.keys.delayed, "hash")
+    place = e.of_type(e.keys.delayed, "hash")
     begins = b"%d_" % effect.chunk_id
     for record in e.reading.seen:
         if record[0] == "delayed" and record[1].startswith(begins):
-            e.change(e.keys.delayed, "hdel", record[1])
+            e.change("hdel", place, record[1])
 
 
 # ---- counters, statistics, quotas
 def _add_counter(e: Encoded, moves: Moves, effect: fx.AddCounter) -> None:
-    key = e.keys.counter(effect.name)
-    if (key, "") not in e.known:
-        e.known.add((key, ""))
-        e.expect(key, "number")
-    e.change(key, "incr", effect.by)
-    _adjust(e, ("counter", effect.name), (key,), partial(_plus, effect.by))
+    place = e.string(e.keys.counter(effect.name))
+    if place not in e.known:
+        e.known.add(place)
+        e.expect("number", place)
+    e.change("incr", place, effect.by)
+    _adjust(e, ("counter", effect.name), (place,), partial(_plus, effect.by))
 
 
 def _plus(by: int, raw: bytes | None) -> bytes:
     return b"%d" % (int(raw or 0) + by)
 
 
-def _adjust(e: Encoded, record: Record, keys: tuple[bytes, ...], how: Callable[[Any], Any]) -> None:
+def _adjust(e: Encoded, record: Record, places: tuple[int, ...], how: Callable[[Any], Any]) -> None:
     """Let a cached record follow what is added to it; one that is not cached stays so."""
     if is_cached(record) and e.cache.get(record, e) is not e:
-        e.touched.update(dict.fromkeys(keys))
+        e.again.update(dict.fromkeys(places))
         e.adjusted.append((record, how))
     else:
         e.dropped.append(record)
 
 
 def _put_counter(e: Encoded, moves: Moves, effect: fx.PutCounter) -> None:
-    key = e.keys.counter(effect.name)
-    e.needs_type(key, "string")
-    e.change(key, "set", effect.value - counter_offset(effect.name))
+    place = e.string(e.keys.counter(effect.name))
+    e.change("set", place, effect.value - counter_offset(effect.name))
     e.dropped.append(("counter", effect.name))
 
 
@@ -141,60 +136,54 @@ def _sum_usage(e: Encoded, moves: Moves, effect: fx.UseDirectory) -> None:
 
 
 def _use_directory(e: Encoded, ino: Ino, by: DirUsage) -> None:
-    keys = e.keys
-    for key in (keys.dir_space, keys.dir_length, keys.dir_inodes):
-        e.needs_number(key, ino)
-    e.change(keys.dir_space, "use", ino, by.space_bytes, by.length, by.inodes)
-    e.change_keys += (keys.dir_length, keys.dir_inodes)
+    place = e.others(e.keys.statistics)
+    e.expect("stat", place, ino)
+    e.change("use", place, ino, by.space_bytes, by.length, by.inodes)
     e.results.append(("usage", ino))
 
 
 def _put_usage(e: Encoded, moves: Moves, effect: fx.PutDirUsage) -> None:
     keys, ino, usage = e.keys, effect.ino, effect.usage
-    hashes = (keys.dir_space, keys.dir_length, keys.dir_inodes)
     if usage is None:
-        for key in (*hashes, *keys.quotas[QuotaKind.DIRECTORY]):
-            e.needs_type(key, "hash")
-            e.change(key, "hdel", ino)
-        e.dropped.append(("quotas", 0))
-        return
-    for key, value in zip(hashes, (usage.space_bytes, usage.length, usage.inodes), strict=True):
-        e.needs_type(key, "hash")
-        e.change(key, "hset", ino, value)
+        for key in (*keys.statistics, *keys.quotas[QuotaKind.DIRECTORY]):
+            e.change("stat_del", e.other(key), ino)
+        e.dropped.append(("quotas", int(QuotaKind.DIRECTORY)))
+    else:
+        place = e.others(keys.statistics)
+        e.change("stat_set", place, ino, usage.space_bytes, usage.length, usage.inodes)
 
 
 def _put_acl(e: Encoded, moves: Moves, effect: fx.PutAcl) -> None:
-    highest = e.keys.counter("aclMaxId")
-    e.needs_type(e.keys.acls, "hash")
-    e.expect(highest, "number")
-    e.change(e.keys.acls, "hset", effect.acl_id, records.encode_acl(effect.rule))
-    e.change(highest, "raise", effect.acl_id)
+    highest = e.string(e.keys.counter("aclMaxId"))
+    e.expect("number", highest)
+    place = e.of_type(e.keys.acls, "hash")
+    e.change("hset", place, effect.acl_id, records.encode_acl(effect.rule))
+    e.change("raise", highest, effect.acl_id)
     e.dropped.append(("acls",))
 
 
 def _put_quota(e: Encoded, moves: Moves, effect: fx.PutQuota) -> None:
-    limits, space, inodes = e.keys.quotas[effect.kind]
-    for key in (limits, space, inodes):
-        e.needs_type(key, "hash")
-        if effect.quota is None:
-            e.change(key, "hdel", effect.key)
-    if effect.quota is not None:
-        e.change(limits, "hset", effect.key, records.encode_limits(effect.quota))
-        e.change(space, "hset", effect.key, effect.quota.used_space_bytes)
-        e.change(inodes, "hset", effect.key, effect.quota.used_inodes)
+    limits, space, inodes = (e.of_type(key, "hash") for key in e.keys.quotas[effect.kind])
+    if effect.quota is None:
+        for place in (limits, space, inodes):
+            e.change("hdel", place, effect.key)
+    else:
+        e.change("hset", limits, effect.key, records.encode_limits(effect.quota))
+        e.change("hset", space, effect.key, effect.quota.used_space_bytes)
+        e.change("hset", inodes, effect.key, effect.quota.used_inodes)
     e.dropped.append(("quotas", int(effect.kind)))
 
 
 def _use_quota(e: Encoded, moves: Moves, effect: fx.UseQuota) -> None:
-    limits, space, inodes = e.keys.quotas[effect.kind]
-    e.needs_type(limits, "hash")
-    e.needs_number(space, effect.key)
-    e.needs_number(inodes, effect.key)
+    keys = e.keys.quotas[effect.kind]
+    e.of_type(keys[0], "hash")
+    e.of_numbers(keys[1], effect.key)
+    e.of_numbers(keys[2], effect.key)
+    place = e.others(keys)
     new = records.UNLIMITED if effect.create else b""
-    e.change(limits, "quota", effect.key, effect.space_bytes, effect.inodes, new)
-    e.change_keys += (space, inodes)
+    e.change("quota", place, effect.key, effect.space_bytes, effect.inodes, new)
     record = ("quotas", int(effect.kind))
-    _adjust(e, record, (limits, space, inodes), partial(_used, effect))
+    _adjust(e, record, (place, place + 1, place + 2), partial(_used, effect))
 
 
 def _used(effect: fx.UseQuota, tables: Any) -> Any:
@@ -212,42 +201,36 @@ def _used(effect: fx.UseQuota, tables: Any) -> Any:
 # ---- sessions and locks
 def _put_session(e: Encoded, moves: Moves, effect: fx.PutSession) -> None:
     session = effect.session
-    e.needs_type(e.keys.all_sessions, "zset")
-    e.needs_type(e.keys.session_infos, "hash")
-    e.change(e.keys.all_sessions, "zadd", session.sid, session.expire_s)
-    e.change(e.keys.session_infos, "hset", session.sid, session.info)
+    place = e.of_type(e.keys.all_sessions, "zset")
+    e.change("zadd", place, session.sid, session.expire_s)
+    e.change("hset", e.of_type(e.keys.session_infos, "hash"), session.sid, session.info)
 
 
 def _drop_session(e: Encoded, moves: Moves, effect: fx.DropSession) -> None:
-    e.needs_type(e.keys.all_sessions, "zset")
-    e.needs_type(e.keys.session_infos, "hash")
-    e.change(e.keys.session_infos, "hdel", effect.sid)
-    e.change(e.keys.all_sessions, "zrem", effect.sid)
-    e.change(e.keys.locked(effect.sid), "del")
+    e.change("hdel", e.of_type(e.keys.session_infos, "hash"), effect.sid)
+    e.change("zrem", e.of_type(e.keys.all_sessions, "zset"), effect.sid)
+    e.change("del", e.other(e.keys.locked(effect.sid)))
     e.ended.append(effect.sid)
 
 
 def _put_sustained(e: Encoded, moves: Moves, effect: fx.PutSustained) -> None:
-    e.needs_type(e.keys.sustained(effect.sid), "set")
-    e.change(e.keys.sustained(effect.sid), "sadd", effect.ino)
+    e.change("sadd", e.of_type(e.keys.sustained(effect.sid), "set"), effect.ino)
 
 
 def _drop_sustained(e: Encoded, moves: Moves, effect: fx.DropSustained) -> None:
-    e.needs_type(e.keys.sustained(effect.sid), "set")
-    e.change(e.keys.sustained(effect.sid), "srem", effect.ino)
+    e.change("srem", e.of_type(e.keys.sustained(effect.sid), "set"), effect.ino)
 
 
 def _lock(e: Encoded, key: bytes, holder: LockHolder, value: bytes) -> None:
     """Let the holder hold `value`; nothing lets go."""
     of_session = e.keys.locked(holder.sid)
-    e.needs_type(key, "hash")
-    e.needs_type(of_session, "set")
+    place, sessions_place = e.of_type(key, "hash"), e.of_type(of_session, "set")
     if value:
-        e.change(key, "hset", holder_field(holder), value)
-        e.change(of_session, "sadd", key)
+        e.change("hset", place, holder_field(holder), value)
+        e.change("sadd", sessions_place, key)
     else:
-        e.change(key, "unlock", holder_field(holder), b"%d_" % holder.sid)
-        e.change_keys.append(of_session)
+        both = e.others((key, of_session))
+        e.change("unlock", both, holder_field(holder), b"%d_" % holder.sid)
 
 
 def _put_flock(e: Encoded, moves: Moves, effect: fx.PutFlock) -> None:
@@ -261,18 +244,17 @@ def _put_ranges(e: Encoded, moves: Moves, effect: fx.PutRangeLocks) -> None:
 
 
 def _put_detached(e: Encoded, moves: Moves, effect: fx.PutDetached) -> None:
-    e.needs_type(e.keys.detached, "zset")
-    e.change(e.keys.detached, "zadd", effect.node.ino, effect.node.added_s)
+    place = e.of_type(e.keys.detached, "zset")
+    e.change("zadd", place, effect.node.ino, effect.node.added_s)
 
 
 def _drop_detached(e: Encoded, moves: Moves, effect: fx.DropDetached) -> None:
-    e.needs_type(e.keys.detached, "zset")
-    e.change(e.keys.detached, "zrem", effect.ino)
+    e.change("zrem", e.of_type(e.keys.detached, "zset"), effect.ino)
 
 
 def _put_setting(e: Encoded, moves: Moves, effect: fx.PutSetting) -> None:
-    e.needs_type(e.keys.setting, "string")
-    e.change(e.keys.setting, "set", effect.text.encode("utf-8", "surrogateescape"))
+    text = effect.text.encode("utf-8", "surrogateescape")
+    e.change("set", e.string(e.keys.setting), text)
 
 
 _EFFECTS: dict[type, Callable[[Encoded, Moves, Any], None]] = {

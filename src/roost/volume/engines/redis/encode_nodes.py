@@ -36,31 +36,33 @@ def time_bytes(time_ns: int) -> bytes:
 
 # ---- nodes
 def add_node(e: Encoded, moves: Moves, effect: fx.AddNode) -> None:
-    key, raw = e.keys.node(effect.ino), encode_attr(effect.attr)
-    if key not in e.known:
-        e.known.add(key)
-        e.expect(key, "new")
-    e.change(key, "set", raw)
-    e.touched[key] = None
+    """Store a node; one that is there already is damage."""
+    place, raw = e.string(e.keys.node(effect.ino)), encode_attr(effect.attr)
+    if place not in e.known:
+        e.known.add(place)
+        e.expect("absent", place)
+    e.change("set", place, raw)
+    e.again[place] = None
     e.stored["node", effect.ino] = raw
     moves.new_parents[effect.ino] = effect.attr.parent
 
 
 def change_node(e: Encoded, moves: Moves, effect: fx.ChangeNode) -> None:
+    """Merge a change into what is stored."""
     ino, change = effect.ino, effect.change
-    key = e.keys.node(ino)
-    if key not in e.known:
-        e.needs_type(key, "string")
-        e.expect(key, "present")
-    e.touched[key] = None
+    place = e.string(e.keys.node(ino))
+    if place not in e.known:
+        e.known.add(place)
+        e.expect("present", place)
+    e.again[place] = None
     e.results.append(("node", ino))
-    words = _words(e, ino, change)
     if change.parent is not None:
         moves.new_parents[ino] = change.parent
+    words = _words(e, ino, change)
     if len(words) == 4 + 2 * bool(change.nlink_by) and _is_touch(change):
-        e.change(key, "touch", change.nlink_by, words[-1])
+        e.change("touch", place, change.nlink_by, words[-1])
     else:
-        e.change(key, "change", len(words) // 2, *words)
+        e.change("change", place, len(words) // 2, *words)
 
 
 def _is_touch(change: fx.NodeChange) -> bool:
@@ -125,33 +127,35 @@ def _new_rest(e: Encoded, ino: Ino, change: fx.NodeChange) -> bytes:
 
 
 def drop_node(e: Encoded, moves: Moves, effect: fx.DropNode) -> None:
+    """Remove a node with its link target, extended attributes and parents."""
     ino = effect.ino
     raw = e.reading.raw(("node", ino))
-    e.change(e.keys.node(ino), "del")
-    e.change(e.keys.xattrs(ino), "del")
+    e.change("del", e.string(e.keys.node(ino)))
+    e.change("del", e.other(e.keys.xattrs(ino)))
     if raw is None or raw[1] >> 4 == Kind.SYMLINK:
-        e.change(e.keys.symlink(ino), "del")
+        e.change("del", e.other(e.keys.symlink(ino)))
     if raw is None or raw[_PARENT_AT:_PARENT_END] == bytes(8):
-        e.change(e.keys.parents(ino), "del")
+        e.change("del", e.other(e.keys.parents(ino)))
     e.dropped.append(("node", ino))
     moves.dropped.add(ino)
 
 
 # ---- entries
 def add_edge(e: Encoded, moves: Moves, effect: fx.AddEdge) -> None:
-    key, raw = e.keys.folder(effect.parent), encode_edge(effect.edge)
-    e.needs_type(key, "hash")
-    e.change(key, "hset", effect.name, raw)
-    e.touched[key] = None
+    """Store an entry."""
+    place, raw = e.of_type(e.keys.folder(effect.parent), "hash"), encode_edge(effect.edge)
+    e.change("hset", place, effect.name, raw)
+    e.again[place] = None
     e.stored["edge", effect.parent, effect.name] = raw
-    moves.edges.append((effect.edge.ino, effect.parent, 1))
+    if effect.edge.kind is not Kind.DIRECTORY:
+        moves.edges.append((effect.edge.ino, effect.parent, 1))
 
 
 def drop_edge(e: Encoded, moves: Moves, effect: fx.DropEdge) -> None:
-    key = e.keys.folder(effect.parent)
-    e.needs_type(key, "hash")
-    e.change(key, "hdel", effect.name)
-    e.touched[key] = None
+    """Remove an entry."""
+    place = e.of_type(e.keys.folder(effect.parent), "hash")
+    e.change("hdel", place, effect.name)
+    e.again[place] = None
     e.stored["edge", effect.parent, effect.name] = None
     edge: Edge | None = e.reading.edge(effect.parent, effect.name)
     if edge is not None and edge.kind is not Kind.DIRECTORY:
@@ -177,22 +181,23 @@ def count_parents(e: Encoded, moves: Moves) -> None:
         key = e.keys.parents(ino)
         for name, by in of_node.items():
             if by:
-                e.needs_number(key, name)
-                e.change(key, "hincr", name, by)
+                e.change("hincr", e.of_numbers(key, name), name, by)
 
 
 def put_symlink(e: Encoded, moves: Moves, effect: fx.PutSymlink) -> None:
-    e.change(e.keys.symlink(effect.ino), "set", effect.target)
+    """Store a link's target."""
+    e.change("set", e.string(e.keys.symlink(effect.ino)), effect.target)
 
 
 def put_xattr(e: Encoded, moves: Moves, effect: fx.PutXattr) -> None:
-    key = e.keys.xattrs(effect.ino)
-    e.needs_type(key, "hash")
+    """Store or remove an extended attribute."""
+    place = e.of_type(e.keys.xattrs(effect.ino), "hash")
     if effect.value is None:
-        e.change(key, "hdel", effect.name)
+        e.change("hdel", place, effect.name)
     else:
-        e.change(key, "hset", effect.name, effect.value)
+        e.change("hset", place, effect.name, effect.value)
 
 
 def drop_xattrs(e: Encoded, moves: Moves, effect: fx.DropXattrs) -> None:
-    e.change(e.keys.xattrs(effect.ino), "del")
+    """Remove all extended attributes of a node."""
+    e.change("del", e.other(e.keys.xattrs(effect.ino)))

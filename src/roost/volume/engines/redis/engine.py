@@ -260,8 +260,8 @@ class RedisEngine:
         if answer is None:
             return False
         for (what, ino), value in zip(encoded.results, answer[1:], strict=False):
-            if what == "usage" and value == 0:
-                upkeep.compute_usage(self._link, ino)
+            if what == "usage" and value != 1:
+                upkeep.compute_usage(self._link, ino, is_broken=value == 2)
         return True
 
     def _send(self, encoded: Encoded, slot: int, token: int) -> list[Any] | None:
@@ -300,7 +300,7 @@ class RedisEngine:
             elif answer[0] == 2:
                 raise CorruptRecord(
                     f"{place}: key {answer[1].decode('utf-8', 'replace')}",
-                    "it exists, or is of another kind; nothing was changed",
+                    "it exists already or is of another kind; nothing was changed",
                 )
             else:
                 return None if answer[0] else answer

@@ -20,7 +20,7 @@ class Keys:
 
     __slots__ = (
         "acls", "all_sessions", "delayed", "deleted_files", "detached", "dir_inodes", "dir_length",
-        "dir_space", "prefix", "quotas", "session_infos", "setting", "slice_refs",
+        "dir_space", "prefix", "quotas", "session_infos", "setting", "slice_refs", "statistics",
     )  # fmt: skip
 
     def __init__(self, prefix: bytes = b"") -> None:
@@ -36,6 +36,7 @@ class Keys:
         self.dir_length = prefix + b"dirDataLength"
         self.dir_space = prefix + b"dirUsedSpace"
         self.dir_inodes = prefix + b"dirUsedInodes"
+        self.statistics = (self.dir_space, self.dir_length, self.dir_inodes)
         self.quotas = {
             kind: (prefix + name, prefix + name + b"UsedSpace", prefix + name + b"UsedInodes")
             for kind, name in _QUOTAS.items()

@@ -144,8 +144,8 @@ def remove_all(call: Call, keys: Keys) -> None:
         call([("DEL", *some)])
 
 
-def compute_usage(link: Link, ino: Ino) -> None:
-    """Store the statistics of a directory that had none, from its entries; all in one step.
+def compute_usage(link: Link, ino: Ino, *, is_broken: bool) -> None:
+    """Store the statistics of a directory that had none, or not numbers, from its entries.
 
     If others change it all the time, it is left to the next change.
     """
@@ -160,7 +160,7 @@ def compute_usage(link: Link, ino: Ino) -> None:
 
     try:
         for _ in range(TRIES_MAX):
-            if _computed(call, link.keys, ino):
+            if _computed(call, link.keys, ino, "HSET" if is_broken else "HSETNX"):
                 return
         log.warning("the statistics of directory %d are not computed: it changes too fast", ino)
     except ConnectionLost as error:
@@ -169,7 +169,7 @@ def compute_usage(link: Link, ino: Ino) -> None:
         connection.close()
 
 
-def _computed(call: Call, keys: Keys, ino: Ino) -> bool:
+def _computed(call: Call, keys: Keys, ino: Ino, put: str) -> bool:
     folder = keys.folder(ino)
     call([("WATCH", folder)])
     entries = read_entries(call, folder)
@@ -191,5 +191,5 @@ def _computed(call: Call, keys: Keys, ino: Ino) -> bool:
         (keys.dir_length, total.length),
         (keys.dir_inodes, total.inodes),
     )
-    writes: list[Command] = [("HSETNX", key, ino, value) for key, value in values]
+    writes: list[Command] = [(put, key, ino, value) for key, value in values]
     return call([("MULTI",), *writes, ("EXEC",)])[-1] is not None

@@ -16,6 +16,7 @@ from typing import Any
 
 import hiredis
 
+from roost.volume.engines.redis.commit_script import CODES, FROM_BACK
 from roost.volume.engines.redis.connection import Command, Connection, Replies
 from roost.volume.engines.redis.encode import Word
 from roost.volume.engines.redis.errors import ConnectionLost
@@ -25,12 +26,18 @@ SPARES_MAX = 16
 _TIME = struct.Struct(">qI")
 _COUNT = struct.Struct(">I")
 _LENGTH = struct.Struct(">Q")
-_WORDS_OF = {  # how many words follow a verification, its key apart
-    "identity": 1, "no field": 1, "field": 2, "value": 1, "absent": 0, "present": 0, "number": 0,
-    "numbers": 1, "type": 1, "new": 0, "list": 2, "list begins": 2, "score": 2, "no score": 1,
-    "fields": 1,
+_NAMES = {number: word for word, number in CODES.items()}
+_OPERANDS = {  # how many follow a step; of others the first says so
+    "identity": 1, "value": 1, "absent": 0, "present": 0, "number": 0, "field": 2, "no_field": 1,
+    "exists": 0, "not_exists": 0, "type": 1, "field_number": 1, "list": 2, "list_begins": 2,
+    "score": 2, "no_score": 1, "hash_size": 1, "stat": 1,
+    "touch": 2, "set": 1, "raise": 1, "incr": 1, "del": 0, "hset": 2, "hdel": 1, "hincr": 2,
+    "zadd": 2, "zrem": 1, "sadd": 1, "srem": 1, "forget": 1, "unlock": 2, "quota": 4, "use": 4,
+    "stat_set": 4, "stat_del": 1,
 }  # fmt: skip
-_UNWATCHED = {"number", "numbers", "type"}
+_KEYS = {"unlock": 2, "quota": 3, "use": 3, "stat_set": 3}
+_UNWATCHED = {"number", "field_number", "type", "stat"}
+_UNFIT = {"number", "field_number", "type", "stat"}
 
 
 class Spares:
@@ -79,6 +86,7 @@ class _Plan:
     fence: Word
     slot: Word
     token: Word
+    strings: tuple[bytes, ...]
     verify: list[_Step]
     changes: list[_Step]
 
@@ -103,44 +111,39 @@ def commit(spares: Spares, words: tuple[Word, ...]) -> Any:
 
 def _parse(words: tuple[Word, ...]) -> _Plan:
     count = int(words[0])
-    keys = iter(_bytes(key) for key in words[1 : 1 + count])
-    ahead = iter(words[1 + count :])
-    tokens, fence_key = next(keys), next(keys)
-    fence, slot, token = next(ahead), next(ahead), next(ahead)
-    verify = []
-    while (op := next(ahead)) != ".":
-        verify.append(_Step(str(op), (next(keys),), _following(str(op), ahead)))
-    changes = []
-    for op in ahead:
-        key = next(keys)
-        more = {"use": 2, "quota": 2, "unlock": 1}.get(str(op), 0)
-        step_keys = (key, *(next(keys) for _ in range(more)))
-        changes.append(_Step(str(op), step_keys, _operands(str(op), ahead)))
-    return _Plan(tokens, fence_key, fence, slot, token, verify, changes)
+    keys = [_bytes(key) for key in words[1 : 1 + count]]
+    fence, slot, token, strings, program = words[1 + count : 6 + count]
+    ahead = iter(words[6 + count :])
+    parts: list[list[_Step]] = [[], []]
+    part = 0
+    for at in range(0, len(_bytes(program)), 3):
+        op = _NAMES[_bytes(program)[at]]
+        place = int.from_bytes(_bytes(program)[at + 1 : at + 3])
+        if op == "done":
+            part += 1
+            if part == len(parts):
+                break  # what follows is for the server's tracking only
+            continue
+        parts[part].append(_Step(op, _keys(keys, op, place), _operands(op, ahead)))
+    absent = tuple(keys[2 : 2 + int(strings)])
+    return _Plan(keys[0], keys[1], fence, slot, token, absent, *parts)
 
 
-def _following(op: str, ahead: Iterator[Word]) -> tuple[Word, ...]:
-    if op in ("hash", "set"):
-        count = int(next(ahead))
-        return tuple(next(ahead) for _ in range(count * (2 if op == "hash" else 1)))
-    return tuple(next(ahead) for _ in range(_WORDS_OF[op]))
-
-
-_OPERANDS = {
-    "touch": 2, "set": 1, "hset": 2, "incr": 1, "use": 4, "hdel": 1, "del": 0, "hincr": 2,
-    "zadd": 2, "zrem": 1, "sadd": 1, "srem": 1, "forget": 1, "quota": 4, "unlock": 2, "raise": 1,
-}  # fmt: skip
+def _keys(keys: list[bytes], op: str, place: int) -> tuple[bytes, ...]:
+    if place < FROM_BACK:
+        return (keys[place - 1],)
+    first = len(keys) - 1 - (place - FROM_BACK)
+    return tuple(keys[first - more] for more in range(_KEYS.get(op, 1)))
 
 
 def _operands(op: str, ahead: Iterator[Word]) -> tuple[Word, ...]:
-    if op == "change":
-        return tuple(next(ahead) for _ in range(2 * int(next(ahead))))
-    if op == "push":
-        return tuple(next(ahead) for _ in range(int(next(ahead))))
     if op == "replace":
         count = next(ahead)
         return (count, *(next(ahead) for _ in range(int(next(ahead)))))
-    return tuple(next(ahead) for _ in range(_OPERANDS[op]))
+    if op in _OPERANDS:
+        return tuple(next(ahead) for _ in range(_OPERANDS[op]))
+    each = 2 if op in ("hash", "change") else 1
+    return tuple(next(ahead) for _ in range(each * int(next(ahead))))
 
 
 # ---- one attempt
@@ -149,6 +152,7 @@ def _attempt(connection: Connection, plan: _Plan) -> Any:
     watched = {step.keys[0] for step in plan.verify if step.op not in _UNWATCHED}
     watched |= {step.keys[0] for step in plan.changes if step.op in ("touch", "change", "raise")}
     reads: list[Command] = [("WATCH", plan.fence_key, *watched), ("GET", plan.fence_key)]
+    reads += [("TYPE", key) for key in plan.strings]
     reads += [_VERIFY_READS[step.op](step) for step in plan.verify]
     asking = [step for step in plan.changes if step.op in _CHANGE_READS]
     reads += [_CHANGE_READS[step.op](step) for step in asking]
@@ -157,12 +161,16 @@ def _attempt(connection: Connection, plan: _Plan) -> Any:
     answer: Any = refused
     if refused is None and _text(replies[1]) != _text(plan.fence):
         answer = [3]
+    before = 2 + len(plan.strings)
+    for key, kind in zip(plan.strings, replies[2:before], strict=False):
+        if answer is None and _text(kind) not in ("none", "string"):
+            answer = [2, key]
     if answer is None:
-        answer = _verified(plan, replies[2:])
+        answer = _verified(plan, replies[before:])
     if answer is not None:
         connection.call([("UNWATCH",)])
         return answer
-    found = dict(zip(map(id, asking), replies[2 + len(plan.verify) :], strict=True))
+    found = dict(zip(map(id, asking), replies[before + len(plan.verify) :], strict=True))
     done, writes = _writes(plan, found)
     result = connection.call([("MULTI",), *writes, ("EXEC",)])
     refused = next((r for r in result if isinstance(r, hiredis.ReplyError)), None)
@@ -173,7 +181,7 @@ def _attempt(connection: Connection, plan: _Plan) -> Any:
 
 def _verified(plan: _Plan, replies: Replies) -> Any:
     for at, (step, reply) in enumerate(zip(plan.verify, replies, strict=False), 1):
-        if step.op in ("number", "numbers", "type", "new"):
+        if step.op in _UNFIT:
             if not _fits(step, reply):
                 return [2, step.keys[0]]
         elif not _holds(step, reply):
@@ -182,8 +190,6 @@ def _verified(plan: _Plan, replies: Replies) -> Any:
 
 
 def _fits(step: _Step, reply: Any) -> bool:
-    if step.op == "new":
-        return not reply
     if step.op == "type":
         return _text(reply) in ("none", step.words[0])
     text = b"0" if reply is None else reply
@@ -199,24 +205,24 @@ def _holds(step: _Step, reply: Any) -> bool:
             return bool(reply == words[0])
         case "field":
             return bool(reply == words[1])
-        case "no field" | "no score":
+        case "no_field" | "no_score":
             return reply is None
-        case "absent" | "present":
-            return bool(reply) == (step.op == "present")
+        case "absent" | "not_exists" | "present" | "exists":
+            return bool(reply) == (step.op in ("present", "exists"))
         case "list":
             return len(reply) == int(words[0]) and b"".join(reply) == words[1]
-        case "list begins":
+        case "list_begins":
             count = int(words[0])
             return len(reply) >= count and b"".join(reply[:count]) == words[1]
         case "hash":
             pairs = reply if isinstance(reply, dict) else dict(_pairs(reply))
             return bool(pairs == dict(_pairs([_bytes(word) for word in words])))
-        case "set":
+        case "set_is":
             return set(reply) == {_bytes(word) for word in words}
         case "score":
             return reply is not None and float(reply) == float(words[1])
         case _:
-            assert step.op == "fields", step.op
+            assert step.op == "hash_size", step.op
             return bool(reply == int(words[0]))
 
 
@@ -237,19 +243,21 @@ _VERIFY_READS: dict[str, Callable[[_Step], Command]] = {
     "value": _key_only("GET"),
     "number": _key_only("GET"),
     "field": _with_field("HGET"),
-    "no field": _with_field("HGET"),
-    "numbers": _with_field("HGET"),
+    "no_field": _with_field("HGET"),
+    "field_number": _with_field("HGET"),
+    "stat": _with_field("HGET"),
     "absent": _key_only("EXISTS"),
     "present": _key_only("EXISTS"),
-    "new": _key_only("EXISTS"),
+    "exists": _key_only("EXISTS"),
+    "not_exists": _key_only("EXISTS"),
     "type": _key_only("TYPE"),
     "list": _list,
-    "list begins": _list,
+    "list_begins": _list,
     "hash": _key_only("HGETALL"),
-    "set": _key_only("SMEMBERS"),
+    "set_is": _key_only("SMEMBERS"),
     "score": _with_field("ZSCORE"),
-    "no score": _with_field("ZSCORE"),
-    "fields": _key_only("HLEN"),
+    "no_score": _with_field("ZSCORE"),
+    "hash_size": _key_only("HLEN"),
 }
 _CHANGE_READS: dict[str, Callable[[_Step], Command]] = {
     "touch": _key_only("GET"),
@@ -291,13 +299,16 @@ def _writes(plan: _Plan, found: dict[int, Any]) -> tuple[list[Any], list[Command
 
 _PLAIN = {
     "set": "SET", "hset": "HSET", "incr": "INCRBY", "hdel": "HDEL", "del": "DEL",
-    "hincr": "HINCRBY", "push": "RPUSH", "zrem": "ZREM", "sadd": "SADD", "srem": "SREM",
+    "hincr": "HINCRBY", "stat_del": "HDEL", "push": "RPUSH",
+    "zrem": "ZREM", "sadd": "SADD", "srem": "SREM",
 }  # fmt: skip
 
 
 def _others(step: _Step, found: Any) -> list[Command]:
     key, words = step.keys[0], step.words
     match step.op:
+        case "stat_set":
+            return [("HSET", of, words[0], n) for of, n in zip(step.keys, words[1:], strict=True)]
         case "zadd":
             return [("ZADD", key, words[1], words[0])]
         case "replace":
