@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,6 +47,8 @@ class FaultProxy(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16  # head and body in one packet, or each waits for an acknowledgement
+    disable_nagle_algorithm = True
     server: FaultProxy
 
     def _serve(self) -> None:
@@ -64,9 +67,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         connection = http.client.HTTPConnection("127.0.0.1", self.server.upstream, timeout=10)
         with contextlib.closing(connection):
-            connection.putrequest(
-                self.command, self.path, skip_host=True, skip_accept_encoding=True
-            )
+            path = re.sub(r"^http://[^/]+", "", self.path)  # it may be used as a proxy by name
+            connection.putrequest(self.command, path, skip_host=True, skip_accept_encoding=True)
             for name, value in self.headers.items():
                 connection.putheader(name, value)
             connection.endheaders(body or None)

@@ -1,6 +1,7 @@
 """Azure and S3 against real servers: what every store does, and what only these can get wrong."""
 
 import itertools
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +11,9 @@ from roost.blob.patience import Patience
 from roost.blob.place import Place
 from roost.blob.store import BlobStore
 from roost.testing.blob_suite import BlobStoreSuite
+from roost.testing.servers.azurite import AzuriteServer
 from tests.blob.conftest import KEYS, MinioGateway
+from tests.blob.fault_proxy import fault_proxy
 
 QUICK = Patience(connect_timeout_s=2, request_timeout_s=5, tries_max=2, delay_first_s=0.01)
 
@@ -19,6 +22,21 @@ class TestAzurite(BlobStoreSuite):
     @pytest.fixture
     def store(self, azure_place: Place, azure_environment: dict[str, str]) -> BlobStore:
         return open_store(azure_place, patience=QUICK, environment=azure_environment)
+
+
+class TestAzuriteByAccountAndKey(BlobStoreSuite):
+    """The other spelling: https://CONTAINER.ENDPOINT, the account a part of the host's name."""
+
+    _numbers = itertools.count()
+
+    @pytest.fixture
+    def store(self, azurite: AzuriteServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[BlobStore]:
+        with fault_proxy(azurite.port) as proxy:
+            monkeypatch.setenv("http_proxy", proxy.url)  # for nobody resolves the name
+            bucket = f"http://keys{next(self._numbers)}.blob.localhost"
+            place = Place("wasb", bucket, azurite.account, azurite.key)
+            make_bucket(place, environment={})
+            yield open_store(place, patience=QUICK, environment={})
 
 
 class TestS3rver(BlobStoreSuite):

@@ -108,7 +108,8 @@ def _put(where: str, url: str, headers: dict[str, str], body: bytes, patience: P
     if not body:
         request.add_header("Content-Length", "0")
     try:
-        with urllib.request.urlopen(request, timeout=patience.request_timeout_s) as answer:
+        opener = urllib.request.build_opener()  # with the proxies of the environment of now
+        with opener.open(request, timeout=patience.request_timeout_s) as answer:
             answer.read()
     except urllib.error.HTTPError as error:
         text = error.read().decode("utf-8", "replace")
