@@ -18,6 +18,7 @@ from roost.errors import CorruptRecord, InvalidArgument, RoostError
 from roost.volume.engines.registry import engine_kind, parse_url
 from roost.volume.errors import AlreadyFormatted
 from roost.volume.meta.effects import (
+    AddNode,
     Effect,
     PutCounter,
     PutDeletedFile,
@@ -26,10 +27,20 @@ from roost.volume.meta.effects import (
 )
 from roost.volume.meta.open_volume import NEXT_INO, NEXT_SLICE
 from roost.volume.meta.sessions import NEXT_SESSION
-from roost.volume.meta.trash import NEXT_TRASH
-from roost.volume.meta.txn import Engine
+from roost.volume.meta.trash import FOLDER_MODE, NEXT_TRASH
+from roost.volume.meta.txn import Engine, Txn
 from roost.volume.meta.usage import TOTAL_INODES, USED_SPACE
-from roost.volume.model import ROOT, TRASH, DeletedFile, Ino, Quota, QuotaKind
+from roost.volume.model import (
+    DIRECTORY_LENGTH_BYTES,
+    ROOT,
+    TRASH,
+    Attr,
+    DeletedFile,
+    Ino,
+    Kind,
+    Quota,
+    QuotaKind,
+)
 from roost.volume.settings import VolumeSettings, decode_settings, encode_settings
 from roost.volume.tools.json_stream import JsonStream
 from roost.volume.tools.load_tree import TreeLoader, effect_bytes
@@ -248,14 +259,30 @@ class _Loading:
             self._batch.add(PutDeletedFile(file))
         self._batch.commit()
         settings = self._settings
-        self._engine.run(
-            lambda txn: txn.do(
-                *(PutCounter(name, value) for name, value in counters.items()),
-                PutSetting(encode_settings(settings)),
-            )
-        )
+        needs_trash = "Trash" not in self._seen and settings.trash_days > 0
+
+        def put(txn: Txn) -> None:
+            if needs_trash:
+                txn.do(AddNode(TRASH, _trash(txn.now_ns)))
+            txn.do(*(PutCounter(name, value) for name, value in counters.items()))
+            txn.do(PutSetting(encode_settings(settings)))
+
+        self._engine.run(put)
         self._tell()
         return LoadReport(settings, self._trees.names, totals.inodes, totals.space_bytes)
+
+
+def _trash(now_ns: int) -> Attr:
+    return Attr(
+        kind=Kind.DIRECTORY,
+        mode=FOLDER_MODE,
+        atime_ns=now_ns,
+        mtime_ns=now_ns,
+        ctime_ns=now_ns,
+        nlink=2,
+        length=DIRECTORY_LENGTH_BYTES,
+        parent=ROOT,
+    )
 
 
 def _numbers(document: Any, where: str) -> dict[str, int]:

@@ -1,0 +1,286 @@
+"""A dump holds the whole tree, in JuiceFS's bytes; loading it gives the same tree or nothing."""
+
+import gzip
+import io
+import json
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roost.clock import SystemClock
+from roost.errors import CorruptRecord, RoostError, Unavailable
+from roost.volume.engines.memory import MemoryEngine
+from roost.volume.errors import AlreadyFormatted, NotFormatted
+from roost.volume.meta.api import format_volume, open_meta
+from roost.volume.meta.opening import drop_memory_volume, open_engine
+from roost.volume.model import ROOT
+from roost.volume.settings import new_settings
+from roost.volume.tools import json_stream
+from roost.volume.tools import load as load_module
+from roost.volume.tools.dump import DumpOptions, DumpReport, dump
+from roost.volume.tools.dump_files import unpacked
+from roost.volume.tools.dump_records import escape, unescape
+from roost.volume.tools.load import load
+
+DUMPS = Path(__file__).with_name("dumps")
+FAR = "memory://loaded"
+
+
+def dumped(url: str, **options: object) -> bytes:
+    engine = open_engine(url, SystemClock(), read_only=True)
+    try:
+        out = io.BytesIO()
+        report = dump(engine, out, DumpOptions(**options))  # type: ignore[arg-type]
+        assert isinstance(report, DumpReport)
+        return out.getvalue()
+    finally:
+        engine.close()
+
+
+def loaded(url: str, raw: bytes) -> None:
+    load(url, io.BytesIO(raw))
+    with open_meta(url, read_only=True) as meta:
+        assert meta.check() == ()
+
+
+def tree_of(raw: bytes) -> dict[str, object]:
+    document: dict[str, object] = json.loads(raw)
+    return {name: value for name, value in document.items() if name != "Counters"}
+
+
+@pytest.mark.parametrize("name", ["odd-names.json", "rules-and-quotas.json"])
+def test_a_dump_of_juicefs_comes_back_byte_for_byte(place: str, name: str) -> None:
+    original = (DUMPS / name).read_bytes()
+    loaded(place, original)
+    assert dumped(place, keep_secrets=True).decode() == original.decode()
+
+
+def test_everything_survives_a_dump_and_a_load(place: str, full_url: str) -> None:
+    first = dumped(full_url)
+    loaded(place, first)
+    assert dumped(place).decode() == first.decode()
+
+
+def test_of_a_sub_directory_its_tree_becomes_the_root(full_url: str, tmp_path: Path) -> None:
+    url = f"memory://sub-{tmp_path}"
+    loaded(url, dumped(full_url, subdir='/a "b" %41\\'))
+    with open_meta(url, read_only=True) as meta:
+        assert {e.name for e in meta.readdir(ROOT)} == {b"\xff\xfe\n\x01", "Jäger\u2028☃".encode()}
+    drop_memory_volume(f"sub-{tmp_path}")
+
+
+def test_without_the_trash_a_dump_has_none_and_its_volume_an_empty_one(full_url: str) -> None:
+    raw = dumped(full_url, skip_trash=True)
+    assert "Trash" not in json.loads(raw)
+    try:
+        loaded(FAR, raw)
+        with open_meta(FAR, read_only=True) as meta:
+            assert list(meta.readdir(meta.resolve("/.trash").ino)) == []
+    finally:
+        drop_memory_volume("loaded")
+
+
+def test_small_pages_and_buffers_change_nothing(
+    full_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = dumped(full_url)
+    monkeypatch.setattr("roost.volume.tools.dump.PAGE_ENTRIES", 2)
+    monkeypatch.setattr("roost.volume.tools.dump._CHUNKS_AT_ONCE", 1)
+    monkeypatch.setattr("roost.volume.tools.dump._WRITE_CHARS", 10)
+    assert dumped(full_url) == whole
+    monkeypatch.setattr(json_stream, "READ_BYTES", 7)
+    monkeypatch.setattr(load_module, "EFFECTS_AT_ONCE", 3)
+    try:
+        loaded(FAR, whole)
+        assert dumped(FAR) == whole
+    finally:
+        drop_memory_volume("loaded")
+
+
+def test_any_spelling_of_the_json_is_read(full_url: str) -> None:
+    raw = dumped(full_url)
+    for text in (
+        json.dumps(json.loads(raw)),
+        json.dumps(json.loads(raw), indent=7, ensure_ascii=True),
+    ):
+        try:
+            loaded(FAR, text.encode())
+            assert dumped(FAR) == raw
+        finally:
+            drop_memory_volume("loaded")
+
+
+names = st.binary(min_size=1, max_size=12).filter(
+    lambda raw: b"/" not in raw and b"\0" not in raw and raw not in (b".", b"..", b".trash")
+)
+
+
+@given(names)
+def test_escaped_names_come_back(name: bytes) -> None:
+    text = escape(name)
+    assert unescape(text, "x") == name
+    assert json.loads(f'"{text}"') == text
+
+
+@given(st.recursive(st.none(), lambda child: st.dictionaries(names, child, max_size=4)))
+@settings(deadline=None, max_examples=60)
+def test_any_tree_comes_back(tree: object) -> None:
+    drop_memory_volume("source")
+    drop_memory_volume("loaded")
+    format_volume("memory://source", new_settings("tree", bucket="/b"))
+    with open_meta("memory://source", session=False) as meta:
+        todo = [(ROOT, tree)]
+        while todo:
+            parent, below = todo.pop()
+            for name, child in below.items() if isinstance(below, dict) else ():
+                if child is None:
+                    meta.create(parent, name)
+                else:
+                    todo.append((meta.mkdir(parent, name).ino, child))
+    raw = dumped("memory://source")
+    loaded(FAR, raw)
+    assert tree_of(dumped(FAR)) == tree_of(raw)
+
+
+# ---- damage
+@pytest.fixture
+def far() -> str:
+    drop_memory_volume("loaded")
+    return FAR
+
+
+def is_empty(url: str) -> bool:
+    try:
+        engine = open_engine(url, SystemClock(), read_only=True)
+    except NotFormatted:
+        return True
+    with engine.scan() as scans:
+        return not list(scans.all_nodes()) and not list(scans.all_edges())
+
+
+def test_a_dump_cut_anywhere_is_refused_and_nothing_stays(full_url: str, far: str) -> None:
+    raw = dumped(full_url)
+    for end in [*range(0, len(raw) - 2, 61), len(raw) - 2]:
+        with pytest.raises(CorruptRecord):
+            load(far, io.BytesIO(raw[:end]))
+        assert is_empty(far)
+
+
+def test_a_flipped_byte_is_refused_or_leaves_a_sound_volume(full_url: str, far: str) -> None:
+    raw = dumped(full_url)
+    chance = random.Random(7)
+    refused = 0
+    for _ in range(400):
+        at, bit = chance.randrange(len(raw)), 1 << chance.randrange(8)
+        flipped = raw[:at] + bytes([raw[at] ^ bit]) + raw[at + 1 :]
+        drop_memory_volume("loaded")
+        try:
+            load(far, io.BytesIO(flipped))
+        except RoostError:
+            refused += 1
+            assert is_empty(far)
+        else:
+            with open_meta(far, session=False) as meta:
+                assert not any(one.fatal for one in meta.check()), (at, bit)
+    assert refused > 100
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("Surprise",), 1),
+        (("FSTree", "surprise"), 1),
+        (("FSTree", "entries", "sparse", "surprise"), 1),
+        (("FSTree", "entries", "sparse", "attr", "surprise"), 1),
+        (("FSTree", "entries", "sparse", "attr", "type"), "door"),
+        (("FSTree", "entries", "sparse", "attr", "inode"), 1),
+        (("FSTree", "entries", "sparse", "attr", "mode"), "0644"),
+        (("FSTree", "entries", "sparse", "attr", "length"), -1),
+        (("FSTree", "entries", "sparse", "symlink"), "x"),
+        (("FSTree", "entries", "harder", "attr", "nlink"), 1),
+        (("FSTree", "entries", "sparse", "chunks"), [{"index": 0, "slices": [{"id": 1}]}]),
+        (("FSTree", "entries", ".."), {}),
+        (("Setting", "UUID"), ""),
+        (("DelFiles",), [{"inode": 1}]),
+        (("Quotas",), {"x": {"maxSpace": 1, "maxInodes": 1}}),
+    ],
+)
+def test_what_is_unknown_or_cannot_be_is_refused(
+    full_url: str, far: str, path: tuple[str, ...], value: object
+) -> None:
+    document = json.loads(dumped(full_url))
+    at = document
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    order = ("Setting", "Counters", "Sustained", "DelFiles", "Quotas", "Surprise")
+    ordered = {key: document[key] for key in order if key in document} | document
+    with pytest.raises(CorruptRecord):
+        load(far, io.BytesIO(json.dumps(ordered).encode()))
+    assert is_empty(far)
+
+
+def test_a_cut_or_changed_gzip_is_refused(full_url: str, far: str) -> None:
+    packed = gzip.compress(dumped(full_url))
+    for bad in (packed[:-9], packed[:-8] + b"\0" * 8, packed[:100] + b"\xff" + packed[101:]):
+        with pytest.raises(CorruptRecord):
+            load(far, unpacked(io.BufferedReader(io.BytesIO(bad))))
+        assert is_empty(far)
+
+
+def test_a_database_that_is_not_empty_is_left_alone(full_url: str, place: str) -> None:
+    format_volume(place, new_settings("there", bucket="/b"))
+    raw = dumped(full_url)
+    with pytest.raises(AlreadyFormatted):
+        load(place, io.BytesIO(raw))
+    with open_meta(place, read_only=True) as meta:
+        assert meta.settings.name == "there"
+
+
+def test_a_failure_at_any_commit_leaves_an_empty_database(
+    full_url: str, far: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = dumped(full_url)
+    monkeypatch.setattr(load_module, "EFFECTS_AT_ONCE", 10)
+    real = MemoryEngine.run
+    failures = 0
+    for number in range(100):
+        calls = 0
+
+        def run(self: MemoryEngine, rule: object, number: int = number) -> object:
+            nonlocal calls
+            calls += 1
+            if calls > number:
+                raise Unavailable("the wire was cut")
+            return real(self, rule)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(MemoryEngine, "run", run)
+        try:
+            load(far, io.BytesIO(raw))
+            break
+        except Unavailable:
+            failures += 1
+            assert is_empty(far)
+    monkeypatch.undo()
+    assert failures > 5
+    assert dumped(far) == raw
+
+
+def test_an_entry_without_its_node_is_damage_unless_it_is_to_be_skipped(tmp_path: Path) -> None:
+    import sqlite3
+
+    url = f"sqlite3://{tmp_path}/meta.db"
+    format_volume(url, new_settings("hurt", bucket="/b"))
+    with open_meta(url) as meta:
+        lost = meta.create(ROOT, b"lost").ino
+        meta.create(ROOT, b"sound")
+    connection = sqlite3.connect(tmp_path / "meta.db")
+    connection.execute("DELETE FROM jfs_node WHERE inode = ?", (lost,))
+    connection.commit()
+    connection.close()
+    with pytest.raises(CorruptRecord, match="lost"):
+        dumped(url)
+    assert list(json.loads(dumped(url, skip_damaged=True))["FSTree"]["entries"]) == ["sound"]
