@@ -4,9 +4,7 @@ Everything here reads folders with their attributes, so that a tree of n folders
 and no question per file.
 """
 
-import errno
 import fnmatch
-import os
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -17,7 +15,6 @@ List = Callable[[str], list[Entry]]
 """Returns a folder's entries in order of name.  Raises OSError."""
 
 _MAGIC = re.compile("[*?[]")
-_LINKS_MAX = 40
 
 
 def joined(folder: str, name: str) -> str:
@@ -47,42 +44,44 @@ def scan(list_folder: List, top: str, depth_max: int | None = None) -> Iterator[
 
 def walk(
     list_folder: List,
-    is_folder: Callable[[str], bool],
+    folder_ino: Callable[[str], int | None],
     top: str,
     *,
     topdown: bool,
     onerror: Callable[[OSError], object] | None,
     followlinks: bool,
-    links_left: int = _LINKS_MAX,
+    above: frozenset[int] = frozenset(),
 ) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Yield (folder, names of folders, other names).  Source: os.walk, with its rules."""
+    """Yield (folder, names of folders, other names).  Source: os.walk, with its rules.
+
+    `folder_ino` returns the inode of the folder that a path leads to, None if it is none.  Unlike
+    os.walk, a link to a folder that the walk is in is not followed: the walk ends.
+    """
     try:
         entries = list_folder(top)
     except OSError as error:
         if onerror is not None:
             onerror(error)
         return
-    links = {e.name for e in entries if e.is_symlink() and is_folder(e.path)}
-    folders = [e.name for e in entries if e.is_dir() or e.name in links]
-    others = [e.name for e in entries if not e.is_dir() and e.name not in links]
+    links = {e.name: folder_ino(e.path) for e in entries if e.is_symlink()}
+    folders = [e.name for e in entries if e.is_dir() or links.get(e.name) is not None]
+    others = [e.name for e in entries if not e.is_dir() and links.get(e.name) is None]
     if topdown:
         yield top, folders, others
+    if followlinks:
+        here = folder_ino(top)
+        above = above if here is None else above | {here}
     for name in list(folders):
-        is_link = name in links
-        if is_link and not followlinks:
-            continue
-        if is_link and not links_left:
-            if onerror is not None:
-                onerror(OSError(errno.ELOOP, os.strerror(errno.ELOOP), joined(top, name)))
+        if name in links and (not followlinks or links[name] in above):
             continue
         yield from walk(
             list_folder,
-            is_folder,
+            folder_ino,
             joined(top, name),
             topdown=topdown,
             onerror=onerror,
             followlinks=followlinks,
-            links_left=links_left - is_link,
+            above=above,
         )
     if not topdown:
         yield top, folders, others
@@ -132,12 +131,12 @@ class _Matcher:
             return
         part, rest = parts[0], parts[1:]
         if part == "":
-            if self._is_folder(base):
+            if base and self._is_folder(base):
                 yield joined(base, "")
         elif part == "**":
             while rest and rest[0] == "**":
                 rest = rest[1:]
-            if not rest and base:
+            if not rest and base and self._is_folder(base):
                 yield joined(base, "")
             yield from self._any_depth(base, rest)
         elif _MAGIC.search(part):

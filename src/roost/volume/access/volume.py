@@ -197,7 +197,7 @@ class Volume(Attributes):
         """Yield (folder, folders in it, other names in it).  Source: os.walk."""
         return tree.walk(
             self._entries,
-            self.is_dir,
+            self._folder_ino,
             os.fspath(top),
             topdown=topdown,
             onerror=onerror,
@@ -309,6 +309,13 @@ class Volume(Attributes):
         old, new = os.fspath(source), os.fspath(target)
         with as_os_errors(old, new):
             self.client.clone(old, new, options=CloneOptions(preserve=preserve))
+
+    def _folder_ino(self, path: str) -> int | None:
+        """Return the inode of the folder that a path leads to, None if it is none."""
+        if not self.is_dir(path):
+            return None
+        with as_os_errors(path):
+            return self.client.node(path).ino
 
     def _entries(self, folder: str) -> list[Entry]:
         with as_os_errors(folder):
