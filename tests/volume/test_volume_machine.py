@@ -7,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from roost.blob.memory import MemoryStore
-from roost.testing.volume_machine import VolumeMachine
+from roost.sizes import MIB
+from roost.testing.volume_shapes import ShapeMachine
 from roost.testing.volumes import BLOCK_KIB, make_test_volume
 from roost.volume.client import VolumeClient
+from roost.volume.data.settings import DataSettings
 from roost.volume.meta.api import format_volume, open_meta
 from roost.volume.settings import new_settings
 
@@ -37,12 +39,28 @@ def open_on_disk(folder: Path, read_only: bool) -> VolumeClient:
     return VolumeClient.open(url, read_only=read_only, cache_dir=folder / "cache")
 
 
-class MemoryMachine(VolumeMachine):
+def open_with_write_back(folder: Path, read_only: bool) -> VolumeClient:
+    """As on disk; blocks are staged, and cached in two more folders."""
+    url = f"sqlite3://{folder}/volume/meta.db"
+    if not (folder / "volume").exists():
+        make_test_volume(folder / "volume")
+    caches = (folder / "cache1", folder / "cache2")
+    data = DataSettings(
+        writeback=True, cache_dirs=caches, cache_large_write=True, cache_size_bytes=MIB
+    )
+    return VolumeClient.open(url, read_only=read_only, cache_dir=folder / "cache", data=data)
+
+
+class MemoryMachine(ShapeMachine):
     open_client = staticmethod(open_in_memory)
 
 
-class DiskMachine(VolumeMachine):
+class DiskMachine(ShapeMachine):
     open_client = staticmethod(open_on_disk)
+
+
+class WriteBackMachine(ShapeMachine):
+    open_client = staticmethod(open_with_write_back)
 
 
 class TestMemory(MemoryMachine.TestCase):
@@ -52,6 +70,12 @@ class TestMemory(MemoryMachine.TestCase):
 
 
 class TestDisk(DiskMachine.TestCase):
+    settings = settings(
+        max_examples=5, stateful_step_count=30, deadline=None, suppress_health_check=_QUIET
+    )
+
+
+class TestWriteBack(WriteBackMachine.TestCase):
     settings = settings(
         max_examples=5, stateful_step_count=30, deadline=None, suppress_health_check=_QUIET
     )
@@ -68,6 +92,14 @@ class TestMemoryLong(MemoryMachine.TestCase):
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 class TestDiskLong(DiskMachine.TestCase):
+    settings = settings(
+        max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=_QUIET
+    )
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+class TestWriteBackLong(WriteBackMachine.TestCase):
     settings = settings(
         max_examples=300, stateful_step_count=50, deadline=None, suppress_health_check=_QUIET
     )

@@ -38,8 +38,8 @@ CHUNK = 64 << 20
 BLOCK = 64 << 10
 _WINDOWS = ((0, 2 * BLOCK + 400), (CHUNK - 300, BLOCK + 1000))
 _NAMES = st.sampled_from(["a", "b", "c", "d"])
-_PATHS = st.lists(_NAMES, min_size=1, max_size=3).map("/".join)
-_OFFSETS = st.one_of(
+PATHS = st.lists(_NAMES, min_size=1, max_size=3).map("/".join)
+OFFSETS = st.one_of(
     st.integers(0, 300),
     st.integers(BLOCK - 100, BLOCK + 100),
     st.integers(CHUNK - 100, CHUNK + 100),
@@ -78,26 +78,26 @@ class VolumeMachine(RuleBasedStateMachine):
         self._client = type(self).open_client(self._folder, False)
 
     # ---- names
-    @rule(path=_PATHS)
+    @rule(path=PATHS)
     def mkdir(self, path: str) -> None:
         self._both(lambda: self._client.mkdir(path), lambda: (self._plain / path).mkdir())
 
-    @rule(path=_PATHS)
+    @rule(path=PATHS)
     def rmdir(self, path: str) -> None:
         self._both(lambda: self._client.rmdir(path), lambda: (self._plain / path).rmdir())
 
-    @rule(path=_PATHS)
+    @rule(path=PATHS)
     def remove(self, path: str) -> None:
         self._both(lambda: self._client.remove(path), lambda: (self._plain / path).unlink())
 
-    @rule(path=_PATHS)
+    @rule(path=PATHS)
     def remove_tree(self, path: str) -> None:
         if (self._plain / path).is_symlink() or not (self._plain / path).is_dir():
             return
         self._client.remove_tree(path)
         shutil.rmtree(self._plain / path)
 
-    @rule(path=_PATHS, new_path=_PATHS, replace=st.booleans())
+    @rule(path=PATHS, new_path=PATHS, replace=st.booleans())
     def rename(self, path: str, new_path: str, replace: bool) -> None:
         if not replace and os.path.lexists(self._plain / new_path):
             with contextlib.suppress(FsError):
@@ -109,7 +109,7 @@ class VolumeMachine(RuleBasedStateMachine):
             lambda: os.rename(self._plain / path, self._plain / new_path),
         )
 
-    @rule(path=_PATHS, new_path=_PATHS)
+    @rule(path=PATHS, new_path=PATHS)
     def link(self, path: str, new_path: str) -> None:
         if (self._plain / path).is_dir() and os.path.lexists(self._plain / new_path):
             return  # refused for two reasons; POSIX does not say which is named
@@ -118,26 +118,26 @@ class VolumeMachine(RuleBasedStateMachine):
             lambda: os.link(self._plain / path, self._plain / new_path, follow_symlinks=False),
         )
 
-    @rule(path=_PATHS, to=_PATHS)
+    @rule(path=PATHS, to=PATHS)
     def symlink(self, path: str, to: str) -> None:
         self._both(
             lambda: self._client.symlink(to, path),
             lambda: os.symlink(to, self._plain / path),
         )
 
-    @rule(path=_PATHS)
+    @rule(path=PATHS)
     def readlink(self, path: str) -> None:
         self._both(lambda: self._client.readlink(path), lambda: os.readlink(self._plain / path))
 
     # ---- whole files
-    @rule(path=_PATHS, data=_DATA)
+    @rule(path=PATHS, data=_DATA)
     def write(self, path: str, data: bytes) -> None:
         self._both(
             lambda: self._client.write(path, data),
             lambda: _discard((self._plain / path).write_bytes(data)),
         )
 
-    @rule(path=_PATHS, data=_DATA)
+    @rule(path=PATHS, data=_DATA)
     def append(self, path: str, data: bytes) -> None:
         def theirs() -> None:
             with (self._plain / path).open("ab") as file:
@@ -145,14 +145,14 @@ class VolumeMachine(RuleBasedStateMachine):
 
         self._both(lambda: _discard(self._client.append(path, data)), theirs)
 
-    @rule(path=_PATHS, length=_OFFSETS)
+    @rule(path=PATHS, length=OFFSETS)
     def truncate(self, path: str, length: int) -> None:
         self._both(
             lambda: self._client.truncate(path, length),
             lambda: os.truncate(self._plain / path, length),
         )
 
-    @rule(path=_PATHS, data=_DATA)
+    @rule(path=PATHS, data=_DATA)
     def adopt(self, path: str, data: bytes) -> None:
         target = self._plain / path
         if target.is_dir() or not target.parent.is_dir():
@@ -165,7 +165,7 @@ class VolumeMachine(RuleBasedStateMachine):
         replacement.rename(target)
         assert self._client.open_local(path).read_bytes() == data
 
-    @rule(path=_PATHS)
+    @rule(path=PATHS)
     def open_local(self, path: str) -> None:
         if (self._plain / path).is_file():
             self._same_bytes(
@@ -173,28 +173,28 @@ class VolumeMachine(RuleBasedStateMachine):
             )
 
     # ---- attributes
-    @rule(path=_PATHS, mode=st.integers(0, 0o777))
+    @rule(path=PATHS, mode=st.integers(0, 0o777))
     def chmod(self, path: str, mode: int) -> None:
         self._both(
             lambda: _discard(self._client.setattr(path, AttrChange(mode=mode))),
             lambda: os.chmod(self._plain / path, mode),
         )
 
-    @rule(path=_PATHS, name=st.sampled_from(["user.x", "user.y"]), value=st.binary(max_size=20))
+    @rule(path=PATHS, name=st.sampled_from(["user.x", "user.y"]), value=st.binary(max_size=20))
     def setxattr(self, path: str, name: str, value: bytes) -> None:
         self._both(
             lambda: self._client.setxattr(path, name, value),
             lambda: os.setxattr(self._plain / path, name, value),
         )
 
-    @rule(path=_PATHS, name=st.sampled_from(["user.x", "user.y"]))
+    @rule(path=PATHS, name=st.sampled_from(["user.x", "user.y"]))
     def getxattr(self, path: str, name: str) -> None:
         self._both(
             lambda: self._client.getxattr(path, name),
             lambda: os.getxattr(self._plain / path, name),
         )
 
-    @rule(path=_PATHS, name=st.sampled_from(["user.x", "user.y"]))
+    @rule(path=PATHS, name=st.sampled_from(["user.x", "user.y"]))
     def removexattr(self, path: str, name: str) -> None:
         self._both(
             lambda: self._client.removexattr(path, name),
@@ -202,7 +202,7 @@ class VolumeMachine(RuleBasedStateMachine):
         )
 
     # ---- open files
-    @rule(target=handles, path=_PATHS, mode=st.sampled_from(["r+", "w+", "x+"]))
+    @rule(target=handles, path=PATHS, mode=st.sampled_from(["r+", "w+", "x+"]))
     def open(self, path: str, mode: Mode) -> Handles | None:
         flags = {"r+": 0, "w+": os.O_CREAT | os.O_TRUNC, "x+": os.O_CREAT | os.O_EXCL}[mode]
         opened: list[VolumeFile] = []
@@ -220,7 +220,7 @@ class VolumeMachine(RuleBasedStateMachine):
         self._open.append(Handles(opened[0], descriptors[0]))
         return self._open[-1]
 
-    @rule(handle=handles, offset=_OFFSETS, data=_DATA)
+    @rule(handle=handles, offset=OFFSETS, data=_DATA)
     def pwrite(self, handle: Handles | None, offset: int, data: bytes) -> None:
         if handle is not None:
             handle.ours.pwrite(offset, data)
@@ -233,12 +233,12 @@ class VolumeMachine(RuleBasedStateMachine):
             assert handle.ours.append(data) == offset
             os.pwrite(handle.theirs, data, offset)
 
-    @rule(handle=handles, offset=_OFFSETS, size=st.integers(0, 3 * BLOCK))
+    @rule(handle=handles, offset=OFFSETS, size=st.integers(0, 3 * BLOCK))
     def pread(self, handle: Handles | None, offset: int, size: int) -> None:
         if handle is not None:
             assert handle.ours.pread(offset, size) == os.pread(handle.theirs, size, offset)
 
-    @rule(handle=handles, length=_OFFSETS)
+    @rule(handle=handles, length=OFFSETS)
     def ftruncate(self, handle: Handles | None, length: int) -> None:
         if handle is not None:
             handle.ours.truncate(length)
@@ -258,7 +258,7 @@ class VolumeMachine(RuleBasedStateMachine):
             os.close(handle.theirs)
 
     # ---- comparing
-    @rule(path=_PATHS)
+    @rule(path=PATHS)
     def read(self, path: str) -> None:
         if (self._plain / path).is_file():
             self._same_bytes(path, lambda offset, size: self._client.read(path, offset, size))

@@ -90,14 +90,21 @@ class VolumeClient(Tree):
         """
         meta = open_meta(meta_url, read_only=read_only, clock=clock)
         try:
-            store = volume_store(meta.settings)
+            chosen = data or DataSettings()
+            store = volume_store(
+                meta.settings,
+                upload_mbps=chosen.upload_limit_mbps,
+                download_mbps=chosen.download_limit_mbps,
+                patience=chosen.patience,
+                clock=clock,
+            )
             return cls(
                 meta,
                 store,
                 cache_dir=cache_dir or default_cache_dir(),
                 clock=clock,
                 caller=caller,
-                data=data,
+                data=chosen,
             )
         except BaseException:
             meta.close()

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from roost.blob.encrypted import EncryptedStore, Envelopes, open_key
 from roost.blob.open import open_store
+from roost.blob.patience import PATIENT, Patience
 from roost.blob.place import Place
 from roost.blob.prefix import PrefixStore
 from roost.blob.store import BlobStore
@@ -26,6 +27,7 @@ def volume_store(
     tier: int = 0,
     upload_mbps: int | None = None,
     download_mbps: int | None = None,
+    patience: Patience = PATIENT,
     clock: Clock | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> BlobStore:
@@ -44,7 +46,7 @@ def volume_store(
         upload_mbps=place.upload_mbps if upload_mbps is None else upload_mbps,
         download_mbps=place.download_mbps if download_mbps is None else download_mbps,
     )
-    store: BlobStore = open_store(place, clock=clock, environment=variables)
+    store: BlobStore = open_store(place, patience=patience, clock=clock, environment=variables)
     store = PrefixStore(store, f"{settings.name}/")
     if settings.is_encrypted:
         key = open_key(settings.encrypt_key, variables.get(PASSPHRASE, ""))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from roost.blob.patience import Patience
 from roost.errors import InvalidArgument
 from roost.sizes import GIB, MIB
 
@@ -56,8 +57,8 @@ class DataSettings:
     io_retries: int = 10
     get_timeout_s: float = 60.0
     put_timeout_s: float = 60.0
-    upload_limit_bytes_s: int = 0  # 0: none
-    download_limit_bytes_s: int = 0
+    upload_limit_mbps: int | None = None  # megabits per second; None: as the volume says
+    download_limit_mbps: int | None = None
 
     # Housekeeping
     compact: bool = True  # merge the records of chunks that have many
@@ -69,6 +70,12 @@ class DataSettings:
                 raise InvalidArgument(f"{name} must be at least 1")
         if not 0 <= self.free_space_ratio < 1:
             raise InvalidArgument("free_space_ratio must be at least 0 and less than 1")
+
+    @property
+    def patience(self) -> Patience:
+        """How long and how often the store is asked."""
+        longest_s = max(self.get_timeout_s, self.put_timeout_s)
+        return Patience(request_timeout_s=longest_s, tries_max=max(self.io_retries, 1))
 
     @property
     def upload_threads(self) -> int:
