@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from roost.clock import Clock
@@ -15,10 +15,15 @@ from roost.volume.engines.memory import MemoryEngine
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.meta.open_volume import open_volume
 from roost.volume.meta.opening import fill, open_engine
+from roost.volume.model import ROOT
 from roost.volume.settings import new_settings
 
 QUICK = settings(
-    max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=15,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],  # shrinking is for a person to ask for
 )
 LONG = settings(
     max_examples=1000,
@@ -100,3 +105,14 @@ def test_redis_answers_as_the_reference_for_long(
 ) -> None:
     machine.server = redis_server
     run_state_machine_as_test(machine, settings=LONG)
+
+
+def test_an_hour_of_the_trash_counts_what_opened_it(redis_server: RedisServer) -> None:
+    """Statistics that one commit both makes and adds to."""
+    clock = ManualClock()
+    url = redis_server.new_database()
+    format_volume(url, SETTINGS, clock=clock)
+    with open_meta(url, session=False, clock=clock) as meta:
+        meta.mkdir(ROOT, b"a")
+        meta.rmdir(ROOT, b"a")
+        assert meta.check() == ()

@@ -31,6 +31,10 @@ def encode_effects(e: Encoded, effects: Iterable[fx.Effect]) -> None:
     for name, by in moves.refs.items():
         if by:
             e.change("hincr", e.of_numbers(e.keys.slice_refs, name), name, by)
+    for ino, usage in moves.new_usage.items():
+        new = _sum(usage, moves.usage.pop(ino, DirUsage()))
+        place = e.others(e.keys.statistics)
+        e.change("stat_set", place, ino, new.space_bytes, new.length, new.inodes)
     for ino, usage in moves.usage.items():
         _use_directory(e, ino, usage)
 
@@ -125,14 +129,12 @@ def _put_counter(e: Encoded, moves: Moves, effect: fx.PutCounter) -> None:
 
 
 def _sum_usage(e: Encoded, moves: Moves, effect: fx.UseDirectory) -> None:
-    known, by = moves.usage.get(effect.ino), effect.by
-    if known is not None:
-        by = DirUsage(
-            known.length + by.length,
-            known.space_bytes + by.space_bytes,
-            known.inodes + by.inodes,
-        )
-    moves.usage[effect.ino] = by
+    known = moves.usage.get(effect.ino)
+    moves.usage[effect.ino] = effect.by if known is None else _sum(known, effect.by)
+
+
+def _sum(a: DirUsage, b: DirUsage) -> DirUsage:
+    return DirUsage(a.length + b.length, a.space_bytes + b.space_bytes, a.inodes + b.inodes)
 
 
 def _use_directory(e: Encoded, ino: Ino, by: DirUsage) -> None:
@@ -149,8 +151,7 @@ def _put_usage(e: Encoded, moves: Moves, effect: fx.PutDirUsage) -> None:
             e.change("stat_del", e.other(key), ino)
         e.dropped.append(("quotas", int(QuotaKind.DIRECTORY)))
     else:
-        place = e.others(keys.statistics)
-        e.change("stat_set", place, ino, usage.space_bytes, usage.length, usage.inodes)
+        moves.new_usage[ino] = usage
 
 
 def _put_acl(e: Encoded, moves: Moves, effect: fx.PutAcl) -> None:

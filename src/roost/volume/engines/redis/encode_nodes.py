@@ -19,13 +19,14 @@ _PARENT_AT, _PARENT_END = 63, 71
 class Moves:
     """Names that nodes gain and lose in one commit, for the counts of their parents."""
 
-    __slots__ = ("dropped", "edges", "new_parents", "refs", "usage")
+    __slots__ = ("dropped", "edges", "new_parents", "new_usage", "refs", "usage")
 
     def __init__(self) -> None:
         self.edges: list[tuple[Ino, Ino, int]] = []  # (node, directory, +1 or -1)
         self.new_parents: dict[Ino, Ino] = {}
         self.dropped: set[Ino] = set()
-        self.usage: dict[Ino, DirUsage] = {}
+        self.usage: dict[Ino, DirUsage] = {}  # what is added
+        self.new_usage: dict[Ino, DirUsage] = {}  # what is set before that
         self.refs: Counter[bytes] = Counter()
 
 

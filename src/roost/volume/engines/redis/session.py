@@ -5,7 +5,8 @@ is unchanged, everything seen is of the moment of the fetch; if not, `Restart` e
 rule is run again on what was fetched.
 
 An entry that is not known is guessed to be absent, where guessing is allowed: most entries asked
-for are names to be made.  A commit verifies it; an outcome that commits nothing is not final.
+for are names to be made; and a directory is guessed to be empty, since that is asked to remove it.
+A commit verifies it; an outcome that commits nothing is not final.
 """
 
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ READ_AGAIN_MAX = 256  # a rule that looked at more is not read again as a whole 
 PROBED_BEYOND = 64  # chunks looked for beyond a file's end: what truncating left there
 CHUNKS_PROBED_MAX = 10_000
 _MISSING = object()
+_GUESSED: dict[str, Any] = {"edge": None, "entries": 0}  # no such entry, an empty directory
 
 Raw = dict[Record, Any]
 
@@ -115,41 +117,40 @@ class Reading:
                 value = self._cache.get(record, _MISSING)
             if value is not _MISSING:
                 self.is_snapshot = False
-            elif self._guesses and record[0] == "edge":
+            elif self._guesses and record[0] in _GUESSED:
                 self.is_snapshot = False
-                value = None
+                value = _GUESSED[record[0]]
             else:
                 value = self._fetch([record], [])[record]
         self.seen[record] = value
         return value
 
     def load(self, wanted: Sequence[Wanted]) -> None:
-        """As in Reads."""
-        records: list[Record] = []
+        """As in Reads; what will be guessed is not fetched for its own sake."""
+        plain: list[Record] = []
         lookups: list[Record] = []
         missing = False
+        finds_one = False  # an entry that is there
         for want in wanted:
             record = _record(want)
             value = self._at_hand(record)
-            if not isinstance(want, EdgeWanted):
-                records.append(record)
-                missing = missing or value is _MISSING
-            elif not want.child:
-                if value is _MISSING and not self._guesses:
+            if isinstance(want, EdgeWanted) and value is _MISSING:
+                if want.child:
+                    lookups.append(record)
+                elif not self._guesses:
+                    plain.append(record)
                     missing = True
-                if value is not _MISSING or not self._guesses:
-                    records.append(record)
-            elif value is _MISSING:
-                lookups.append(record)
-                missing = True
-            else:
-                records.append(record)
-                if value is not None:
-                    child = ("node", decode_edge(value).ino)
-                    records.append(child)
-                    missing = missing or self._at_hand(child) is _MISSING
-        if missing:
-            self._fetch(records, lookups)
+                continue
+            plain.append(record)
+            missing = missing or value is _MISSING
+            if isinstance(want, EdgeWanted) and want.child and value is not None:
+                finds_one = True
+                child = ("node", decode_edge(value).ino)
+                plain.append(child)
+                missing = missing or self._at_hand(child) is _MISSING
+        # The one entry that is not known is what a rename makes, if another is known to be there.
+        if missing or (lookups and not (finds_one and self._guesses)):
+            self._fetch(plain, lookups)
 
     def _at_hand(self, record: Record) -> Any:
         value = self.seen.get(record, _MISSING)
