@@ -7,7 +7,6 @@ write ends when all of it is stored: the clock sees the close.
 
 import json
 import os
-import resource
 import sys
 import time
 from collections import deque
@@ -17,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
+from roost.bench.commands import peak_rss_bytes
 from roost.blob.directory import DirectoryStore
 from roost.blob.patience import PATIENT
 from roost.blob.place import Place
@@ -197,8 +197,7 @@ def serve(side: Side) -> None:
         seconds = time.perf_counter() - start
         if moved != size_bytes:
             raise Unavailable(f"{command['do']} moved {moved} bytes of {size_bytes}")
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        tell({"seconds": seconds, "peak_rss_bytes": peak})
+        tell({"seconds": seconds, "peak_rss_bytes": peak_rss_bytes()})
     side.close()
 
 

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost.bench.commands import TAIL_CHARACTERS, Finished, run
+from roost.bench.commands import TAIL_CHARACTERS, Finished, peak_rss_bytes, run
 from roost.errors import Unavailable
 
 MOUNT_WAIT_S = 30.0
@@ -130,9 +130,7 @@ class Mount:
         total = 0
         for pid in (self.pid, *_children(self.pid)):
             with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                    if line.startswith("VmHWM:"):
-                        total += int(line.split()[1]) * 1024
+                total += peak_rss_bytes(pid)
         return total
 
 
