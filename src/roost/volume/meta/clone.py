@@ -292,7 +292,7 @@ def _load(txn: Txn, parent: Ino, sources: list[_Source]) -> None:
     for one in sources:
         wanted += [NodeWanted(one.ino), EdgeWanted(parent, one.name)]
         wanted += [SlicesWanted(one.ino, chunk_no) for chunk_no in one.chunks]
-    txn.load(*wanted)
+    txn.load(*dict.fromkeys(wanted))  # one node may have several names
 
 
 def _copy(

@@ -5,7 +5,7 @@ never conflict.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from roost.volume.model import (
     AclRule,
@@ -65,18 +65,20 @@ def merged(attr: Attr, change: NodeChange) -> Attr:
     if change.data_time_ns is not None:
         mtime_ns = change.data_time_ns + (change.data_time_ns == attr.mtime_ns)
     length = attr.length if change.length is None else change.length
-    return replace(
-        attr,
-        nlink=attr.nlink + change.nlink_by,
-        atime_ns=_either(change.atime_ns, attr.atime_ns),
-        mtime_ns=mtime_ns,
-        ctime_ns=max(attr.ctime_ns, _either(change.ctime_at_least_ns, attr.ctime_ns)),
+    # Spelled out: dataclasses.replace takes three times as long, and every commit comes here.
+    return Attr(
+        kind=attr.kind,
         mode=_either(change.mode, attr.mode),
         uid=_either(change.uid, attr.uid),
         gid=_either(change.gid, attr.gid),
-        flags=_either(change.flags, attr.flags),
-        parent=Ino(_either(change.parent, attr.parent)),
+        atime_ns=_either(change.atime_ns, attr.atime_ns),
+        mtime_ns=mtime_ns,
+        ctime_ns=max(attr.ctime_ns, _either(change.ctime_at_least_ns, attr.ctime_ns)),
+        nlink=attr.nlink + change.nlink_by,
         length=max(length, _either(change.length_at_least, length)),
+        rdev=attr.rdev,
+        parent=Ino(_either(change.parent, attr.parent)),
+        flags=_either(change.flags, attr.flags),
         access_acl=_either(change.access_acl, attr.access_acl),
         default_acl=_either(change.default_acl, attr.default_acl),
         tier=_either(change.tier, attr.tier),

@@ -43,6 +43,7 @@ NEXT_TRASH = "nextTrash"
 FOLDER_MODE = 0o555
 _HOUR = "%Y-%m-%d-%H"
 _HOUR_S = 3600
+_SKIP_TRASH = int(Flag.SKIP_TRASH)
 _GRACE_HOURS = 2  # as JuiceFS: beyond the days of the settings
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,7 @@ def place_in(
     txn: Txn, folder: TrashFolder | None, parent: Ino, name: bytes, ino: Ino, attr: Attr
 ) -> TrashPlace | None:
     """Return where one name goes, or None if it is removed for good.  Only reads."""
-    if folder is None or attr.flags & Flag.SKIP_TRASH:
+    if folder is None or attr.flags & _SKIP_TRASH:
         return None
     place = TrashPlace(folder, entry_name(parent, ino, name))
     # Only another hard link can have left the same name there within the hour.
