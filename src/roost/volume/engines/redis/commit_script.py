@@ -23,7 +23,7 @@ import re
 _WORDS = (
     "done",
     # verifications: what must be so
-    "identity", "value", "absent", "present", "number",
+    "identity", "value", "absent", "present", "number", "new",
     "field", "no_field", "exists", "not_exists", "type", "field_number", "list", "list_begins",
     "hash", "set_is", "score", "no_score", "hash_size", "stat",
     # changes
@@ -96,6 +96,9 @@ while true do
       holds = v
     elseif op == $number then
       if not is_number(v) then return {2, KEYS[place]} end
+      holds = true
+    elseif op == $new then
+      if v then return {2, KEYS[place]} end
       holds = true
     end
   else

@@ -41,7 +41,7 @@ def add_node(e: Encoded, moves: Moves, effect: fx.AddNode) -> None:
     place, raw = e.string(e.keys.node(effect.ino)), encode_attr(effect.attr)
     if place not in e.known:
         e.known.add(place)
-        e.expect("absent", place)
+        e.expect("new", place)
     e.change("set", place, raw)
     e.again[place] = None
     e.stored["node", effect.ino] = raw

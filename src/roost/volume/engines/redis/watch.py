@@ -28,7 +28,8 @@ _COUNT = struct.Struct(">I")
 _LENGTH = struct.Struct(">Q")
 _NAMES = {number: word for word, number in CODES.items()}
 _OPERANDS = {  # how many follow a step; of others the first says so
-    "identity": 1, "value": 1, "absent": 0, "present": 0, "number": 0, "field": 2, "no_field": 1,
+    "identity": 1, "value": 1, "absent": 0, "present": 0, "number": 0, "new": 0, "field": 2,
+    "no_field": 1,
     "exists": 0, "not_exists": 0, "type": 1, "field_number": 1, "list": 2, "list_begins": 2,
     "score": 2, "no_score": 1, "hash_size": 1, "stat": 1,
     "touch": 2, "set": 1, "raise": 1, "incr": 1, "del": 0, "hset": 2, "hdel": 1, "hincr": 2,
@@ -37,7 +38,7 @@ _OPERANDS = {  # how many follow a step; of others the first says so
 }  # fmt: skip
 _KEYS = {"unlock": 2, "quota": 3, "use": 3, "stat_set": 3}
 _UNWATCHED = {"number", "field_number", "type", "stat"}
-_UNFIT = {"number", "field_number", "type", "stat"}
+_UNFIT = {"new", "number", "field_number", "type", "stat"}
 
 
 class Spares:
@@ -190,6 +191,8 @@ def _verified(plan: _Plan, replies: Replies) -> Any:
 
 
 def _fits(step: _Step, reply: Any) -> bool:
+    if step.op == "new":
+        return not reply
     if step.op == "type":
         return _text(reply) in ("none", step.words[0])
     text = b"0" if reply is None else reply
@@ -247,6 +250,7 @@ _VERIFY_READS: dict[str, Callable[[_Step], Command]] = {
     "field_number": _with_field("HGET"),
     "stat": _with_field("HGET"),
     "absent": _key_only("EXISTS"),
+    "new": _key_only("EXISTS"),
     "present": _key_only("EXISTS"),
     "exists": _key_only("EXISTS"),
     "not_exists": _key_only("EXISTS"),
