@@ -72,8 +72,9 @@ class Checkpoint:
         self._target.write_note(self.name, json.dumps(value, indent=1).encode())
 
     def remove(self) -> None:
-        """Forget it."""
+        """Forget it, and what a killed run may have left of it."""
         self._target.delete(self.name)
+        self._target.delete(f"{self.name}.tmp")
 
 
 def identity_of(selection: Selection, options: Options, files_from: str) -> str:

@@ -115,6 +115,7 @@ class Sync:
             self._save()
         elif self._checkpoint is not None:
             self._checkpoint.remove()
+        self.tally.put("failed", len(self._failed))
         self._watcher.moved(self.tally)
         return self.tally.counts()
 
@@ -175,6 +176,7 @@ class Sync:
             self._tick()
             planner = self._ranges.planner(line, limited=False)
             pair = self._ranges.head(key)
+            planner.resume_inside(key.rstrip("/"), self._ranges.head)  # their times change too
             if pair == (None, None):
                 self._succeeded(line, key)
                 continue
@@ -233,7 +235,7 @@ class Sync:
         now_s = self._clock.monotonic_s()
         if now_s < self._next_tick_s:
             return
-        self._next_tick_s = now_s + _TICK_S
+        self._next_tick_s = now_s + min(_TICK_S, self._job.interval_s)
         self.tally.put("failed", len(self._failed))
         self._watcher.moved(self.tally)
         if now_s >= self._next_save_s:
