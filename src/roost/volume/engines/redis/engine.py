@@ -281,6 +281,9 @@ class RedisEngine:
                 else:
                     command = ("EVALSHA", COMMIT_SHA, *words)
                     answer = live.connection.call([command], partial(_note, live, encoded))[0]
+            except Unavailable as error:  # no connection to commit by: nothing was sent
+                last = error
+                continue
             except ConnectionLost as error:
                 last = error
                 self._link.drop(live)  # a new connection raises the fence before the token is read

@@ -9,8 +9,9 @@ from typing import Any
 
 import hiredis
 
+from roost.errors import CorruptRecord, Unavailable
 from roost.volume.codec import decode_attr, decode_edge
-from roost.volume.engines.redis.connection import Command, Replies
+from roost.volume.engines.redis.connection import Command, Connection, Replies
 from roost.volume.engines.redis.errors import ConnectionLost
 from roost.volume.engines.redis.keys import Keys
 from roost.volume.engines.redis.link import Link
@@ -147,29 +148,37 @@ def remove_all(call: Call, keys: Keys) -> None:
 def compute_usage(link: Link, ino: Ino, *, is_broken: bool) -> None:
     """Store the statistics of a directory that had none, or not numbers, from its entries.
 
-    If others change it all the time, it is left to the next change.
+    The commit that found them missing is done, so this never fails: what cannot be computed now is
+    left to the next change.
     """
-    connection = link.open_connection()
+    problem: Exception | None = None
+    for attempt in link.patiently():
+        if attempt == TRIES_MAX:
+            break
+        try:
+            connection = link.open_connection()
+        except Unavailable as error:
+            problem = error
+            continue
+        try:
+            if _computed(connection, link.keys, ino, "HSET" if is_broken else "HSETNX"):
+                return
+        except (ConnectionLost, CorruptRecord) as error:
+            problem = error
+        finally:
+            connection.close()
+    why = problem or "it changes too fast"
+    log.warning("the statistics of directory %d are not computed: %s", ino, why)
 
+
+def _computed(connection: Connection, keys: Keys, ino: Ino, put: str) -> bool:
     def call(commands: list[Command]) -> Replies:
         replies = connection.call(commands)
         for reply in replies:
             if isinstance(reply, hiredis.ReplyError):
-                raise ConnectionLost(str(reply))
+                raise CorruptRecord(f"directory {ino}", str(reply))
         return replies
 
-    try:
-        for _ in range(TRIES_MAX):
-            if _computed(call, link.keys, ino, "HSET" if is_broken else "HSETNX"):
-                return
-        log.warning("the statistics of directory %d are not computed: it changes too fast", ino)
-    except ConnectionLost as error:
-        log.warning("the statistics of directory %d are not computed: %s", ino, error)
-    finally:
-        connection.close()
-
-
-def _computed(call: Call, keys: Keys, ino: Ino, put: str) -> bool:
     folder = keys.folder(ino)
     call([("WATCH", folder)])
     entries = read_entries(call, folder)
