@@ -10,11 +10,11 @@ def empty_tables(meta_url: str) -> str:
     server = server_of(parse_url(meta_url))
     connection = server.connect()
     try:
-        if connection.run(server.has_table("jfs_setting"))[0]:
+        if connection.run([server.has_table("jfs_setting")])[0]:
             names = (*table_names(server.dialect), COMMIT_TABLE)
-            connection.run("; ".join(f"DELETE FROM {name}" for name in names))
+            connection.run([(f"DELETE FROM {name}", ()) for name in names])
         else:
-            connection.run("; ".join(create_statements(server.dialect)))
+            connection.run([(text, ()) for text in create_statements(server.dialect)])
     finally:
         connection.close()
     return meta_url

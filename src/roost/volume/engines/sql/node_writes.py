@@ -112,15 +112,16 @@ def _mtime(change: NodeChange, dialect: Dialect) -> Iterable[tuple[str, tuple[in
 def _data_time(time_ns: int, dialect: Dialect) -> tuple[str, tuple[int, ...]]:
     """Assign a time, or a nanosecond more if it is what is stored."""
     micros, rest = split_micros(time_ns)
-    next_micros, next_rest = split_micros(time_ns + 1)
     same = "mtime = ? AND mtimensec = ?"
-    if next_micros == micros:
-        text = f"mtimensec = CASE WHEN {same} THEN ? ELSE ? END, mtime = ?"
-        return text, (micros, rest, next_rest, rest, micros)
-    mtime = (f"mtime = CASE WHEN {same} THEN ? ELSE ? END", (micros, rest, next_micros, micros))
-    if dialect.assigns_in_order:
-        # The new mtime tells which case it was.
-        text = f"{mtime[0]}, mtimensec = CASE WHEN mtime = ? THEN ? ELSE ? END"
-        return text, (*mtime[1], next_micros, next_rest, rest)
-    text = f"{mtime[0]}, mtimensec = CASE WHEN {same} THEN ? ELSE ? END"
-    return text, (*mtime[1], micros, rest, next_rest, rest)
+    if split_micros(time_ns + 1)[0] == micros:
+        text = f"mtimensec = CASE WHEN {same} THEN mtimensec + 1 ELSE ? END, mtime = ?"
+        return text, (micros, rest, rest, micros)
+    next_rest = split_micros(time_ns + 1)[1]
+    mtime = f"mtime = CASE WHEN {same} THEN mtime + 1 ELSE ? END"
+    # The first branch gives the second its type.
+    restart = "THEN mtimensec - mtimensec + ? ELSE ? END"
+    if dialect.assigns_in_order:  # There the new mtime tells which case it was.
+        text = f"{mtime}, mtimensec = CASE WHEN mtime = ? {restart}"
+        return text, (micros, rest, micros, micros + 1, next_rest, rest)
+    text = f"{mtime}, mtimensec = CASE WHEN {same} {restart}"
+    return text, (micros, rest, micros, micros, rest, next_rest, rest)

@@ -43,8 +43,8 @@ _COMPUTE_USAGE = (
     f" (SELECT COALESCE(SUM(CASE WHEN n.type = 1 THEN n.length ELSE 0 END), 0) {_CHILDREN},"
     " (SELECT COALESCE(SUM(CASE WHEN n.type = 1 AND n.length > 0"
     f" THEN ((n.length + 4095) >> 12) << 12 ELSE 4096 END), 0) {_CHILDREN},"
-    f" (SELECT COUNT(*) {_CHILDREN} FROM (SELECT ? AS inode) m"
-    " WHERE NOT EXISTS (SELECT 1 FROM jfs_dir_stats s WHERE s.inode = m.inode)"
+    f" (SELECT COUNT(*) {_CHILDREN} FROM jfs_node m"
+    " WHERE m.inode = ? AND NOT EXISTS (SELECT 1 FROM jfs_dir_stats s WHERE s.inode = m.inode)"
 )
 _PUT_DIR_QUOTA = (
     f"INSERT INTO jfs_dir_quota (inode, {QUOTA_COLUMNS}) VALUES (?, ?, ?, ?, ?)"

@@ -1,9 +1,10 @@
 """What the engine asks of a database server, and how its failures are told apart."""
 
+from collections.abc import Sequence
 from enum import Enum, auto
 from typing import Protocol
 
-from roost.volume.engines.sql.dialect import Dialect
+from roost.volume.engines.sql.dialect import Dialect, Statement
 from roost.volume.engines.sql.rows import Row
 
 CONNECT_WAIT_S = 5
@@ -26,6 +27,10 @@ class Failed(Enum):
     OTHER = auto()
 
 
+COMMIT: Statement = ("COMMIT", ())
+ROLLBACK: Statement = ("ROLLBACK", ())
+
+
 class SqlError(Exception):
     """A statement failed; nothing after it was executed."""
 
@@ -43,8 +48,8 @@ class Connection(Protocol):
         """The number by which the server knows it, for `Server.kill`."""
         ...
 
-    def run(self, text: str) -> list[list[Row]]:
-        """Execute a text of one or more statements in one round trip; return rows per statement.
+    def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        """Execute statements in one round trip and return the rows of each.
 
         Stops at the first that fails.  Raises SqlError.
         """
@@ -77,27 +82,30 @@ class Server(Protocol):
         """Open a connection in autocommit mode.  Raises SqlError LOST."""
         ...
 
-    def transaction(self, statements: list[str]) -> str:
-        """Return the text of a transaction; a failing statement ends it undone or open."""
+    def transaction(self, statements: list[Statement]) -> list[Statement]:
+        """Return a whole transaction; a failing statement leaves it undone or open."""
         ...
 
-    def begin(self) -> str:
-        """Return the statement that begins a transaction that locks what it reads."""
+    def begin(self) -> list[Statement]:
+        """Return what begins a transaction that locks what it reads."""
         ...
 
-    def begin_snapshot(self) -> str:
-        """Return the statements that begin a read-only transaction that sees one moment."""
+    def begin_snapshot(self) -> list[Statement]:
+        """Return what begins a read-only transaction that sees one moment."""
         ...
 
-    def guarded(self, value: str, condition: str) -> str:
-        """Return an expression: `value` if the condition holds, else it fails as GUARD."""
+    def next_if(self, number: str, condition: str) -> str:
+        """Return an expression: one more than `number` if the condition holds, else it fails.
+
+        The failure is GUARD.
+        """
         ...
 
-    def kill(self, server_id: int) -> str:
+    def kill(self, server_id: int) -> Statement:
         """Return the statement that ends another connection of the same user."""
         ...
 
-    def has_table(self, name: str) -> str:
+    def has_table(self, name: str) -> Statement:
         """Return a query that has a row if the table exists."""
         ...
 

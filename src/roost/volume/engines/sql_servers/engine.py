@@ -145,10 +145,9 @@ class ServerEngine:
     def scan(self) -> Iterator[Scans]:
         """As in Engine.scan; a connection of its own holds the snapshot."""
         session = Session(self._server, self._clock, self._pause)
-        dialect = self._server.dialect
 
         def rows(text: str, *values: Value) -> list[Row]:
-            return session.run(dialect.render((text, values)))[0]
+            return session.run([(text, values)])[0]
 
         try:
             session.begin_snapshot()
@@ -245,12 +244,11 @@ class ServerEngine:
             for effect in effects
             if isinstance(effect, UseDirectory) and self._cache.has_usage(effect.ino)
         }
-        dialect = self._server.dialect
         with self._pool.session() as session:
             session.commit(
-                guard.conditions(dialect),
-                guard.later_conditions(dialect),
-                statements(effects, dialect, counted),
+                guard.conditions(),
+                guard.later,
+                statements(effects, self._server.dialect, counted),
             )
         for job in jobs:
             self._cache.committed(job.commit)
@@ -290,7 +288,7 @@ class ServerEngine:
 
         def fetch(asked: Asked) -> Records:
             nonlocal begin
-            first, begin = begin, ""
+            first, begin = begin, []
             return session.fetch_more(asked, begin=first, lock=True)
 
         return fetch
@@ -304,10 +302,8 @@ class ServerEngine:
     def _prepare(self, session: Session) -> None:
         """Make the private table, and forget tokens of clients long gone."""
         old_s = self._clock.wall_ns() // 1_000_000_000 - TOKEN_DAYS_KEPT * 86_400
-        session.ask(
-            f"{create_commit_table(self._server.dialect)};"
-            f" DELETE FROM {COMMIT_TABLE} WHERE at < {old_s}"
-        )
+        session.ask([(create_commit_table(self._server.dialect), ())])
+        session.ask([(f"DELETE FROM {COMMIT_TABLE} WHERE at < ?", (old_s,))])
 
     def destroy(self) -> None:
         """As in Engine."""
@@ -315,7 +311,7 @@ class ServerEngine:
             raise FsError(errno.EROFS)
         with self._lent() as session:
             names = [*table_names(self._server.dialect), COMMIT_TABLE]
-            session.ask(f"DROP TABLE IF EXISTS {', '.join(names)}")
+            session.ask([(f"DROP TABLE IF EXISTS {', '.join(names)}", ())])
         self._cache.clear()
 
     def close(self) -> None:

@@ -6,11 +6,11 @@ cannot be locked: it is asked for in a later statement, when the nodes are locke
 it locks too, or a unique index refuses the second of two.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from roost.volume.codec import SLICE_BYTES, encode_slices
-from roost.volume.engines.sql.dialect import Dialect, Statement, Value
+from roost.volume.engines.sql.dialect import Value
 from roost.volume.meta import checks as ck
 from roost.volume.meta import effects as fx
 from roost.volume.meta.txn import Commit
@@ -48,21 +48,13 @@ class Guard:
             self.rows.setdefault(table, {}).update(rows)
         self.later.extend(other.later)
 
-    def conditions(self, dialect: Dialect) -> list[str]:
+    def conditions(self) -> list[Condition]:
         """Return the conditions that lock what they compare."""
-        return [
-            *([self._nodes(dialect)] if self.nodes else []),
-            *(
-                _all_there(dialect, table, list(rows), "UPDATE")
-                for table, rows in self.rows.items()
-            ),
-        ]
+        found = [self._nodes()] if self.nodes else []
+        found += [_all_there(table, list(rows), "UPDATE") for table, rows in self.rows.items()]
+        return found
 
-    def later_conditions(self, dialect: Dialect) -> list[str]:
-        """Return the conditions for a statement of their own."""
-        return [dialect.render(condition) for condition in self.later]
-
-    def _nodes(self, dialect: Dialect) -> str:
+    def _nodes(self) -> Condition:
         terms = []
         for mode, inos in (
             ("SHARE", sorted(self.nodes.keys() - self.changed)),
@@ -70,19 +62,23 @@ class Guard:
         ):
             if inos:
                 found = [self.nodes[ino] for ino in inos]
-                terms.append((inos[0], _all_there(dialect, "jfs_node", found, mode, "inode")))
-        return " AND ".join(term for _, term in sorted(terms))
+                terms.append((inos[0], _all_there("jfs_node", found, mode, "inode")))
+        return joined([term for _, term in sorted(terms)])
 
 
-def _all_there(
-    dialect: Dialect, table: str, rows: list[Condition], mode: str, order: str = ""
-) -> str:
+def joined(conditions: Sequence[Condition]) -> Condition:
+    """Return one condition that holds if all do."""
+    values = tuple(value for _, given in conditions for value in given)
+    return " AND ".join(text for text, _ in conditions), values
+
+
+def _all_there(table: str, rows: list[Condition], mode: str, order: str = "") -> Condition:
     """Return the condition that every one of `rows` is found, locking those that are."""
     text = " OR ".join(f"({row[0]})" for row in rows) if len(rows) > 1 else rows[0][0]
     values = tuple(value for row in rows for value in row[1])
     ordered = f" ORDER BY {order}" if order and len(rows) > 1 else ""
     select = f"SELECT 1 AS one FROM {table} WHERE {text}{ordered} FOR {mode}"
-    return f"(SELECT COUNT(*) FROM ({dialect.render((select, values))}) t) = {len(rows)}"
+    return f"(SELECT COUNT(*) FROM ({select}) t) = {len(rows)}", values
 
 
 def guard_of(commit: Commit) -> Guard | None:
@@ -190,8 +186,3 @@ def _exactly(ino: Ino, attr: Attr) -> Condition:
         attr.nlink, attr.length, attr.rdev, attr.atime_ns, attr.mtime_ns, attr.ctime_ns,
     )  # fmt: skip
     return text + _REST, (*values, *rest)
-
-
-def lockable(statement: Statement, *, locks: bool) -> Statement:
-    """Return a query that also locks the rows it finds, if it can."""
-    return (f"{statement[0]} FOR UPDATE", statement[1]) if locks else statement

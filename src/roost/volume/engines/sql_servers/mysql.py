@@ -6,15 +6,17 @@ REPEATABLE READ, where the first plain read comes after the locks as well.
 Source: MariaDB and MySQL reference manuals; the volume format reference, section 3.4.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pymysql
 from pymysql.constants import CLIENT, CR, ER
 
-from roost.volume.engines.sql.dialect import Dialect, mysql
+from roost.volume.engines.sql.dialect import Dialect, Statement, mysql
 from roost.volume.engines.sql.rows import Row
 from roost.volume.engines.sql_servers.driver import (
     ANSWER_WAIT_S,
+    COMMIT,
     CONNECT_WAIT_S,
     IDLE_TRANSACTION_S,
     LOCK_WAIT_S,
@@ -29,6 +31,7 @@ _MODES = (
     "NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO"
 )
 _TWO_ROWS = "(SELECT 1 UNION SELECT 2)"  # where one is expected: an error
+_BEGIN: Statement = ("START TRANSACTION", ())
 _RECORD_CHANGED = 1020
 _IDLE_KILLED = 4031
 _KINDS = {
@@ -65,16 +68,18 @@ def _error(error: Exception) -> SqlError:
 class MysqlConnection:
     """Satisfies driver.Connection."""
 
-    def __init__(self, raw: "pymysql.Connection[pymysql.cursors.Cursor]") -> None:
+    def __init__(self, raw: "pymysql.Connection[pymysql.cursors.Cursor]", dialect: Dialect) -> None:
         self._raw = raw
+        self._render = dialect.render
 
     @property
     def server_id(self) -> int:
         """As in Connection."""
         return int(self._raw.thread_id())  # type: ignore[no-untyped-call]  # PyMySQL has no types
 
-    def run(self, text: str) -> list[list[Row]]:
-        """As in Connection."""
+    def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
+        """As in Connection; the statements are one text."""
+        text = "; ".join(map(self._render, statements))
         try:
             with self._raw.cursor() as cursor:
                 cursor.execute(text)
@@ -136,55 +141,59 @@ class MysqlServer:
             )
         except (pymysql.MySQLError, OSError) as error:
             raise _error(error) from error
-        connection = MysqlConnection(raw)
+        connection = MysqlConnection(raw, self.dialect)
         level = "REPEATABLE READ" if self.repeatable else "READ COMMITTED"
+        modes = f"sql_mode = '{_MODES}', innodb_lock_wait_timeout = {LOCK_WAIT_S}"
         connection.run(
-            f"SET SESSION sql_mode = '{_MODES}', innodb_lock_wait_timeout = {LOCK_WAIT_S};"
-            f" SET SESSION TRANSACTION ISOLATION LEVEL {level}"
+            [
+                (f"SET SESSION {modes}", ()),
+                (f"SET SESSION TRANSACTION ISOLATION LEVEL {level}", ()),
+            ]
         )
         try:
-            connection.run(f"SET SESSION idle_transaction_timeout = {IDLE_TRANSACTION_S}")
+            connection.run([(f"SET SESSION idle_transaction_timeout = {IDLE_TRANSACTION_S}", ())])
         except SqlError as error:  # MariaDB's own
             if error.kind is Failed.LOST:
                 raise
         return connection
 
-    def transaction(self, statements: list[str]) -> str:
+    def transaction(self, statements: list[Statement]) -> list[Statement]:
         """As in Server; a failing statement leaves it open."""
-        return "; ".join(["START TRANSACTION", *statements, "COMMIT"])
+        return [_BEGIN, *statements, COMMIT]
 
-    def begin(self) -> str:
+    def begin(self) -> list[Statement]:
         """As in Server."""
-        return "START TRANSACTION"
+        return [_BEGIN]
 
-    def begin_snapshot(self) -> str:
+    def begin_snapshot(self) -> list[Statement]:
         """As in Server."""
-        return (
-            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ;"
-            " START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"
-        )
+        return [
+            ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", ()),
+            ("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY", ()),
+        ]
 
-    def guarded(self, value: str, condition: str) -> str:
+    def next_if(self, number: str, condition: str) -> str:
         """As in Server."""
-        return f"IF({condition}, {value}, {_TWO_ROWS})"
+        return f"IF({condition}, {number} + 1, {_TWO_ROWS})"
 
-    def kill(self, server_id: int) -> str:
+    def kill(self, server_id: int) -> Statement:
         """As in Server."""
-        return f"KILL CONNECTION {server_id}"
+        return f"KILL CONNECTION {server_id}", ()
 
-    def has_table(self, name: str) -> str:
+    def has_table(self, name: str) -> Statement:
         """As in Server."""
         return (
             "SELECT 1 FROM information_schema.tables"
-            f" WHERE table_schema = DATABASE() AND table_name = '{name}'"
-        )
+            " WHERE table_schema = DATABASE() AND table_name = ?"
+        ), (name,)
 
     def survey(self, connection: Connection) -> tuple[str, tuple[str, ...]]:
         """As in Server."""
-        ((flush, sync_log, has_log, form, packet),) = connection.run(
+        query = (
             "SELECT @@innodb_flush_log_at_trx_commit, @@sync_binlog, @@log_bin, @@binlog_format,"
             " @@max_allowed_packet"
-        )[0]
+        )
+        ((flush, sync_log, has_log, form, packet),) = connection.run([(query, ())])[0]
         notes = []
         words = "a crash of the host: every commit is flushed (innodb_flush_log_at_trx_commit=1)"
         if flush != 1:

@@ -30,10 +30,10 @@ def create_engine(url: MetaUrl, clock: Clock) -> Engine:
     """As in EngineKind."""
     server = server_of(url)
     with _connection(server) as connection:
-        setting = server.dialect.spell("jfs_setting")
-        if not connection.run(server.has_table(setting))[0]:
-            connection.run("; ".join(create_statements(server.dialect)))
-        elif connection.run(f"SELECT 1 FROM {setting}")[0]:
+        if not _has_tables(server, connection):
+            for text in create_statements(server.dialect):
+                connection.run([(text, ())])
+        elif connection.run([("SELECT 1 FROM jfs_setting", ())])[0]:
             raise AlreadyFormatted(f"there is a volume already at {url.display}")
     return ServerEngine(server, clock, read_only=False)
 
@@ -42,7 +42,7 @@ def open_engine(url: MetaUrl, clock: Clock, *, read_only: bool) -> Engine:
     """As in EngineKind."""
     server = server_of(url)
     with _connection(server) as connection:
-        if not connection.run(server.has_table(server.dialect.spell("jfs_setting")))[0]:
+        if not _has_tables(server, connection):
             raise NotFormatted(f"no volume at {url.display}: the database has no such tables")
     return ServerEngine(server, clock, read_only=read_only)
 
@@ -68,7 +68,7 @@ def _mysql(url: MetaUrl) -> Server:
         ssl=url.option("tls", "false") not in ("false", "preferred"),
     )
     with _connection(server) as connection:
-        ((has_log, form),) = connection.run("SELECT @@log_bin, @@binlog_format")[0]
+        ((has_log, form),) = connection.run([("SELECT @@log_bin, @@binlog_format", ())])[0]
     return replace(server, repeatable=bool(has_log) and form == "STATEMENT")
 
 
@@ -107,6 +107,10 @@ def _prefix(url: MetaUrl) -> str:
     if not re.fullmatch(allowed, chosen):
         raise InvalidArgument(f"not a table prefix: {chosen!r}")
     return f"{PREFIX}{chosen}_"
+
+
+def _has_tables(server: Server, connection: Connection) -> bool:
+    return bool(connection.run([server.has_table(server.dialect.spell("jfs_setting"))])[0])
 
 
 @contextmanager

