@@ -67,7 +67,7 @@ class RedisEngine:
             self._slots.put(slot)
         self._listings = Listings(self.call)
         self._hints = upkeep.Hints()
-        self._standing = ask_standing(self.call)
+        self._standing = ask_standing(self._tell)
 
     # ---- Engine
     @property
@@ -183,6 +183,12 @@ class RedisEngine:
         Raises Unavailable, CorruptRecord and others for a refusal.
         """
         return self._ask(commands, None, lambda replies: next(_refusals(replies), None))
+
+    def _tell(self, commands: list[Command]) -> Replies:
+        """Return replies, refusals among them."""
+        return self._ask(
+            commands, None, lambda replies: next(filter(is_passing, _refusals(replies)), None)
+        )
 
     def fetch(self, wanted: Sequence[Record], lookups: Sequence[Record]) -> Raw:
         """As in session.Server.  Raises Unavailable."""

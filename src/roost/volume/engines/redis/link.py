@@ -281,8 +281,9 @@ class Link:
                 if live.connection.silent_s >= PING_EVERY_S or len(commands) > 1:
                     live.connection.call(commands)
             except ConnectionLost as error:
-                log.warning("%s: %s", self.place, error)
                 live.cache.clear()
+                if not self._closing.is_set():
+                    log.warning("%s: %s", self.place, error)
 
 
 def _as_bytes(text: bytes | str) -> bytes:

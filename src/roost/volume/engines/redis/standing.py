@@ -56,6 +56,8 @@ class Standing:
                 "a crash of the Redis host may lose the last commits"
                 f" (appendfsync {self.appendfsync})"
             )
+        elif self.appendonly and not self.appendfsync:
+            found.append("Redis does not tell how often it flushes (CONFIG is refused)")
         if not self.appendonly:
             found.append("Redis does not tell how it stores (CONFIG and INFO are refused)")
         if not can.scripts:
