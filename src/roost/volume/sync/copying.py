@@ -8,7 +8,7 @@ from hashlib import sha256
 import google_crc32c
 
 from roost.blob.limits import Rate
-from roost.errors import CorruptRecord, Failure
+from roost.errors import CorruptRecord, Failure, NotFound
 from roost.sizes import MIB
 from roost.volume.sync.endpoint import Endpoint, Source
 from roost.volume.sync.items import Item
@@ -76,10 +76,13 @@ class Copier:
             )
 
     def check_unchanged(self, item: Item, *, follow: bool) -> None:
-        """Raise Changed if the source, or the copy's size, is not what was listed."""
+        """Raise Changed if the source, or the copy's size, is not what was listed.
+
+        Raises NotFound if the source is not there any more.
+        """
         now = self.source.head(item.key, follow=follow)
-        if now is None:
-            raise Changed(f"{item.key} was removed while it was copied")
+        if now is None:  # the copy may be the last one
+            raise NotFound(f"{item.key} was removed while it was copied")
         same_time = now.mtime_ns // _SECOND_NS == item.mtime_ns // _SECOND_NS
         if now.size_bytes != item.size_bytes or not same_time:
             raise Changed(f"{item.key} changed while it was copied")

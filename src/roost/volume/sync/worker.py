@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from roost.volume.sync.copying import Copier, is_not_empty
+from roost.errors import CorruptRecord
+from roost.volume.sync.copying import Changed, Copier, is_not_empty
 from roost.volume.sync.endpoint import Endpoint
 from roost.volume.sync.items import Item, Kind
 from roost.volume.sync.options import Options
@@ -68,11 +69,15 @@ class Worker:
             if options.inplace and step.target is not None and step.target.kind is Kind.LINK:
                 self.target.delete(item.key)  # else it would be written through the link
             total = self.copier.copy(item)
-            if options.check_change:
-                self.copier.check_unchanged(item, follow=not options.links)
-            if options.checks_copies:
-                self.copier.verify(item, total)
-                self.tally.add("checked", size_bytes=item.size_bytes)
+            try:
+                if options.check_change:
+                    self.copier.check_unchanged(item, follow=not options.links)
+                if options.checks_copies:
+                    self.copier.verify(item, total)
+                    self.tally.add("checked", size_bytes=item.size_bytes)
+            except (Changed, CorruptRecord):
+                self.target.delete(item.key)  # of the right size, it would pass for a good copy
+                raise
             if options.perms:
                 self.target.set_mode(item)
         self.tally.add("copied", size_bytes=item.size_bytes)
