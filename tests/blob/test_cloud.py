@@ -1,6 +1,8 @@
 """Azure and S3 against real servers: what every store does, and what only these can get wrong."""
 
 import itertools
+import os
+import secrets
 from collections.abc import Iterator
 
 import pytest
@@ -56,5 +58,24 @@ class TestMinio(BlobStoreSuite):
     def store(self, minio: MinioGateway) -> BlobStore:
         bucket = f"{minio.url}/bucket{next(self._numbers)}"
         place = Place("minio", bucket, *KEYS)
+        make_bucket(place, environment={})
+        return open_store(place, patience=QUICK, environment={})
+
+
+class TestAnyS3(BlobStoreSuite):
+    """A server of yours that has conditional puts: ROOST_TEST_S3="http://HOST:PORT KEY SECRET"."""
+
+    orders_folders = bool(os.environ.get("ROOST_TEST_S3_BY_FOLDER"))  # SeaweedFS does
+
+    _numbers = itertools.count()
+
+    @pytest.fixture
+    def store(self) -> BlobStore:
+        stated = os.environ.get("ROOST_TEST_S3", "").split()
+        if len(stated) != 3:
+            pytest.skip("ROOST_TEST_S3 names no server")
+        url, key, secret = stated
+        bucket = f"roost-{secrets.token_hex(4)}-{next(self._numbers)}"
+        place = Place("s3", f"{url}/{bucket}", key, secret)
         make_bucket(place, environment={})
         return open_store(place, patience=QUICK, environment={})

@@ -139,21 +139,19 @@ class CloudStore:
         if folder:
             check_key(folder)
         pages = self._call(
-            prefix,
-            lambda: obstore.list(self._store, folder or None, chunk_size=_LIST_PAGE),
+            prefix, lambda: obstore.list(self._store, folder or None, chunk_size=_LIST_PAGE)
         )
         last = ""
-        while True:
-            page = self._call(prefix, lambda: next(pages, None))
-            if page is None:
-                return
+        while (page := self._call(prefix, lambda: next(pages, None))) is not None:
             for found in page:
                 info = _info(found)
                 if info.key < last:
                     raise disorder(self._name)
                 last = info.key
                 if info.key.startswith(prefix):
-                    self._check_listed(info.key)
+                    problem = key_problem(last)
+                    if problem is not None:
+                        raise CorruptRecord(f"{self._name}{last!r}", f"the object's name {problem}")
                     yield info
                 elif info.key > prefix:
                     return
@@ -194,11 +192,6 @@ class CloudStore:
                 f"{self._name}: the server overwrites objects that it was told to keep",
                 hint="Use a server that obeys If-None-Match, such as Amazon S3 or Azure.",
             )
-
-    def _check_listed(self, key: str) -> None:
-        problem = key_problem(key)
-        if problem is not None:
-            raise CorruptRecord(f"{self._name}{key!r}", f"the object's name {problem}")
 
     def _call(self, key: str, call: Callable[[], T]) -> T:
         claim()

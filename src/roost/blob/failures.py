@@ -95,7 +95,10 @@ def first_line(error: Exception) -> str:
 
 
 def disorder(where: str) -> RoostError:
-    """Return what to raise for a listing whose names go backwards: nobody may trust it."""
+    """Return what to raise for a listing whose names go backwards: nobody may trust it.
+
+    Listing folder by folder is no way out: such servers leave folders out of it (seen with s3rver).
+    """
     return Unsupported(
         f"{where}: the server lists names out of order",
         hint="Use a server that lists in order of names, as Amazon S3 and Azure do.",
