@@ -3,6 +3,7 @@
 import typer
 
 from roost.cli import (
+    backup,
     bench,
     cat,
     clone,
@@ -65,6 +66,7 @@ for _module in (
     fsck,
     gc,
     dump,
+    backup,
     destroy,
     objbench,
 ):

@@ -92,7 +92,7 @@ def load(
         try:
             return _Loading(engine, JsonStream(source, name), encrypt_key, progress).run()
         except BaseException:
-            _clear(engine, url.display)
+            clear(engine, url.display)
             raise
     finally:
         engine.close()
@@ -111,7 +111,8 @@ def demand_empty(engine: Engine, place: str) -> None:
             )
 
 
-def _clear(engine: Engine, place: str) -> None:
+def clear(engine: Engine, place: str) -> None:
+    """Remove what was stored in a database that was empty; a failure is logged."""
     try:
         engine.destroy()
     except RoostError as error:
