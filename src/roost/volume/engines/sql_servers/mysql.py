@@ -71,11 +71,12 @@ class MysqlConnection:
     def __init__(self, raw: "pymysql.Connection[pymysql.cursors.Cursor]", dialect: Dialect) -> None:
         self._raw = raw
         self._render = dialect.render
+        self._server_id = int(raw.thread_id())  # type: ignore[no-untyped-call]  # it has no types
 
     @property
     def server_id(self) -> int:
         """As in Connection."""
-        return int(self._raw.thread_id())  # type: ignore[no-untyped-call]  # PyMySQL has no types
+        return self._server_id
 
     def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """As in Connection; the statements are one text."""

@@ -73,12 +73,13 @@ class PostgresConnection:
         self._names = 0
         self._poll = select.poll()
         self._poll.register(self._pg.socket)
+        self._server_id = self._pg.backend_pid
         self._pg.enter_pipeline_mode()
 
     @property
     def server_id(self) -> int:
         """As in Connection."""
-        return self._pg.backend_pid
+        return self._server_id
 
     def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """As in Connection."""
