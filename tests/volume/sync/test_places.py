@@ -1,0 +1,102 @@
+"""SRC and DST as JuiceFS spells them."""
+
+from pathlib import Path
+
+import pytest
+
+from roost.blob.memory import MemoryStore
+from roost.blob.place import Place
+from roost.errors import InvalidArgument, Unsupported
+from roost.testing.volumes import TestVolume
+from roost.volume.sync import places
+from roost.volume.sync.bucket import Bucket
+from roost.volume.sync.local_tree import LocalTree
+from roost.volume.sync.places import Manner, open_place
+from roost.volume.sync.volume_tree import VolumeTree
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[Place]:
+    """What stores would have been opened."""
+    found: list[Place] = []
+
+    def pretend(place: Place) -> MemoryStore:
+        found.append(place)
+        return MemoryStore()
+
+    monkeypatch.setattr(places, "open_store", pretend)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("url", "storage", "bucket", "keys", "prefix"),
+    [
+        (
+            "s3://AK:SK@b.s3.us-east-2.amazonaws.com/p/q/",
+            "s3",
+            "https://b.s3.us-east-2.amazonaws.com",
+            "AK SK ",
+            "p/q/",
+        ),
+        (
+            "s3://AK:S%2FK:TOK@s3.eu-west-1.amazonaws.com/b/p/",
+            "s3",
+            "https://s3.eu-west-1.amazonaws.com/b",
+            "AK S/K TOK",
+            "p/",
+        ),
+        ("s3://AK:SK@localhost:9000/b/", "s3", "http://localhost:9000/b", "AK SK ", ""),
+        ("minio://AK:SK@10.0.0.1:9000/b/p/", "minio", "http://10.0.0.1:9000/b", "AK SK ", "p/"),
+        ("wasb://container/p/", "wasb", "https://container", "  ", "p/"),
+        ("gs://bucket/a%23b/", "gs", "https://bucket", "  ", "a#b/"),
+        (
+            "oss://AK:SK@b.oss-cn-hangzhou.aliyuncs.com/",
+            "oss",
+            "https://b.oss-cn-hangzhou.aliyuncs.com",
+            "AK SK ",
+            "",
+        ),
+        ("hdfs://host:8020/p/", "hdfs", "host:8020", "  ", "p/"),
+    ],
+)
+def test_a_bucket_is_taken_apart(
+    opened: list[Place], url: str, storage: str, bucket: str, keys: str, prefix: str
+) -> None:
+    endpoint = open_place(url, Manner(storage_class="COLD"))
+    assert isinstance(endpoint, Bucket)
+    (place,) = opened
+    assert (place.storage, place.bucket, place.storage_class) == (storage, bucket, "COLD")
+    assert f"{place.access_key} {place.secret_key} {place.session_token}" == keys
+    assert endpoint.name.endswith(prefix)
+    assert "SK" not in endpoint.name
+
+
+def test_http_can_be_asked_for(opened: list[Place]) -> None:
+    open_place("s3://b.s3.amazonaws.com/", Manner(https=False))
+    assert opened[0].bucket == "http://b.s3.amazonaws.com"
+
+
+def test_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("x y/", f"{tmp_path}/x y", f"file://{tmp_path}/x%20y/", "./x y/"):
+        endpoint = open_place(url, Manner())
+        assert isinstance(endpoint, LocalTree)
+        assert endpoint.name == f"file://{tmp_path}/x y/"
+    with pytest.raises(Unsupported, match="SFTP"):
+        open_place("user:secret@host:/x/", Manner())
+
+
+def test_volumes(volume: TestVolume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    manner = Manner(cache_dir=tmp_path / "cache", read_only=True)
+    monkeypatch.setenv("My_Alias", volume.meta_url)
+    endpoint = open_place("jfs://My_Alias/a%20b/", manner)
+    assert isinstance(endpoint, VolumeTree)
+    assert endpoint.name == "jfs://test-volume/a b/"
+    endpoint.close()
+    monkeypatch.setenv("ROOST_META", volume.meta_url)
+    open_place("jfs://test-volume/", manner).close()
+    with pytest.raises(InvalidArgument, match="not 'other'"):
+        open_place("jfs://other/", manner)
+    monkeypatch.delenv("ROOST_META")
+    with pytest.raises(InvalidArgument, match="other"):
+        open_place("jfs://other/", manner)
