@@ -9,6 +9,7 @@ from roost.app.volume_files import VolumeFiles
 from roost.clock import SystemClock
 from roost.errors import AlreadyExists, InvalidArgument
 from roost.volume.client import VolumeClient
+from roost.volume.data.settings import DataSettings
 from roost.volume.errors import NotFormatted
 from roost.volume.formatting import MARKER, NewVolume, existing_volume, make_volume
 from roost.volume.meta.upkeep import Upkeep
@@ -33,7 +34,10 @@ class EngineVolume:
             _ensure_volume(directory)
         try:
             self._client = VolumeClient.open(
-                directory.meta_url, read_only=read_only, cache_dir=directory.cache
+                directory.meta_url,
+                read_only=read_only,
+                cache_dir=directory.cache,
+                data=DataSettings(compact=False),  # a log is read once, then deleted (H17)
             )
         except NotFormatted as error:
             hint = "Start the writer first: roost serve --role rw."

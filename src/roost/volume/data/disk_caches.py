@@ -13,7 +13,7 @@ from roost.volume.data.disk_cache import DiskCache
 from roost.volume.data.pool import BoundedPool
 
 WRITE_THREADS = 2
-WRITES_WAITING_MAX = 16  # blocks
+WRITES_WAITING_MAX = 6  # blocks
 _POINTS = 100  # of each folder on the ring
 
 

@@ -48,7 +48,7 @@ class WholeFiles:
     ) -> None:
         """Use `folder`, which is made if needed.  Raises InvalidArgument if it is not local."""
         self._uuid = volume_uuid
-        self._folder = folder / volume_uuid / "whole"
+        self._folder = folder / f"roost-{volume_uuid}" / "whole"
         self._bytes_max = bytes_max
         self._clock = clock or SystemClock()
         self._folder.mkdir(parents=True, exist_ok=True)

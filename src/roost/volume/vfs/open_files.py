@@ -219,6 +219,7 @@ class OpenFile:
             fresh = attr is not None and now_s - self._attr_s < ATTR_FRESH_S
             if not fresh or attr is None or size_bytes is None or offset + size_bytes > attr.length:
                 attr = self._asked()
+        self._core.meta.accessed(self.ino, attr)
         return self._reader.read(
             attr, offset, attr.length - offset if size_bytes is None else size_bytes
         )
