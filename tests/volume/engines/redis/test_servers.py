@@ -14,6 +14,7 @@ from roost.errors import RoostError, Unavailable
 from roost.testing.clock import ManualClock
 from roost.testing.servers import RedisServer
 from roost.testing.servers.redis import RedisOptions, RedisSentinel
+from roost.volume.engines.redis import link
 from roost.volume.layout import block_key
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.model import ROOT, AttrChange, ChunkNo, LockHolder, LockKind, Slice, SliceId
@@ -66,6 +67,16 @@ def test_a_redis_that_refuses_commands_works_and_says_so(
     assert meta.lookup(ROOT, b"theirs").attr.is_file
     meta.unlink(ROOT, b"theirs")
     assert meta.check() == ()
+
+
+def test_a_redis_that_does_not_speak_the_newer_protocol_works(
+    redis_server: RedisServer, open_volume: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "PROTOCOL", 9)
+    meta = open_volume(redis_server.new_database(), make=True)
+    use(meta)
+    meta.flock(meta.lookup(ROOT, b"h").ino, 7, LockKind.WRITE)
+    assert any("TRACKING" in note for note in meta._opened.engine.notes)
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,13 @@ from roost.volume.engines.redis.errors import ConnectionLost, failure, is_passin
 from roost.volume.engines.redis.link import Link, Live
 from roost.volume.engines.redis.listings import Listings
 from roost.volume.engines.redis.scans import RedisScans
-from roost.volume.engines.redis.session import Raw, Reading, Restart
+from roost.volume.engines.redis.session import Page, Pages, Raw, Reading, Restart
 from roost.volume.engines.redis.standing import Standing, ask_standing
 from roost.volume.engines.redis.wants import Fetch
 from roost.volume.errors import FsError
 from roost.volume.meta.reads import Reads, Scans
 from roost.volume.meta.txn import Commit, Txn
-from roost.volume.model import ChunkNo, Edge, Ino, SliceId
+from roost.volume.model import ChunkNo, Ino, SliceId
 
 CONFLICTS_MAX = 50  # as JuiceFS
 CONFLICT_PAUSE_S_MAX = 0.1
@@ -93,8 +93,9 @@ class RedisEngine:
     def read(self, rule: Callable[[Reads], T]) -> T:
         """As in Engine.read; one round trip if nothing or all was known."""
         known: Raw | None = None
+        pages: Pages = {}
         for _ in range(RUNS_MAX):
-            reading = self._reading(known)
+            reading = self._reading(known, pages)
             try:
                 answer = rule(reading)
             except Restart as restart:
@@ -116,7 +117,7 @@ class RedisEngine:
         known: Raw | None = None
         conflicts = 0
         for _ in range(RUNS_MAX):
-            reading = self._reading(known)
+            reading = self._reading(known, {})
             txn = Txn(reading, self._clock.wall_ns())
             try:
                 answer = rule(txn)
@@ -165,10 +166,10 @@ class RedisEngine:
         self._link.close()
 
     # ---- runs
-    def _reading(self, known: Raw | None) -> Reading:
+    def _reading(self, known: Raw | None, pages: Pages) -> Reading:
         if known is None:
-            return Reading(self, self._link.live_or_wait().cache, {}, guesses=True)
-        return Reading(self, None, known, guesses=True)
+            return Reading(self, self._link.live_or_wait().cache, {}, pages, guesses=True)
+        return Reading(self, None, known, pages, guesses=True)
 
     def _read_again(self, reading: Reading) -> Raw:
         """Return all that a run looked at as of one moment; absent entries with their nodes."""
@@ -329,7 +330,7 @@ class RedisEngine:
         return done
 
     # ---- session.Server
-    def listing(self, ino: Ino, after: bytes | None, limit: int) -> tuple[tuple[bytes, Edge], ...]:
+    def listing(self, ino: Ino, after: bytes | None, limit: int) -> Page:
         """As in session.Server."""
         return self._listings.page(self._link.keys.folder(ino), after, limit)
 

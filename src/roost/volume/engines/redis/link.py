@@ -34,6 +34,7 @@ BACKOFF_S_MIN = 0.02
 BACKOFF_S_MAX = 1.0
 TOKENS_KEPT_S = 7 * 86400  # the tokens of a client that vanished go by themselves
 PING_EVERY_S = 1.0
+PROTOCOL = 3  # RESP3: invalidations come between answers
 REFRESH_BEATS = 10  # how often the tokens' time to live begins anew
 UNTRACKED_S_MAX = 1.0  # without tracking, records are kept so long
 
@@ -224,10 +225,10 @@ class Link:
         login: Command = ()
         if self.place.password:
             login = ("AUTH", self.place.user or "default", self.place.password)
-        reply = connection.call([("HELLO", 3, *login)])[0]
+        reply = connection.call([("HELLO", PROTOCOL, *login)])[0]
         if not isinstance(reply, hiredis.ReplyError):
             return
-        if not is_forbidden(reply) and "HELLO" not in str(reply):
+        if not is_forbidden(reply) and not str(reply).startswith("NOPROTO"):
             self._check(reply)
         self.can.resp3 = self.can.tracking = False  # an old server, or a proxy before one
         if self.place.password:

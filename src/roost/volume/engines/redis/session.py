@@ -50,6 +50,8 @@ _MISSING = object()
 _GUESSED: dict[str, Any] = {"edge": None, "entries": 0}  # no such entry, an empty directory
 
 Raw = dict[Record, Any]
+Page = tuple[tuple[bytes, Edge], ...]
+Pages = dict[tuple[Ino, bytes | None, int], Page]
 
 
 class Restart(Exception):
@@ -88,15 +90,19 @@ class Reading:
     """One run.  Satisfies meta.reads.Reads."""
 
     __slots__ = (
-        "_cache", "_guesses", "_known", "_listed", "_server", "is_committing",
+        "_cache", "_guesses", "_known", "_listed", "_pages", "_server", "is_committing",
         "is_snapshot", "seen",
     )  # fmt: skip
 
     def __init__(
-        self, server: Server, cache: RecordCache | None, known: Raw, *, guesses: bool
+        self, server: Server, cache: RecordCache | None, known: Raw, pages: Pages, *, guesses: bool
     ) -> None:
-        """`known` is of one moment; `cache` is looked at for what it lacks."""
+        """`known` is of one moment; `cache` is looked at for what it lacks.
+
+        `pages` are of directories listed by an earlier run of the same rule, which are kept.
+        """
         self._server = server
+        self._pages = pages
         self._cache = cache
         self._known = known
         self._guesses = guesses
@@ -164,7 +170,7 @@ class Reading:
         if self._listed and wanted and wanted[0][0] == "node":
             wanted = [*wanted, *self._listed]  # the first of a listing's nodes: all will follow
             self._listed = []
-        if len(self.seen) + len(wanted) > READ_AGAIN_MAX:
+        if len(self.seen) > max(READ_AGAIN_MAX, len(wanted)):
             fetched = self._server.fetch(wanted, lookups)
             self.is_snapshot = self.is_snapshot and not self.seen
             self._known = {**self._known, **fetched}
@@ -194,9 +200,12 @@ class Reading:
         """As in Reads."""
         return bool(self.raw(("entries", ino)))
 
-    def entries(self, ino: Ino, after: bytes | None, limit: int) -> tuple[tuple[bytes, Edge], ...]:
+    def entries(self, ino: Ino, after: bytes | None, limit: int) -> Page:
         """As in Reads; a directory has no order in Redis, so it is read whole, then sorted."""
-        page = self._server.listing(ino, after, limit)
+        place = (ino, after, limit)
+        page = self._pages.get(place)
+        if page is None:
+            page = self._pages[place] = self._server.listing(ino, after, limit)
         self._listed = [("node", edge.ino) for _, edge in page]
         return page
 
