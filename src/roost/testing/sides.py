@@ -278,8 +278,9 @@ class ClientSide:
 
     def write(self, path: str, offset: int, data: bytes) -> None:
         """As in Side."""
-        mode = "r+" if self._client.exists(self._at(path)) else "x+"
-        with self._client.open_file(self._at(path), mode) as file:  # type: ignore[arg-type]
+        if not self._client.exists(self._at(path)):
+            self._client.open_file(self._at(path), "a").close()  # also through a dangling link
+        with self._client.open_file(self._at(path), "r+") as file:
             file.pwrite(offset, data)
 
     def append(self, path: str, data: bytes) -> None:
