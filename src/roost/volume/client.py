@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import stat
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -23,6 +24,7 @@ from roost.volume.data.settings import DataSettings
 from roost.volume.data.staging import Staged
 from roost.volume.data.transfer import Progress, nobody
 from roost.volume.errors import FsError
+from roost.volume.following_store import FollowingStore
 from roost.volume.local_files import LocalFiles
 from roost.volume.meta.answers import FallocateFlag
 from roost.volume.meta.api import Meta, open_meta
@@ -91,12 +93,15 @@ class VolumeClient(Tree):
         meta = open_meta(meta_url, read_only=read_only, clock=clock)
         try:
             chosen = data or DataSettings()
-            store = volume_store(
-                meta.settings,
-                upload_mbps=chosen.upload_limit_mbps,
-                download_mbps=chosen.download_limit_mbps,
-                patience=chosen.patience,
-                clock=clock,
+            store = FollowingStore(
+                lambda: meta.settings,
+                partial(
+                    volume_store,
+                    upload_mbps=chosen.upload_limit_mbps,
+                    download_mbps=chosen.download_limit_mbps,
+                    patience=chosen.patience,
+                    clock=clock,
+                ),
             )
             return cls(
                 meta,
