@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from roost.volume.engines.sql.dialect import Dialect, Statement
@@ -63,10 +64,8 @@ class FaultyConnection:
         self._broken = True
         faults.down = faults.down or faults.then_down
         if faults.after:
-            try:
+            with suppress(SqlError):  # an answer that says so is lost as well
                 self._inner.run(statements)
-            except SqlError:
-                pass  # its answer, a failure, is lost as well
         self._inner.close()
         raise SqlError(Failed.LOST, "connection reset (injected)")
 

@@ -1,4 +1,4 @@
-"""H11: whatever round trip fails, before or after the server has it, an operation is done or not."""
+"""H11: whatever round trip is cut, before or after the server has it, a change is done or not."""
 
 from collections.abc import Callable, Sequence
 

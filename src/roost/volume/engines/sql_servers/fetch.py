@@ -25,6 +25,8 @@ _EDGE_AND_CHILD = (
 )
 _WITH_NODE_LOCKED = frozenset({"flocks", "range_locks"})  # else two find nothing, and both add
 
+_TAKEN_FOR_ABSENT = frozenset({"edge", "has_entries", "xattr"})
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -109,8 +111,9 @@ class NotAtHand(Exception):  # no failure: the rule is run again on more records
 class CachedReads(QueryReads):
     """Reads of records that may be stale.
 
-    An entry that is not at hand is taken for absent: whoever adds it is right, and its commit says
-    so; everybody else is refused, and no refusal is final that stands on these reads.
+    What is not at hand is taken for absent if that is the likely case: who adds an entry or removes
+    a directory mostly finds it so, and the commit says if not.  Everybody else is refused, and no
+    refusal is final that stands on these reads.
     """
 
     def __init__(self, view: CacheView) -> None:
@@ -126,7 +129,7 @@ class CachedReads(QueryReads):
         self.asked[query.key] = _any(query)
         found = self._view.get(query.key)
         if found is None:
-            if query.key[0] == "edge":
+            if query.key[0] in _TAKEN_FOR_ABSENT:
                 return query.made([])
             raise NotAtHand
         return cast("T", found[0])
