@@ -3,15 +3,17 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from roost.cli.output import plain_errors, show_json
-from roost.cli.paths import JsonOption, MetaArgument, open_volume
-from roost.errors import Damage
+from roost.cli.output import complain, plain_errors, show_json
+from roost.cli.paths import JsonOption, MetaArgument, inside, open_volume
+from roost.cli.progress import counting
+from roost.errors import Damage, InvalidArgument
 from roost.sizes import format_size
 from roost.volume.check import CheckReport, check_volume, paths_of
 from roost.volume.model import Ino
+from roost.volume.tools.repair import Finding, RepairOptions, look_at
+
+PATHS_MAX = 1000  # files of which the path is looked up
 
 
 def fsck(
@@ -19,20 +21,50 @@ def fsck(
     read: Annotated[
         bool, typer.Option("--read", help="Fetch and decode every block, not only its size.")
     ] = False,
+    path: Annotated[
+        str, typer.Option(help="Only look at this directory, and not at objects.")
+    ] = "",
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Put directories at --path right.")
+    ] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Also all directories below --path.")
+    ] = False,
+    sync_dir_stat: Annotated[
+        bool, typer.Option("--sync-dir-stat", help="Correct the statistics of directories.")
+    ] = False,
+    repair_dir_mode: Annotated[
+        str, typer.Option(metavar="OCTAL", help="Mode of directories made anew.")
+    ] = "0755",
     as_json: JsonOption = False,
 ) -> None:
-    """Check metadata and objects; nothing is changed.  Exit code 4 if something is damaged.
+    """Check metadata and objects; exit code 4 if something is damaged.
+
+    Nothing is changed without --repair or --sync-dir-stat.
 
     Example: roost fsck --read sqlite3:///srv/photos.db
     """
-    with plain_errors(), open_volume(meta_url, read_only=True) as client, _progress() as bar:
-        task = bar.add_task("blocks")
-        report = check_volume(
-            client,
-            read_blocks=read,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+    if path or repair or sync_dir_stat:
+        _fsck_directories(
+            meta_url,
+            RepairOptions(
+                path=inside(path or "/"),
+                recursive=recursive or not path,
+                repair=repair,
+                sync_stats=sync_dir_stat,
+                mode=_mode(repair_dir_mode),
+            ),
+            as_json=as_json,
         )
-        paths = paths_of(client, frozenset(i for d in report.damaged for i in d.inos))
+        return
+    with (
+        plain_errors(),
+        open_volume(meta_url, read_only=True) as client,
+        counting("records and blocks") as progress,
+    ):
+        report = check_volume(client, read_blocks=read, progress=progress)
+        inos = sorted({ino for one in report.damaged for ino in one.inos})[:PATHS_MAX]
+        paths = paths_of(client, frozenset(inos))
     if as_json:
         show_json({"clean": report.is_clean, "report": report, "paths": paths})
     else:
@@ -53,12 +85,42 @@ def _show(report: CheckReport, paths: dict[Ino, str], read: bool) -> None:
         typer.echo(f"{kind}: inode {problem.ino}: {problem.what}")
     for key in report.leaked:
         typer.echo(f"unused object: {key}")
+    for key in report.strange:
+        typer.echo(f"object that is no block: {key}")
+    for what, shown, count in (
+        ("damaged blocks", len(report.damaged), report.damaged_count),
+        ("problems of metadata", len(report.metadata), report.metadata_count),
+        ("unused objects", len(report.leaked), report.leaked_count),
+    ):
+        if count > shown:
+            typer.echo(f"and {count - shown} more {what}")
     typer.echo("clean" if report.is_clean else "NOT clean")
 
 
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=not console.is_terminal)
+def _fsck_directories(meta_url: str, options: RepairOptions, *, as_json: bool) -> None:
+    changes = options.repair or options.sync_stats
+    with (
+        plain_errors(),
+        open_volume(meta_url, read_only=not changes) as client,
+        counting("directories") as progress,
+    ):
+        found: list[Finding] = list(look_at(client.meta.engine, options, progress))
+    if as_json:
+        show_json(found)
+    for one in () if as_json else found:
+        typer.echo(f"{'repaired' if one.repaired else 'damaged'}: inode {one.ino}: {one.what}")
+    left = sum(not one.repaired for one in found)
+    if left:
+        complain(f"{left} problems are not repaired")
+        raise typer.Exit(Damage.exit_code)
+
+
+def _mode(text: str) -> int:
+    with plain_errors():
+        try:
+            return int(text, 8) & 0o7777
+        except ValueError as error:
+            raise InvalidArgument(f"not an octal mode: {text!r}") from error
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,178 @@
+"""Garbage is found exactly, removed only when asked, and never if anything needs it."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from roost.errors import InvalidArgument
+from roost.testing.clock import ManualClock
+from roost.testing.volumes import TestVolume, make_test_volume
+from roost.volume import sorted_records
+from roost.volume.errors import NotFormatted
+from roost.volume.layout import block_key
+from roost.volume.meta.opening import open_engine
+from roost.volume.model import ChunkNo, Slice, SliceId
+from roost.volume.tools.destroy import VolumeInUse, destroy
+from roost.volume.tools.gc import GcOptions, collect_garbage
+from roost.volume.tools.objects import Listing
+from roost.volume.tools.opened import opened
+
+BLOCK = 64 << 10
+
+
+def later(hours: float = 2) -> ManualClock:
+    """Return a clock some hours ahead of the objects' dates."""
+    return ManualClock(time.time_ns() + int(hours * 3_600_000_000_000))
+
+
+def test_objects_are_counted_by_what_they_are(volume: TestVolume) -> None:
+    client = volume.open()
+    client.write("/a", os.urandom(2 * BLOCK + 5))
+    for key in (
+        block_key(SliceId(999_999), 0, 7),  # of no slice
+        block_key(SliceId(1), 0, 7),  # not the size of its slice's block
+        block_key(SliceId(1), 9, BLOCK),  # behind its slice
+    ):
+        volume.store.put(key, b"x" * 7)
+    volume.store.put("chunks/0/0/odd", b"1")
+    volume.store.put("chunks/7/7/1_1_65536", b"in the wrong folder")
+    report = collect_garbage(client, clock=later())
+    assert (report.valid.count, report.leaked.count, report.strange) == (3, 3, 2)
+    assert report.leaked.bytes == 21
+    young = collect_garbage(client, clock=later(0.5))
+    assert (young.leaked.count, young.young.count) == (0, 3)
+    assert len(volume.objects()) == 8  # it only looked
+    done = collect_garbage(client, GcOptions(delete=True), clock=later())
+    assert done.deleted.count == 3
+    assert len(volume.objects()) == 5
+    for key in ("chunks/0/0/odd", "chunks/7/7/1_1_65536"):
+        volume.store.delete(key)
+
+
+def test_what_is_committed_between_two_looks_is_not_deleted(volume: TestVolume) -> None:
+    client = volume.open()
+    slice_id = client.meta.new_slice_id()
+    volume.store.put(block_key(slice_id, 0, 5), b"12345")
+    client.write("/a", b"")
+    ino = client.node("/a").ino
+    listed = False
+
+    def commit(verb: str, key: str) -> None:
+        nonlocal listed
+        if verb == "list" and not listed:
+            listed = True
+            client.meta.write_slice(ino, ChunkNo(0), Slice(0, slice_id, 5, 0, 5))
+
+    volume.store.before_call = commit
+    report = collect_garbage(client, GcOptions(delete=True), clock=later())
+    assert report.leaked.count == 1
+    assert report.deleted.count == 0
+    assert client.read("/a") == b"12345"
+
+
+def test_removals_that_fail_are_left_for_the_next_time(
+    volume: TestVolume, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("is left for the next time")
+    client = volume.open()
+    for number in range(4):
+        volume.store.put(block_key(SliceId(900_000 + number), 0, 5), b"12345")
+    volume.store.fail("delete", 2)
+    report = collect_garbage(client, GcOptions(delete=True, threads=1), clock=later())
+    assert (report.deleted.count, report.failed) == (3, 1)
+    assert collect_garbage(client, GcOptions(delete=True), clock=later()).deleted.count == 1
+
+
+def test_data_of_an_inode_that_does_not_exist_is_removed(volume: TestVolume) -> None:
+    import sqlite3
+
+    client = volume.open()
+    client.write("/gone", os.urandom(BLOCK + 1))
+    client.write("/stays", b"here")
+    ino = client.node("/gone").ino
+    connection = sqlite3.connect(volume.folder / "meta.db", timeout=30)
+    connection.execute("DELETE FROM jfs_node WHERE inode = ?", (ino,))
+    connection.execute("DELETE FROM jfs_edge WHERE inode = ?", (ino,))
+    connection.execute("UPDATE jfs_counter SET value = 4096 WHERE name = 'usedSpace'")
+    connection.execute("UPDATE jfs_counter SET value = 1 WHERE name = 'totalInodes'")
+    connection.execute("UPDATE jfs_dir_stats SET used_inodes = 1, used_space = 4096")
+    connection.commit()
+    connection.close()
+    report = collect_garbage(client, GcOptions(delete=True), clock=later())
+    assert report.lost_chunks == 1
+    assert len(volume.objects()) == 1
+    assert client.read("/stays") == b"here"
+
+
+def test_small_runs_and_ranges_find_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume = make_test_volume(tmp_path / "many")
+    client = volume.open()
+    for number in range(40):
+        client.write(f"/{number}", b"x" * number)
+    volume.store.delete(volume.objects()[3])
+    volume.store.put(block_key(SliceId(777), 0, 5), b"12345")
+    whole = collect_garbage(client, clock=later())
+    bad = volume.check()
+    monkeypatch.setattr(sorted_records, "RUN_RECORDS", 7)
+    monkeypatch.setattr(sorted_records, "RANGE_RECORDS", 5)
+    monkeypatch.setattr(sorted_records, "_WINDOW_RECORDS_MIN", 2)
+    assert collect_garbage(client, clock=later()) == whole
+    assert volume.check() == bad
+    assert len(bad.damaged) == 1
+    client.close()
+
+
+def test_compaction_is_driven_over_the_whole_volume(volume: TestVolume) -> None:
+    client = volume.open()
+    client.write("/log", b"start")
+    for number in range(5):
+        client.append("/log", b"%d" % number)
+    report = collect_garbage(client, GcOptions(compact=True), clock=later())
+    assert report.compaction is not None
+    assert report.compaction.merged == 1
+    assert client.read("/log") == b"start01234"
+
+
+@pytest.mark.parametrize("hash_prefix", [False, True])
+def test_a_key_in_a_wrong_folder_is_no_block(volume: TestVolume, hash_prefix: bool) -> None:
+    with opened(volume.meta_url, read_only=True) as found:
+        blocks = type(found.blocks)(
+            volume.store, found.blocks.compression, BLOCK, hash_prefix=hash_prefix
+        )
+        for slice_id in (1, 2, 257, 999, 1000, 1_000_001):
+            right = block_key(SliceId(slice_id), 0, 5, hash_prefix=hash_prefix)
+            volume.store.put(right, b"12345")
+        wrong = block_key(SliceId(3), 0, 5, hash_prefix=hash_prefix).replace("3_0_5", "4_0_5")
+        zeros = block_key(SliceId(6), 0, 5, hash_prefix=hash_prefix).replace("6_0_5", "06_0_5")
+        other = block_key(SliceId(1), 0, 5, hash_prefix=not hash_prefix)
+        for key in (wrong.replace("/0/", "/1/", 1) if not hash_prefix else wrong, zeros, other):
+            volume.store.put(key, b"12345")
+        listing = Listing(blocks, hash_prefix=hash_prefix)
+        listing.read(lambda _done, _all: None)
+        assert (listing.objects.count, listing.strange_count) == (6, 3)
+        listing.close()
+    for info in list(volume.store.list("chunks/")):
+        volume.store.delete(info.key)
+
+
+def test_a_volume_is_destroyed_whole_and_only_by_its_name(tmp_path: Path) -> None:
+    volume = make_test_volume(tmp_path / "doomed")
+    client = volume.open()
+    client.write("/a", b"x")
+    uuid = volume.settings.uuid
+    with opened(volume.meta_url, read_only=False, store=volume.store) as found:
+        with pytest.raises(InvalidArgument):
+            destroy(found, "another", force=True)
+        with pytest.raises(VolumeInUse):
+            destroy(found, uuid)
+        assert volume.objects()
+    client.close()
+    with opened(volume.meta_url, read_only=False, store=volume.store) as found:
+        destroy(found, uuid)
+    assert list(volume.store.list()) == []
+    with pytest.raises(NotFormatted):
+        open_engine(volume.meta_url, ManualClock(), read_only=True)

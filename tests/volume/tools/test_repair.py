@@ -1,0 +1,79 @@
+"""What entries prove is put right; the rest is reported and left alone."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roost.volume.meta.api import Meta, format_volume, open_meta
+from roost.volume.model import ROOT
+from roost.volume.settings import new_settings
+from roost.volume.tools.repair import RepairOptions, look_at
+
+EVERYTHING = RepairOptions(recursive=True, repair=True, sync_stats=True)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A volume with directories 2 and in it 3, and in that file 4."""
+    url = f"sqlite3://{tmp_path}/meta.db"
+    format_volume(url, new_settings("hurt", bucket="/b", trash_days=0))
+    with open_meta(url) as meta:
+        upper = meta.mkdir(ROOT, b"upper").ino
+        lower = meta.mkdir(upper, b"lower").ino
+        assert (upper, lower, meta.create(lower, b"file").ino) == (2, 3, 4)
+    return tmp_path / "meta.db"
+
+
+@pytest.fixture
+def meta(path: Path) -> Iterator[Meta]:
+    with open_meta(f"sqlite3://{path}", session=False) as meta:
+        yield meta
+
+
+def hurt(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path, timeout=30)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE jfs_node SET nlink = 9 WHERE inode = 2",
+        "UPDATE jfs_node SET nlink = 1 WHERE inode = 1",
+        "UPDATE jfs_node SET parent = 1 WHERE inode = 3",
+        "UPDATE jfs_dir_stats SET used_inodes = 7 WHERE inode = 2",
+    ],
+)
+def test_what_entries_prove_is_repaired(path: Path, meta: Meta, damage: str) -> None:
+    hurt(path, damage)
+    assert meta.check()
+    before = [one for one in look_at(meta.engine, RepairOptions(recursive=True))]
+    assert not any(one.repaired for one in before)
+    assert [one.repaired for one in look_at(meta.engine, EVERYTHING)] == [True]
+    assert meta.check() == ()
+    assert list(look_at(meta.engine, EVERYTHING)) == []
+
+
+def test_a_directory_that_is_gone_is_made_again(path: Path, meta: Meta) -> None:
+    hurt(path, "DELETE FROM jfs_node WHERE inode = 2")
+    hurt(path, "UPDATE jfs_counter SET value = value - 4096 WHERE name = 'usedSpace'")
+    hurt(path, "UPDATE jfs_counter SET value = value - 1 WHERE name = 'totalInodes'")
+    assert [one.repaired for one in look_at(meta.engine, EVERYTHING)] == [True]
+    assert meta.check() == ()
+    assert meta.resolve("/upper/lower/file").ino == 4
+
+
+def test_a_file_that_is_gone_is_only_reported(path: Path, meta: Meta) -> None:
+    hurt(path, "DELETE FROM jfs_node WHERE inode = 4")
+    found = list(look_at(meta.engine, RepairOptions(recursive=True, repair=True)))
+    assert [(one.ino, one.repaired) for one in found] == [(3, False)]
+
+
+def test_only_the_path_is_looked_at(path: Path, meta: Meta) -> None:
+    hurt(path, "UPDATE jfs_node SET nlink = 9 WHERE inode = 2")
+    assert list(look_at(meta.engine, RepairOptions(path="/upper/lower"))) == []
+    assert len(list(look_at(meta.engine, RepairOptions(path="/upper")))) == 1
