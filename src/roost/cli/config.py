@@ -67,8 +67,7 @@ def config(
 ) -> None:
     """Show the settings of a volume, or change those that options are given for.
 
-    Clients learn of a change at their next heartbeat, within 12 seconds; of another storage when
-    they open the volume again.
+    Open clients follow a change at their next heartbeat, within 12 seconds.
 
     Example: roost config redis://localhost/1 --trash-days 7 --capacity 10T
     """
