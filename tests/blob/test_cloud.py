@@ -65,7 +65,7 @@ class TestMinio(BlobStoreSuite):
 if "ROOST_TEST_S3" in os.environ:
 
     class TestAnyS3(BlobStoreSuite):
-        """A server of yours that has conditional puts: ROOST_TEST_S3="http://HOST:PORT KEY SECRET"."""
+        """A server of yours with conditional puts: ROOST_TEST_S3="http://HOST:PORT KEY SECRET"."""
 
         orders_folders = bool(os.environ.get("ROOST_TEST_S3_BY_FOLDER"))  # SeaweedFS does
 
