@@ -79,7 +79,7 @@ def _demand_own_objects(directory: DataDirectory, settings: VolumeSettings) -> N
     if not bucket.exists() or not bucket.samefile(directory.objects):
         raise InvalidArgument(
             f"{directory.root} was copied or moved: its volume keeps its objects in {bucket}",
-            hint="Move it back, or run: juicefs config "
+            hint="Move it back, or run: roost config "
             f"{directory.meta_url} --bucket {directory.objects}/",
         )
 
