@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from roost.bench import juicefs, meta
+from roost.bench import juicefs
 from roost.bench.meta import HOW, SERIAL, MetaBench, measure
 from roost.bench.meta_worker import Job
 from roost.bench.places import SETTINGS, Places, chosen
@@ -82,23 +82,16 @@ def test_a_worker_that_fails_says_why(tmp_path: Path) -> None:
         WorkerProcess("roost", f"sqlite3://{tmp_path}/none.db")
 
 
-def test_a_peer_that_is_not_installed_is_named_and_left_out(
+def test_peers_and_servers_that_are_not_installed_are_named_and_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(juicefs, "find_program", lambda: None)
-    monkeypatch.setattr(meta.peer, "find_program", lambda: None)
-    report = measure(MetaBench(("juicefs",), ("sqlite",), rounds=1, operations=16), quiet)
-    assert report.left_out == ["juicefs is not installed"]
-    assert {side for row in report.rows for side in row.rounds} == {"roost"}
-
-
-def test_a_server_that_is_not_installed_is_named_and_left_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
     monkeypatch.setattr(RedisServer, "missing", classmethod(lambda cls: "no redis-server"))
-    report = measure(MetaBench((), ("redis",), rounds=1, operations=16), quiet)
+    report = measure(MetaBench(("juicefs",), ("redis",), rounds=1, operations=16), quiet)
     assert report.rows == []
+    assert list(report.versions) == ["roost"]
     assert report.left_out == [
+        "juicefs is not installed",
         "redis rtt=0: no redis-server",
         "redis rtt=0.5: no redis-server",
     ]

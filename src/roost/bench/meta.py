@@ -150,23 +150,28 @@ def _roost(place: Place, folder: Path, count: int, add: Add) -> None:
         worker.enter("tasks")
         seconds = worker.run(Job("create", "tasks", each, TASKS))
         add(ONE_PROCESS, "ops/s", each * TASKS / seconds)
+        laid: dict[str, list[list[int]]] = {}
         if place.proxy is not None:
-            worker.enter("cold")
-            laid = worker.lay("cold", COLD_OPERATIONS)
-            for operation in SERIAL:
-                _cold(place, operation, laid, add)
+            for one in SERIAL:
+                suffix = ".r" if one == "unlink" else ""  # as if renamed before
+                laid[one] = worker.lay(f"cold-{one}", COLD_OPERATIONS, suffix)
+    _cold(place, laid, add)
     with _processes("roost", [url] * PROCESSES) as workers:
         add(MANY_PROCESSES, "ops/s", _many(workers, each))
 
 
-def _cold(place: Place, operation: str, laid: list[list[int]], add: Add) -> None:
+def _cold(place: Place, laid: dict[str, list[list[int]]], add: Add) -> None:
     """Count the round trips of operations in folders that a fresh process never read."""
-    with WorkerProcess("roost", place.roost_url) as worker, _counted(place) as trips:
-        worker.know("cold", laid)
-        tag = "new" if operation in ("create", "mkdir") else "old"
-        tag = f"{operation}" if tag == "new" else tag
-        worker.run(Job(operation, "cold", len(laid), tag=tag, spread=True))
-    add(f"{operation} round trips, cold", "per operation", trips[0] / len(laid))
+    if not laid:
+        return
+    with WorkerProcess("roost", place.roost_url) as worker:
+        for operation, folders in laid.items():
+            worker.know(f"cold-{operation}", folders)
+            tag = "new" if operation in ("create", "mkdir") else "old"
+            job = Job(operation, f"cold-{operation}", len(folders), tag=tag, spread=True)
+            with _counted(place) as trips:
+                worker.run(job)
+            add(f"{operation} round trips, cold", "per operation", trips[0] / len(folders))
 
 
 # ---- JuiceFS

@@ -149,15 +149,16 @@ class Worker:
         self._folders[folder] = self._work.enter(folder)
         return {}
 
-    def lay(self, folder: str, count: int) -> dict[str, object]:
+    def lay(self, folder: str, count: int, suffix: str) -> dict[str, object]:
         """Make `count` folders below `folder` with a file in each; return all their inodes."""
         work = self._work
         assert isinstance(work, MetaWork), "only in process"
         laid = []
         for number in range(count):
             below = work.enter(f"{folder}/{number}")
-            work.create(below, f"old-0-{number}")
-            laid.append((below, work.ino(below, f"old-0-{number}")))
+            name = f"old-0-{number}{suffix}"
+            work.create(below, name)
+            laid.append((below, work.ino(below, name)))
         return {"laid": laid}
 
     def know(self, folder: str, laid: list[list[int]]) -> dict[str, object]:
@@ -198,7 +199,7 @@ def serve(worker: Worker) -> None:
             case "enter":
                 answer = worker.enter(command["folder"])
             case "lay":
-                answer = worker.lay(command["folder"], command["count"])
+                answer = worker.lay(command["folder"], command["count"], command["suffix"])
             case "know":
                 answer = worker.know(command["folder"], command["laid"])
             case "run":

@@ -110,9 +110,10 @@ class WorkerProcess(MeasuredProcess):
         """Do a job and return its seconds."""
         return float(self.ask(job_line(job))["seconds"])
 
-    def lay(self, folder: str, count: int) -> list[list[int]]:
-        """Make `count` folders with a file in each and return their inodes."""
-        laid: list[list[int]] = self.ask({"do": "lay", "folder": folder, "count": count})["laid"]
+    def lay(self, folder: str, count: int, suffix: str = "") -> list[list[int]]:
+        """Make `count` folders with a file `old-0-N<suffix>` in each and return their inodes."""
+        command: dict[str, object] = {"do": "lay", "folder": folder, "count": count}
+        laid: list[list[int]] = self.ask({**command, "suffix": suffix})["laid"]
         return laid
 
     def know(self, folder: str, laid: list[list[int]]) -> None:

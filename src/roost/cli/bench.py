@@ -215,7 +215,7 @@ def show(report: "Report", console: Console) -> None:
         table.add_column(f"{side} {report.versions[side]}", justify="right")
     for side in sides[1:]:
         table.add_column(f"roost / {side}", justify="right")
-    has_how = any(row.how for row in report.rows)
+    has_how = len(sides) > 1 and any(row.how for row in report.rows)
     if has_how:
         table.add_column("measured")
     shown = ""
