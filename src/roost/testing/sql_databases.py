@@ -11,7 +11,7 @@ def empty_tables(meta_url: str) -> str:
     connection = server.connect()
     try:
         if connection.run([server.has_table("jfs_setting")])[0]:
-            names = (*table_names(server.dialect), COMMIT_TABLE)
+            names = (*table_names(), COMMIT_TABLE)
             connection.run([(f"DELETE FROM {name}", ()) for name in names])
         else:
             connection.run([(text, ()) for text in create_statements(server.dialect)])

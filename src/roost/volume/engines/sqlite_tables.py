@@ -16,7 +16,7 @@ def create_tables(connection: sqlite3.Connection) -> None:
 
 def drop_tables(connection: sqlite3.Connection) -> None:
     """Remove all tables of a volume, inside the caller's transaction."""
-    for name in (*tables.table_names(SQLITE), tables.COMMIT_TABLE):
+    for name in (*tables.table_names(), tables.COMMIT_TABLE):
         connection.execute(f"DROP TABLE IF EXISTS {name}")
 
 

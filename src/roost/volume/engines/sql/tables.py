@@ -104,11 +104,14 @@ TABLES = (
 
 
 def create_statements(dialect: Dialect) -> list[str]:
-    """Return the statements that create all tables of an empty database, in JuiceFS's order."""
+    """Return the statements that create all tables of an empty database, in JuiceFS's order.
+
+    Names have the usual prefix; the dialect spells them, as in all statements.
+    """
     made: list[str] = []
     for table in TABLES:
-        made.append(dialect.spell(_create(table, dialect.name)))
-        made.extend(dialect.spell(text) for text in _indexes(table, dialect.name))
+        made.append(_create(table, dialect.name))
+        made.extend(_indexes(table, dialect.name))
     return [*made, create_commit_table(dialect)]
 
 
@@ -126,9 +129,9 @@ def create_commit_table(dialect: Dialect) -> str:
     )
 
 
-def table_names(dialect: Dialect) -> tuple[str, ...]:
-    """Return the names of JuiceFS's tables."""
-    return tuple(dialect.spell(table.name) for table in TABLES)
+def table_names() -> tuple[str, ...]:
+    """Return the names of JuiceFS's tables, with the usual prefix."""
+    return tuple(table.name for table in TABLES)
 
 
 def _create(table: Table, database: str) -> str:

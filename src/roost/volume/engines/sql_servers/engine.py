@@ -310,7 +310,7 @@ class ServerEngine:
         if self._read_only:
             raise FsError(errno.EROFS)
         with self._lent() as session:
-            names = [*table_names(self._server.dialect), COMMIT_TABLE]
+            names = [*table_names(), COMMIT_TABLE]
             session.ask([(f"DROP TABLE IF EXISTS {', '.join(names)}", ())])
         self._cache.clear()
 
