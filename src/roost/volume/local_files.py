@@ -45,7 +45,7 @@ class LocalFiles:
         core = self._core
         with local.open("xb") as file:
             transfer.download(
-                chunks, attr.length, file.fileno(), core.blocks, core.downloads, progress
+                chunks, attr.length, file.fileno(), core.source, core.downloads, progress
             )
         return attr.length
 
@@ -90,4 +90,4 @@ class LocalFiles:
         self, attr: Attr, chunks: list[tuple[ChunkNo, tuple[Slice, ...]]], descriptor: int
     ) -> None:
         core = self._core
-        transfer.download(chunks, attr.length, descriptor, core.blocks, core.downloads)
+        transfer.download(chunks, attr.length, descriptor, core.source, core.downloads)

@@ -52,6 +52,7 @@ def test_what_is_synced_is_staged_readable_and_stored_later(volume: TestVolume) 
     client.core.cache.forget()
     assert client.read("/a") == data
     assert client.read("/a", 2 * BLOCK + 5, 7) == data[2 * BLOCK + 5 :][:7]
+    assert client.open_local("/a").read_bytes() == data
     assert "write-back" in client.durability
     accept(volume)
     client.close()
@@ -143,6 +144,25 @@ def test_a_lost_staging_folder_is_an_error_that_names_the_objects(
     with pytest.raises(MissingBlock, match="1_0_100"):
         client.close()
     assert client.staged().lost == ("chunks/0/0/1_0_100",)
+    volume.open().remove("/a")
+
+
+def test_a_damaged_staged_block_is_never_data_and_never_stored(
+    volume: TestVolume, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("staged copy gone or damaged")
+    client = volume.open(data=BACK)
+    refuse(volume)
+    client.write("/a", b"x" * 100)
+    (staged,) = [path for path in staging_folder(volume).rglob("*_100") if path.is_file()]
+    staged.write_bytes(staged.read_bytes().replace(b"xxxx", b"xyxx", 1))
+    client.core.cache.forget()
+    with pytest.raises(MissingBlock, match="1_0_100"):
+        client.read("/a")
+    accept(volume)
+    with pytest.raises(MissingBlock, match="1_0_100"):
+        client.close()
+    assert volume.objects() == []
     volume.open().remove("/a")
 
 

@@ -51,6 +51,10 @@ class DiskCaches:
         cache = self._of(key)
         self._writes.try_submit(lambda: cache.keep(key, data))
 
+    def keep_now(self, key: str, data: bytes) -> bool:
+        """Store the block on this thread; False if there is no room or the disk refuses."""
+        return self._of(key).keep(key, data)
+
     def remove(self, key: str) -> None:
         """Drop a block."""
         self._of(key).remove(key)

@@ -51,13 +51,22 @@ class BlockSource:
         self._partial_only = partial_only
         self.has_ranges = has_ranges and blocks.compression.keeps_bytes
 
-    def get(self, ref: BlockRef) -> bytes:
-        """Return a block.  Raises MissingBlock, CorruptRecord, Unavailable."""
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of a full block."""
+        return self._blocks.block_bytes
+
+    def get(self, ref: BlockRef, *, keep: bool = True) -> bytes:
+        """Return a block; without `keep`, one that comes from the store is not cached here.
+
+        Raises MissingBlock, CorruptRecord, Unavailable.
+        """
         data = self._here(ref)
         if data is not None:
             return data
         data = self._fetch(ref)
-        if self._disk is not None and not (self._partial_only and self._is_full(ref)):
+        wanted = keep and not (self._partial_only and self._is_full(ref))
+        if self._disk is not None and wanted:
             self._disk.keep(self._blocks.key(ref), data)
         return data
 

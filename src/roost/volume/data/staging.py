@@ -287,6 +287,8 @@ class Staging:
         """Return a block to upload, claimed; None to end."""
         while True:
             self._wake.clear()
+            if self._closing:
+                self._wake.set()  # for the other threads, which may not have seen it
             with self._changed:
                 due_s = self._clock.monotonic_s() - self._limits.delay_s
                 for key, entry in self._entries.items():

@@ -9,6 +9,7 @@ from roost.errors import Unavailable
 from roost.volume.data.blocks import BlockRef, Blocks
 from roost.volume.data.plan import Part, parts_of
 from roost.volume.data.pool import BoundedPool
+from roost.volume.data.source import BlockSource
 from roost.volume.layout import CHUNK_BYTES, split_by_chunk
 from roost.volume.model import ChunkNo, Slice, SliceId
 
@@ -60,7 +61,7 @@ def download(
     chunks: Iterable[tuple[ChunkNo, tuple[Slice, ...]]],
     length: int,
     descriptor: int,
-    blocks: Blocks,
+    source: BlockSource,
     pool: BoundedPool,
     progress: Progress = nobody,
 ) -> None:
@@ -72,7 +73,7 @@ def download(
 
     def fetch(part: Part, offset: int) -> None:
         assert part.ref is not None
-        data = memoryview(blocks.get(part.ref))[part.offset : part.offset + part.length]
+        data = memoryview(source.get(part.ref, keep=False))[part.offset : part.offset + part.length]
         while data:
             written = os.pwrite(descriptor, data, offset)
             data, offset = data[written:], offset + written
@@ -85,7 +86,7 @@ def download(
             end = min(CHUNK_BYTES, length - start)
             futures.extend(
                 pool.submit(partial(fetch, part, start + part.pos))
-                for part in parts_of(records, 0, end, blocks.block_bytes)
+                for part in parts_of(records, 0, end, source.block_bytes)
                 if part.ref is not None
             )
         for future in futures:

@@ -11,7 +11,9 @@ serialises the changes of one file and nothing else; bytes are read without it.
 """
 
 import errno
+import io
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 
 from typing_extensions import Buffer
@@ -75,7 +77,13 @@ class OpenFile:
     def read(self, offset: int, size_bytes: int | None) -> bytes:
         """Return bytes from `offset`, to the end if `size_bytes` is None; short at the end."""
         pieces = self._pieces(offset, size_bytes)
-        return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+        if size_bytes is not None and size_bytes <= CHUNK_BYTES:
+            held = list(pieces)
+            return bytes(held[0]) if len(held) == 1 else b"".join(held)
+        whole = io.BytesIO()  # whose value is no further copy
+        for piece in pieces:
+            whole.write(piece)
+        return whole.getvalue()
 
     def read_into(self, offset: int, target: memoryview) -> int:
         """Fill `target` (bytes) from `offset`; return how many were there."""
@@ -211,7 +219,7 @@ class OpenFile:
         if not 0 <= offset < attr.length:
             raise FsError(errno.ENXIO, self.ino)
 
-    def _pieces(self, offset: int, size_bytes: int | None) -> list[memoryview]:
+    def _pieces(self, offset: int, size_bytes: int | None) -> Iterator[memoryview]:
         with self._lock:
             self.flush()
             attr = self._attr

@@ -56,21 +56,20 @@ class FileReader:
         self._streams = [_Stream()]  # least recently used first
         self.compacts = True
 
-    def read(self, attr: Attr, offset: int, size_bytes: int) -> list[memoryview]:
-        """Return [offset, offset + size_bytes) of the file in pieces, cut at its length in `attr`.
+    def read(self, attr: Attr, offset: int, size_bytes: int) -> Iterator[memoryview]:
+        """Yield [offset, offset + size_bytes) of the file in pieces, cut at its length in `attr`.
 
-        Raises MissingBlock, CorruptRecord, Unavailable, FsError.
+        No more than a chunk is held at a time.  Raises MissingBlock, CorruptRecord, Unavailable,
+        FsError.
         """
         end = min(offset + size_bytes, attr.length)
         if offset >= end:
-            return []
+            return
         sequence, ahead = self._begin(attr, offset, end)
-        pieces: list[memoryview] = []
         for chunk_no, pos, length in split_by_chunk(offset, end - offset):
-            pieces += self._read_chunk(chunk_no, pos, length, in_sequence=sequence)
+            yield from self._read_chunk(chunk_no, pos, length, in_sequence=sequence)
         for chunk_no, pos, length in split_by_chunk(ahead.start, len(ahead)):
             self._fetch_ahead(chunk_no, pos, length)
-        return pieces
 
     def records(self, attr: Attr, chunk_no: ChunkNo) -> tuple[Slice, ...]:
         """Return the chunk's records as of `attr`."""
