@@ -113,7 +113,7 @@ def compare(
     assert outcome(ours.tell) == outcome(theirs.tell) == "bad value"
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=120, deadline=None, suppress_health_check=QUIET)
 @given(
     mode=st.sampled_from(MODES),
     start=st.one_of(st.none(), DATA),
@@ -130,7 +130,7 @@ def test_binary_files_answer_as_ordinary_ones(
     compare(shared, mode, start, steps, buffering=buffering)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=QUIET)
+@settings(max_examples=80, deadline=None, suppress_health_check=QUIET)
 @given(
     mode=st.sampled_from(["r", "w", "a", "x"]),
     start=st.one_of(st.none(), DATA),

@@ -69,7 +69,8 @@ def test_glob_finds_what_globs_own_finds(
     fill(both, tree, hidden=True)
     volume, plain = both
     expected = glob.glob(pattern, root_dir=plain, recursive=True, include_hidden=include_hidden)
-    assert volume.glob(pattern, include_hidden=include_hidden) == sorted({p for p in expected if p})
+    there = {p for p in expected if p and (plain / p).exists()}  # Python 3.11 finds "a/" for "a/**"
+    assert volume.glob(pattern, include_hidden=include_hidden) == sorted(there)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -90,6 +91,9 @@ def test_walk_and_scan_yield_what_os_walk_yields(
     assert sorted(below) == sorted(
         os.path.relpath(os.path.join(f, n), plain) for f, d, ns in os.walk(plain) for n in d + ns
     )
+    for depth in (None, 1, 2, 3):
+        wide = sorted(e.path for e in volume.scan_wide("/", depth))
+        assert wide == sorted(e.path for e in volume.scan("/", depth))
     for entry in volume.scan("/", 1):
         assert entry.stat() == volume.lstat(entry)
 

@@ -121,7 +121,7 @@ class RoostFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships
         try:
             if withdirs and self.volume.is_dir(top):
                 found[top] = self.info(top)
-            for entry in self.volume.scan(top, maxdepth):
+            for entry in self.volume.scan_wide(top, maxdepth):
                 if withdirs or not entry.is_dir():
                     info = info_of(self.volume, entry.path, entry.stat())
                     if withdirs or info["type"] != "directory":  # a link may lead to a folder

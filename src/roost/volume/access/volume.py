@@ -187,6 +187,10 @@ class Volume(Attributes):
         """
         return tree.scan(self._entries, os.fspath(path), depth_max)
 
+    def scan_wide(self, path: PathLike = "/", depth_max: int | None = None) -> Iterator[Entry]:
+        """As `scan`, in no order and faster: several folders are listed at a time."""
+        return tree.scan_wide(self._entries, os.fspath(path), depth_max)
+
     def walk(
         self,
         top: PathLike = "/",
