@@ -15,6 +15,7 @@ from roost.cli.main import app
 from roost.cli.status import staged_backlog
 from roost.testing.servers import require
 from roost.testing.volumes import TestVolume, make_test_volume
+from roost.volume.data.settings import DataSettings
 from roost.volume.model import AttrChange
 
 PAGE = 4096
@@ -148,23 +149,22 @@ def test_objects_of_a_file_cover_it_without_a_gap(volume: TestVolume) -> None:
         assert end == shown["length"]
 
 
-def test_status_names_sessions_their_leases_and_the_staged_backlog(
-    volume: TestVolume, tmp_path: Path
-) -> None:
-    cache = tmp_path / "cache"
-    staged = cache / f"roost-{volume.settings.uuid}" / "staging" / "owner" / "chunks/0/0"
-    staged.mkdir(parents=True)
-    (staged / "1_0_100").write_bytes(bytes(100))
-    assert staged_backlog(cache, volume.settings.uuid) == (1, 100)
+def test_status_names_sessions_their_leases_and_the_staged_backlog(volume: TestVolume) -> None:
+    cache = volume.folder / "cache"
     words = ["status", volume.meta_url, "--cache-dir", str(cache)]
-    with volume.open() as client:
+    data = DataSettings(writeback=True, upload_delay_s=3600)
+    with volume.open(cache="cache", data=data) as client:
+        client.write("/staged", bytes(100_000))  # two blocks, on this disk only
+        blocks, size_bytes = staged_backlog(cache, volume.settings.uuid)
+        assert blocks == 2
+        assert 100_000 <= size_bytes <= 101_000  # each with its proof
         text = done(*words)
         shown = json.loads(done(*words, "--json"))
         sid = client.meta.sid
         details = json.loads(done("status", volume.meta_url, "-s", str(sid)))
     assert "lease until 20" in text
-    assert "in 1 blocks are only on this host" in text
-    assert shown["Staged"] == {"Blocks": 1, "Bytes": 100}
+    assert "in 2 blocks are only on this host" in text
+    assert shown["Staged"] == {"Blocks": blocks, "Bytes": size_bytes}
     (session,) = shown["Sessions"]
     assert session["Sid"] == sid
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", session["Expire"])
