@@ -12,8 +12,11 @@ from roost.volume.settings import (
     check_opening,
     decode_settings,
     encode_settings,
+    hide_secrets,
+    later_version,
     new_settings,
     open_secrets,
+    seal_secrets,
 )
 
 # Recorded: juicefs 1.4.2 format, row `format` of jfs_setting.
@@ -116,3 +119,39 @@ def test_encrypted_secrets_are_opened_with_the_uuid() -> None:
     assert open_secrets(stored).secret_key == "s3cret"
     with pytest.raises(CorruptRecord):
         open_secrets(replace(stored, uuid="another"))
+
+
+def test_sealing_is_undone_by_opening_and_leaves_what_a_dump_left_out() -> None:
+    plain = replace(SETTINGS, secret_key="hush", session_token="removed", encrypt_key="pem")
+    sealed = seal_secrets(plain)
+    assert sealed.key_encrypted
+    assert "hush" not in encode_settings(sealed)
+    assert sealed.session_token == "removed"
+    assert open_secrets(sealed) == plain
+    assert seal_secrets(sealed) == sealed, "not twice"
+    assert seal_secrets(SETTINGS) == SETTINGS, "nothing to seal"
+
+
+def test_secrets_are_hidden_where_settings_are_shown() -> None:
+    hidden = hide_secrets(replace(SETTINGS, secret_key="hush", encrypt_key="pem"))
+    assert (hidden.secret_key, hidden.session_token, hidden.encrypt_key) == (
+        "removed",
+        "",
+        "removed",
+    )
+
+
+@pytest.mark.parametrize("tiers", ["[]", '{"0": 1}', '{"1": {"ID": 2}}', '{"0": {"ID": "x"}}'])
+def test_broken_tiers_are_damage(tiers: str) -> None:
+    document = json.loads(RECORDED)
+    document["Tiers"] = json.loads(tiers)
+    with pytest.raises(CorruptRecord, match="Tiers"):
+        decode_settings(json.dumps(document))
+
+
+def test_versions_are_compared_by_number_and_a_release_is_later_than_its_candidates() -> None:
+    assert later_version("1.9.0", "1.10.0-A") == "1.10.0-A"
+    assert later_version("1.1.0-A", "1.1.0") == "1.1.0"
+    assert later_version("", "1.0.0") == "1.0.0"
+    with pytest.raises(InvalidArgument):
+        later_version("", "new")
