@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 from roost.errors import Damage, RoostError
 from roost.volume.client import VolumeClient
@@ -71,15 +72,10 @@ def _files(scans: Scans, top: Ino) -> Iterator[Ino]:
 
 
 def _chunks_of(scans: Scans, files: Iterable[Ino]) -> Iterator[ChunkSlices]:
-    page: list[Ino] = []
-    for ino in files:
-        page.append(ino)
-        if len(page) == _PAGE:
-            for chunks in scans.slices_of(page).values():
-                yield from chunks
-            page = []
-    for chunks in scans.slices_of(page).values() if page else ():
-        yield from chunks
+    waiting = iter(files)
+    while page := list(dict.fromkeys(islice(waiting, _PAGE))):  # hard links name a file twice
+        for chunks in scans.slices_of(page).values():
+            yield from chunks
 
 
 def _compact(

@@ -246,8 +246,9 @@ class _TreeWriter:
         scans = self._scans
         inos = [edge.ino for _, edge in page]
         attrs = scans.nodes_of(inos)
-        xattrs = scans.xattrs_of(inos)
-        links = [edge.ino for _, edge in page if edge.kind is Kind.SYMLINK]
+        distinct = list(dict.fromkeys(inos))  # hard links name a node twice
+        xattrs = scans.xattrs_of(distinct)
+        links = list({edge.ino for _, edge in page if edge.kind is Kind.SYMLINK})
         targets = scans.symlinks_of(links) if links else {}
         chunks: dict[Ino, list[ChunkSlices]] = {}
         known = 0  # chunks of the entries before this place have been read
@@ -271,16 +272,16 @@ class _TreeWriter:
         self, inos: list[Ino], attrs: list[Attr | None], start: int
     ) -> tuple[int, dict[Ino, list[ChunkSlices]]]:
         """Read the chunks of some entries from `start`; return the first not read, and them."""
-        files: list[Ino] = []
+        files: dict[Ino, None] = {}  # each once, though hard links name it twice
         chunks = 0
         place = start
         while place < len(inos) and (chunks < _CHUNKS_AT_ONCE or place == start):
             attr = attrs[place]
             if attr is not None and attr.kind is Kind.FILE and attr.length:
-                files.append(inos[place])
+                files[inos[place]] = None
                 chunks += chunk_count(attr.length)
             place += 1
-        return place, self._scans.slices_of(files) if files else {}
+        return place, self._scans.slices_of(list(files)) if files else {}
 
     def _missing(self, parent: Ino, name: bytes, edge: Edge) -> None:
         """An entry's node was not found: gone meanwhile, or damaged."""
