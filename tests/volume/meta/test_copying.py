@@ -98,6 +98,8 @@ def test_what_the_files_do_not_allow_is_refused(meta: Meta) -> None:
     meta.setattr(target, AttrChange(flags=int(Flag.APPEND_ONLY)))
     refused(errno.EPERM, meta.copy_range, source, 0, target, 0, 10)
     meta.setattr(target, AttrChange(flags=0))
+    meta.setattr(target, AttrChange(mode=0o666))
+    assert meta.copy_range(source, 0, target, 0, 10, STRANGER).length == 10
     meta.setattr(source, AttrChange(mode=0))
     refused(errno.EACCES, meta.copy_range, source, 0, target, 0, 10, STRANGER)
 

@@ -5,6 +5,7 @@ A second client acts at the moment when the first has decided and not yet commit
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -130,6 +131,30 @@ def test_quota_owners_do_not_make_creators_conflict(engine: InterruptedEngine, m
 
 
 # ---- H14: what must conflict
+def test_what_meets_near_a_limit_does_not_exceed_it(engine: InterruptedEngine, meta: Meta) -> None:
+    folder = folder_with(meta)
+    meta.quota_set(QuotaKind.DIRECTORY, folder, inodes_max=3)
+    meta.create(folder, b"first")
+    conflicts = meeting(
+        engine, meta, lambda: meta.create(folder, b"theirs"), lambda: meta.create(folder, b"mine")
+    )
+    assert conflicts == 1
+    meta.unlink(folder, b"mine", skip_trash=True)
+    engine.between = lambda: meta.create(folder, b"more of theirs")
+    refused(errno.EDQUOT, meta.create, folder, b"mine")
+
+
+def test_what_meets_near_the_end_of_the_volume_does_not_exceed_it(
+    engine: InterruptedEngine, meta: Meta
+) -> None:
+    folder = folder_with(meta)
+    used = meta.statfs().used_inodes
+    meta._opened.settings = replace(meta.settings, inodes_max=used + 1)
+    engine.between = lambda: meta.create(folder, b"theirs")
+    refused(errno.ENOSPC, meta.create, folder, b"mine")
+    assert meta.check() == ()
+
+
 def test_a_removal_that_rests_on_a_link_count_is_decided_again(
     engine: InterruptedEngine, meta: Meta
 ) -> None:

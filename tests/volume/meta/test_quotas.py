@@ -306,6 +306,11 @@ def test_a_chown_moves_what_is_used(counted: Meta) -> None:
     assert used(counted, USER, 1001) == (2, 1)
 
 
+def test_the_root_is_charged_to_nobody(counted: Meta) -> None:
+    counted.setattr(ROOT, AttrChange(uid=ANNA.uid))
+    assert used(counted, USER, ANNA.uid) == (1, 1)
+
+
 def test_hard_links_and_the_trash_cost_an_owner_nothing_more(
     trashing: Meta, clock: ManualClock
 ) -> None:

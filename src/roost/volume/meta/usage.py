@@ -33,6 +33,7 @@ from roost.volume.settings import VolumeSettings
 USED_SPACE = "usedSpace"
 TOTAL_INODES = "totalInodes"
 
+TIGHT_OPERATIONS = 64  # more than one client has under way at a time
 _UNLIMITED_BYTES = 1 << 50
 _UNLIMITED_INODES = 10 << 20
 
@@ -108,14 +109,8 @@ def check_growth(
         check_quota(txn, volume, QuotaKind.USER, owner.uid, space_bytes, inodes)
         check_quota(txn, volume, QuotaKind.GROUP, owner.gid, space_bytes, inodes)
     settings = volume.settings
-    if settings.capacity_bytes and space_bytes > 0:
-        used = txn.loose_counter(USED_SPACE)
-        if used + space_bytes > settings.capacity_bytes:
-            raise FsError(errno.ENOSPC)
-    if settings.inodes_max and inodes > 0:
-        used = txn.loose_counter(TOTAL_INODES)
-        if used + inodes > settings.inodes_max:
-            raise FsError(errno.ENOSPC)
+    _check_counter(txn, USED_SPACE, settings.capacity_bytes, space_bytes)
+    _check_counter(txn, TOTAL_INODES, settings.inodes_max, inodes)
     for ino in above:
         check_quota(txn, volume, QuotaKind.DIRECTORY, ino, space_bytes, inodes)
 
@@ -127,12 +122,40 @@ def check_quota(
     if (kind, key) not in volume.quotas.limited:
         return
     quota = txn.loose_quota(kind, key)
+    if quota is not None and (
+        _is_tight(quota.space_bytes_max, quota.used_space_bytes, space_bytes)
+        or _is_tight(quota.inodes_max, quota.used_inodes, inodes)
+    ):
+        quota = txn.quota(kind, key)
     if quota is None:
         return
-    too_big = 0 < quota.space_bytes_max < quota.used_space_bytes + space_bytes and space_bytes > 0
-    too_many = 0 < quota.inodes_max < quota.used_inodes + inodes and inodes > 0
+    too_big = _is_beyond(quota.space_bytes_max, quota.used_space_bytes, space_bytes)
+    too_many = _is_beyond(quota.inodes_max, quota.used_inodes, inodes)
     if too_big or too_many:
         raise FsError(errno.EDQUOT, Ino(key) if kind is QuotaKind.DIRECTORY else 0)
+
+
+def _check_counter(txn: Txn, name: str, limit: int, growth: int) -> None:
+    """Refuse growth beyond the volume's size.  Raises FsError ENOSPC."""
+    if limit <= 0 or growth <= 0:
+        return
+    used = txn.loose_counter(name)
+    if _is_tight(limit, used, growth):
+        used = txn.counter(name)
+    if _is_beyond(limit, used, growth):
+        raise FsError(errno.ENOSPC)
+
+
+def _is_beyond(limit: int, used: int, growth: int) -> bool:
+    return limit > 0 and growth > 0 and used + growth > limit
+
+
+def _is_tight(limit: int, used: int, growth: int) -> bool:
+    """True if so little is left that what is used must not change before the commit.
+
+    Further away from a limit, those who grow meanwhile must not conflict.
+    """
+    return limit > 0 and growth > 0 and limit - used < TIGHT_OPERATIONS * growth
 
 
 # ---- charging
