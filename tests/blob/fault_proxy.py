@@ -22,6 +22,7 @@ class FaultProxy(ThreadingHTTPServer):
         self.upstream = port
         self.plan: Callable[[int, str], str] = lambda _n, _method: ""
         self.seen: list[str] = []
+        self.headers: dict[str, str] = {}  # of the last request, names in small letters
         self.release = threading.Event()  # ends "slow"
         self.lock = threading.Lock()
 
@@ -54,6 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         with self.server.lock:
             self.server.seen.append(self.command)
+            self.server.headers = {name.lower(): v for name, v in self.headers.items()}
             fault = self.server.plan(len(self.server.seen), self.command)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if fault == "slow":

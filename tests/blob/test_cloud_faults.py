@@ -210,3 +210,41 @@ def test_changed_bytes_are_damage(s3_proxy: FaultProxy, s3rver: S3Server) -> Non
     with pytest.raises(CorruptRecord, match="checksum"):
         store.get("a")
     assert store.get_range("a", 0, 4) == b"evil", "a range cannot be checked"
+
+
+def test_class_tag_and_checksum_travel_with_each_put(
+    s3_proxy: FaultProxy, s3rver: S3Server
+) -> None:
+    bucket = f"{s3_proxy.url}/{s3rver.new_bucket()}"
+    keys = (s3rver.access_key, s3rver.secret_key)
+    store = open_store(
+        Place("s3", bucket, *keys, storage_class="STANDARD_IA", tag="team=a"), environment={}
+    )
+    store.put("a", b"123456789")
+    sent = s3_proxy.headers
+    assert sent["x-amz-storage-class"] == "STANDARD_IA"
+    assert sent["x-amz-tagging"] == "team=a"
+    assert sent["x-amz-meta-crc32c"] == "3808858755", "the check value of CRC-32C, in decimal"
+    assert sent["x-amz-content-sha256"] == "UNSIGNED-PAYLOAD"
+    plain = open_store(Place("s3", f"{bucket}?disable-checksum=true", *keys), environment={})
+    plain.put("a", b"123456789")
+    assert "x-amz-meta-crc32c" not in s3_proxy.headers
+    assert "x-amz-storage-class" not in s3_proxy.headers
+
+
+def test_a_session_token_travels_too(s3_proxy: FaultProxy, s3rver: S3Server) -> None:
+    bucket = f"{s3_proxy.url}/{s3rver.new_bucket()}"
+    store = open_store(Place("s3", bucket, "key", "secret", "token"), environment={})
+    s3_proxy.fail_all("507")
+    with pytest.raises(StorageFull):
+        store.put("a", b"x")
+    assert s3_proxy.headers["x-amz-security-token"] == "token"
+
+
+def test_anonymous_signs_nothing(s3_proxy: FaultProxy, s3rver: S3Server) -> None:
+    bucket = f"{s3_proxy.url}/{s3rver.new_bucket()}"
+    store = open_store(Place("s3", bucket, "anonymous"), environment={})
+    s3_proxy.fail_all("507")
+    with pytest.raises(StorageFull):
+        store.put("a", b"x")
+    assert "authorization" not in s3_proxy.headers
