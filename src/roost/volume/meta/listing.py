@@ -5,7 +5,7 @@ from functools import partial
 
 from roost.volume.meta import rules
 from roost.volume.meta.lookup import missing_node
-from roost.volume.meta.reads import Reads
+from roost.volume.meta.reads import NodeWanted, Reads
 from roost.volume.meta.txn import Engine
 from roost.volume.model import Caller, DirEntry, Ino
 
@@ -22,9 +22,12 @@ def readdir(engine: Engine, ino: Ino, caller: Caller, *, with_attrs: bool) -> It
     def page(reads: Reads, after: bytes | None) -> list[DirEntry]:
         folder = rules.directory(ino, reads.node(ino))
         rules.demand(reads, ino, folder, caller, rules.READ)
+        found = reads.entries(ino, after, ENTRIES_AT_ONCE)
+        if with_attrs:
+            reads.load([NodeWanted(edge.ino) for _, edge in found])
         return [
             _entry(reads, ino, name, edge.ino, DirEntry(name, edge.ino, edge.kind), with_attrs)
-            for name, edge in reads.entries(ino, after, ENTRIES_AT_ONCE)
+            for name, edge in found
         ]
 
     first = engine.read(lambda reads: page(reads, None))

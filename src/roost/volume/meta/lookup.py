@@ -6,7 +6,7 @@ import os
 from roost.errors import CorruptRecord
 from roost.volume.errors import FsError
 from roost.volume.meta import rules
-from roost.volume.meta.reads import Reads
+from roost.volume.meta.reads import EdgeWanted, NodeWanted, Reads
 from roost.volume.meta.txn import Engine
 from roost.volume.model import (
     NAME_BYTES_MAX,
@@ -99,6 +99,7 @@ def _walk(reads: Reads, path: bytes, caller: Caller, follow: bool) -> Node:
 
 
 def _step(reads: Reads, parent: Ino, name: bytes, caller: Caller) -> Node:
+    reads.load((NodeWanted(parent), EdgeWanted(parent, name, child=True)))
     folder = rules.directory(parent, reads.node(parent))
     rules.demand(reads, parent, folder, caller, rules.EXECUTE)
     if len(name) > NAME_BYTES_MAX:

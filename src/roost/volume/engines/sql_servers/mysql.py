@@ -43,6 +43,7 @@ _KINDS = {
     ER.DATA_TOO_LONG: Failed.TOO_LONG,
     ER.WARN_DATA_OUT_OF_RANGE: Failed.OUT_OF_RANGE,
     ER.TRUNCATED_WRONG_VALUE_FOR_FIELD: Failed.BAD_TEXT,
+    1300: Failed.BAD_TEXT,  # invalid character string
     ER.RECORD_FILE_FULL: Failed.FULL,
     ER.DISK_FULL: Failed.FULL,
     ER.CON_COUNT_ERROR: Failed.LOST,

@@ -1,0 +1,162 @@
+"""Group commit without a database: who shares a transaction, and who hears what."""
+
+import threading
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from roost.errors import CommitUnknown
+from roost.volume.engines.sql_servers.driver import Failed, SqlError
+from roost.volume.engines.sql_servers.group import (
+    JOBS_AT_ONCE,
+    GroupCommit,
+    Job,
+    OvertakenError,
+)
+from roost.volume.engines.sql_servers.guard import Guard
+from roost.volume.meta.checks import EdgeIs, NodeIs, NodeIsExactly
+from roost.volume.meta.effects import AddEdge, ChangeNode, DropEdge, NodeChange
+from roost.volume.meta.txn import Commit
+from roost.volume.model import ROOT, Attr, Edge, Ino, Kind
+
+FOLDER = Attr(Kind.DIRECTORY)
+
+
+def adding(name: bytes) -> Commit:
+    """What a create depends on and does."""
+    edge = AddEdge(ROOT, name, Edge(Kind.FILE, Ino(9)))
+    return Commit(
+        (NodeIs(ROOT, ()), EdgeIs(ROOT, name, None)),
+        (edge, ChangeNode(ROOT, NodeChange(mtime_at_least_ns=1))),
+    )
+
+
+def changing(change: NodeChange) -> Commit:
+    return Commit((NodeIsExactly(ROOT, FOLDER),), (ChangeNode(ROOT, change),))
+
+
+class Lane:
+    """A database whose first transaction takes until `release`."""
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+        self.entered = threading.Event()
+        self.release = threading.Event()
+        self.fails: Callable[[Sequence[Job]], Exception | None] = lambda jobs: None
+
+    def commit(self, jobs: Sequence[Job]) -> None:
+        self.batches.append(len(jobs))
+        if len(self.batches) == 1:
+            self.entered.set()
+            assert self.release.wait(20)
+        error = self.fails(jobs)
+        if error is not None:
+            raise error
+
+
+def run_behind(lane: Lane, group: GroupCommit, commits: Sequence[Commit]) -> list[str]:
+    """Let the commits wait behind one that holds the only lane; return how each ended."""
+    outcomes = [""] * (len(commits) + 1)
+
+    def run(number: int, commit: Commit) -> None:
+        try:
+            group.run(commit, Guard())
+            outcomes[number] = "done"
+        except Exception as error:
+            outcomes[number] = type(error).__name__
+
+    threads = [threading.Thread(target=run, args=(0, adding(b"first")))]
+    threads[0].start()
+    assert lane.entered.wait(20)
+    for number, commit in enumerate(commits, 1):
+        threads.append(threading.Thread(target=run, args=(number, commit)))
+        threads[-1].start()
+        while len(group._waiting) < number:
+            pass
+    lane.release.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+    return outcomes
+
+
+@pytest.fixture
+def lane() -> Lane:
+    return Lane()
+
+
+@pytest.fixture
+def group(lane: Lane) -> GroupCommit:
+    return GroupCommit(lane.commit, lanes=1)
+
+
+def test_creators_that_wait_share_one_transaction(lane: Lane, group: GroupCommit) -> None:
+    outcomes = run_behind(lane, group, [adding(b"%d" % n) for n in range(20)])
+    assert outcomes == ["done"] * 21
+    assert lane.batches == [1, 20]
+
+
+def test_a_transaction_is_bounded(lane: Lane, group: GroupCommit) -> None:
+    outcomes = run_behind(lane, group, [adding(b"%d" % n) for n in range(JOBS_AT_ONCE + 5)])
+    assert set(outcomes) == {"done"}
+    assert lane.batches == [1, JOBS_AT_ONCE, 5]
+
+
+def test_two_of_one_name_never_share(lane: Lane, group: GroupCommit) -> None:
+    outcomes = run_behind(lane, group, [adding(b"same"), adding(b"other"), adding(b"same")])
+    assert outcomes == ["done", "done", "done", OvertakenError.__name__]
+    assert lane.batches == [1, 2]
+
+
+def test_who_rests_on_every_field_does_not_share_with_who_touches(
+    lane: Lane, group: GroupCommit
+) -> None:
+    mode = changing(NodeChange(mode=0o700))
+    outcomes = run_behind(lane, group, [adding(b"a"), mode])
+    assert outcomes[2] == OvertakenError.__name__
+
+
+def test_who_rests_on_the_identity_does_not_share_with_who_changes_it(
+    lane: Lane, group: GroupCommit
+) -> None:
+    times = changing(NodeChange(atime_ns=1))
+    mode = changing(NodeChange(mode=0o700))
+    assert run_behind(lane, group, [times, adding(b"a")])[1:] == ["done", "done"]
+    lane = Lane()
+    group = GroupCommit(lane.commit, lanes=1)
+    outcomes = run_behind(lane, group, [mode, adding(b"a")])
+    assert outcomes[1:] == ["done", OvertakenError.__name__]
+
+
+def test_one_that_fails_does_not_take_its_neighbours_along(lane: Lane, group: GroupCommit) -> None:
+    bad = Commit((), (DropEdge(ROOT, b"bad"),))
+
+    def fails(jobs: Sequence[Job]) -> Exception | None:
+        found = any(job.commit is bad for job in jobs)
+        return SqlError(Failed.GUARD, "not so") if found else None
+
+    lane.fails = fails
+    commits = [adding(b"%d" % n) for n in range(7)]
+    commits[3] = bad
+    outcomes = run_behind(lane, group, commits)
+    assert outcomes.count("done") == 7
+    assert outcomes[4] == SqlError.__name__
+
+
+@pytest.mark.parametrize("error", [CommitUnknown("lost"), SqlError(Failed.BUSY, "deadlock")])
+def test_what_may_be_done_or_is_nobodys_fault_is_not_tried_again(
+    lane: Lane, group: GroupCommit, error: Exception
+) -> None:
+    lane.fails = lambda jobs: error if len(jobs) > 1 else None
+    outcomes = run_behind(lane, group, [adding(b"%d" % n) for n in range(4)])
+    assert outcomes[1:] == [type(error).__name__] * 4
+    assert lane.batches == [1, 4]
+
+
+def test_the_lane_goes_on_after_a_failure(lane: Lane, group: GroupCommit) -> None:
+    lane.release.set()
+    lane.fails = lambda jobs: ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        group.run(adding(b"a"), Guard())
+    lane.fails = lambda jobs: None
+    group.run(adding(b"b"), Guard())
