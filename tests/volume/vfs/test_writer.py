@@ -1,10 +1,13 @@
 """Back-pressure, order and bounds of what waits for a flush."""
 
 import threading
+from collections.abc import Iterator
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from roost.testing.volumes import TestVolume
+from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.client import VolumeClient
 from roost.volume.layout import CHUNK_BYTES
 from roost.volume.vfs.core import UPLOADS_WAITING_MAX
@@ -72,6 +75,34 @@ def test_a_write_across_a_chunk_is_two_slices_of_one_file(client: VolumeClient) 
     assert (first[0].pos, first[0].length) == (CHUNK_BYTES - 3, 3)
     assert (second[0].pos, second[0].length) == (0, 3)
     assert client.read("/a", CHUNK_BYTES - 3) == b"abcdef"
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VolumeClient]:
+    volume = make_test_volume(tmp_path_factory.mktemp("writer"))
+    yield volume.open()
+    volume.finish()
+
+
+@given(
+    writes=st.lists(
+        st.tuples(st.integers(0, 40), st.integers(1, 30), st.booleans()), min_size=1, max_size=12
+    )
+)
+@example(writes=[(0, 10, False), (20, 10, False), (5, 20, False)])
+@settings(max_examples=40, deadline=None)
+def test_the_later_of_two_writes_wins_however_they_are_joined(
+    shared: VolumeClient, writes: list[tuple[int, int, bool]]
+) -> None:
+    model = b""
+    with shared.open_file("/joined", "w+") as file:
+        for number, (start, length, sync) in enumerate(writes):
+            data = bytes([number + 1]) * length
+            file.pwrite(start, data)
+            model = model[:start].ljust(start, b"\0") + data + model[start + length :]
+            if sync:
+                file.fsync()
+        assert file.pread(0) == model
 
 
 def test_threads_that_append_through_one_handle_lose_nothing(client: VolumeClient) -> None:
