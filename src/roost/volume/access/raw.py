@@ -93,6 +93,8 @@ class RawFile(io.RawIOBase):
         self._check_open()
         self._demand(self._writes, "write")
         size_bytes = memoryview(data).nbytes
+        if not size_bytes:
+            return 0  # not even in mode "a" does the position move
         with self._lock, as_os_errors(self.name):
             if self._appends:
                 self._position = self._file.append(data) + size_bytes
