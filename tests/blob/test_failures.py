@@ -25,6 +25,7 @@ HTTP = (
         (Kind.OTHER, "status code: 403 Forbidden", StoreDenied),
         (Kind.OTHER, "status: 401", StoreDenied),
         (Kind.OTHER, "status code: 400 <Code>ExpiredToken</Code>", StoreDenied),
+        (Kind.OTHER, "GET http://169.254.169.254/latest: connection refused", StoreDenied),
         (Kind.OTHER, "status code: 507 what", StorageFull),
         (Kind.OTHER, "status code: 403 <Code>QuotaExceeded</Code>", StorageFull),
         (Kind.OTHER, "No space left on device", StorageFull),

@@ -28,6 +28,7 @@ _STATUS = re.compile(r"status(?: code)?: (\d{3})")
 _QUERY = re.compile(r"\?[^\s\"']*")
 _HEX_SECRET = re.compile(r"(?i)(sig|signature|accountkey|password|token)=[^\s&;]+")
 _TEXT_MAX = 300
+_IDENTITY_SERVICE = "169.254.169.254"  # a cloud machine's own, asked by the library without keys
 
 _NO_BUCKET = frozenset(
     ["NoSuchBucket", "ContainerNotFound", "NoSuchContainer", "BucketNotFound", "ContainerDisabled",
@@ -76,6 +77,11 @@ def translate(where: str, key: str, kind: Kind, text: str) -> RoostError:
     """Return what to raise for a library's error; `where` names the store."""
     code, status = code_of(text), status_of(text)
     said = _said(text, code, status)
+    if _IDENTITY_SERVICE in text:
+        return StoreDenied(
+            f"{where}: no keys are given, and this machine has no identity that counts there",
+            hint="Give --access-key and --secret-key, or the environment's ACCESS_KEY, SECRET_KEY.",
+        )
     if code in _NO_BUCKET or "bucket does not exist" in text:
         return BucketMissing(f"{where}: there is no such bucket ({said})")
     if code in _FULL or status == _FULL_STATUS or _FULL_WORDS.search(text):
