@@ -10,6 +10,7 @@ OBJECT_READ_BYTES = Counter(
 OBJECT_WRITTEN_BYTES = Counter(
     "roost_object_written_bytes", "Bytes of objects written to the store by this process."
 )
+BLOCK_READS = Counter("roost_block_reads", "Blocks read, by where they were found.", ["source"])
 STAGED_BLOCKS = Gauge(
     "roost_staged_blocks", "Blocks of write-back that only this host's disk holds."
 )

@@ -9,8 +9,11 @@ from typing import Protocol
 from typing_extensions import Buffer
 
 from roost.errors import MissingBlock
+from roost.telemetry.metrics import BLOCK_READS
 from roost.volume.data.blocks import BlockRef, Blocks
 from roost.volume.data.disk_caches import DiskCaches
+
+_FROM_STAGED, _FROM_DISK, _FROM_STORE = map(BLOCK_READS.labels, ("staged", "disk", "store"))
 
 
 class StagedBlocks(Protocol):
@@ -102,15 +105,22 @@ class BlockSource:
 
     def _here(self, ref: BlockRef) -> bytes | None:
         data = None if self._staged is None else self._staged.get(ref)
-        if data is None and self._disk is not None:
+        if data is not None:
+            _FROM_STAGED.inc()
+            return data
+        if self._disk is not None:
             data = self._disk.find(self._blocks.key(ref), ref.size_bytes)
+            if data is not None:
+                _FROM_DISK.inc()
         return data
 
     def _fetch(self, ref: BlockRef) -> bytes:
         try:
-            return self._blocks.get(ref)
+            data = self._blocks.get(ref)
         except MissingBlock as error:
             return self._foreign(ref, error)
+        _FROM_STORE.inc()
+        return data
 
     def _foreign(self, ref: BlockRef, error: MissingBlock) -> bytes:
         if self._staged is None:

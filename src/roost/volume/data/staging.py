@@ -32,10 +32,11 @@ from typing_extensions import Buffer
 
 from roost.blob.directory import DirectoryStore
 from roost.clock import Clock
-from roost.errors import MissingBlock, RoostError
+from roost.errors import InvalidArgument, MissingBlock, RoostError
 from roost.telemetry.metrics import STAGED_BLOCKS, STAGED_BYTES
 from roost.volume.data import checksums
 from roost.volume.data.blocks import BlockRef, Blocks
+from roost.volume.data.local_disk import file_system_of, is_local
 from roost.volume.layout import parse_block_key
 from roost.volume.model import SliceId
 
@@ -82,7 +83,7 @@ class Staging:
     ) -> None:
         """Stage below `folder`, on a local disk; take over what died owners left, and upload it.
 
-        Raises OSError if the folder cannot be used.
+        Raises OSError if the folder cannot be used, InvalidArgument if it is not local.
         """
         self._uuid = volume_uuid
         self._root = folder / f"roost-{volume_uuid}" / "staging"
@@ -98,6 +99,11 @@ class Staging:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._root.mkdir(parents=True, exist_ok=True)
+        if not is_local(self._root):
+            raise InvalidArgument(
+                f"the cache folder {folder} is on {file_system_of(self._root)}",
+                hint="Put it on a local disk: write-back is as durable as that disk.",
+            )
         self._locks: list[tuple[Path, int]] = []
         self._own_name = uuid4().hex[:16]
         self._hold(self._root / f"{self._own_name}.lock")
@@ -272,9 +278,11 @@ class Staging:
                 return
             try:
                 self._upload(key)
-            except RoostError as error:
+            except Exception as error:  # background loop: nobody else has the block
                 failures += 1
-                if failures == 1:
+                if not isinstance(error, RoostError):
+                    log.exception("a staged block could not be stored: %s", key)
+                elif failures == 1:
                     log.warning("staged blocks wait, the store refuses: %s", error)
                 if self._closing:
                     return

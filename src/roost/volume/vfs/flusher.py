@@ -3,6 +3,7 @@
 One thread per client looks at all open files every `TICK_S`.  It starts with the first write.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -10,6 +11,7 @@ from typing import Protocol
 from roost.clock import Clock
 
 TICK_S = 0.5
+log = logging.getLogger(__name__)
 
 
 class Ticking(Protocol):
@@ -50,4 +52,7 @@ class Flusher:
     def _work(self) -> None:
         while not self._clock.wait(self._stopping, TICK_S):
             for file in self._files():
-                file.tick()
+                try:
+                    file.tick()
+                except Exception:  # background loop: the other files go on
+                    log.exception("a file could not be flushed in the background")
