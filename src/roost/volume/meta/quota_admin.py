@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from roost.volume.errors import FsError
 from roost.volume.meta import quotas, rules, summary, usage
-from roost.volume.meta.answers import Progress, QuotaCheck, QuotaOf
+from roost.volume.meta.answers import Progress, QuotaCheck, QuotaOf, ignore_progress
 from roost.volume.meta.effects import PutQuota, PutSetting, UseQuota
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.reads import Reads
@@ -22,6 +22,8 @@ from roost.volume.model import NODE_SPACE_BYTES, ROOT, TRASH, DirUsage, Ino, Quo
 from roost.volume.settings import decode_settings, encode_settings
 
 _KEYS_AT_ONCE = 500  # of one commit
+_ENTRIES_AT_ONCE = 1000
+_DEPTH_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Limits:
     inodes_max: int | None
 
     def laid_over(self, quota: Quota) -> Quota:
+        """Return the quota with these limits."""
         return replace(
             quota,
             space_bytes_max=_limit(self.space_bytes_max, quota.space_bytes_max),
@@ -68,18 +71,14 @@ def set_quota(
     if kind is QuotaKind.DIRECTORY:
         return _set_directory(volume, Ino(key), limits, strict=strict)
     is_first = not volume.settings.user_group_quota
-    _count_owners_from_now_on(volume)
+    _change_settings(volume, user_group_quota=True)
     quota = _put_limits(volume, kind, key, limits)
     if is_first:
-        check(volume, CheckTask(QuotaKind.USER, None, True, True, _nobody))
-        check(volume, CheckTask(QuotaKind.GROUP, None, True, True, _nobody))
+        check(volume, CheckTask(QuotaKind.USER, None, True, True, ignore_progress))
+        check(volume, CheckTask(QuotaKind.GROUP, None, True, True, ignore_progress))
         quota = get(volume, kind, key) or quota
     volume.quotas = quotas.load(volume.engine)
     return quota
-
-
-def _nobody(_done: int, _of: int) -> None:
-    """Tell nobody."""
 
 
 def _set_directory(volume: OpenVolume, ino: Ino, limits: Limits, *, strict: bool) -> Quota:
@@ -93,7 +92,7 @@ def _set_directory(volume: OpenVolume, ino: Ino, limits: Limits, *, strict: bool
     quota = _put_limits(volume, QuotaKind.DIRECTORY, ino, limits)
     volume.quotas = quotas.load(volume.engine)
     if is_new:
-        check(volume, CheckTask(QuotaKind.DIRECTORY, ino, strict, True, _nobody))
+        check(volume, CheckTask(QuotaKind.DIRECTORY, ino, strict, True, ignore_progress))
         quota = get(volume, QuotaKind.DIRECTORY, ino) or quota
     return quota
 
@@ -105,10 +104,6 @@ def _put_limits(volume: OpenVolume, kind: QuotaKind, key: int, limits: Limits) -
         return quota
 
     return volume.engine.run(put)
-
-
-def _count_owners_from_now_on(volume: OpenVolume) -> None:
-    _change_settings(volume, user_group_quota=True)
 
 
 def _change_settings(
@@ -174,13 +169,9 @@ def path_of(volume: OpenVolume, ino: Ino) -> str:
     return volume.engine.read(climb)
 
 
-_DEPTH_MAX = 4096
-_PAGE = 1000
-
-
 def _name_in(reads: Reads, folder: Ino, child: Ino) -> bytes | None:
     after: bytes | None = None
-    while page := reads.entries(folder, after, _PAGE):
+    while page := reads.entries(folder, after, _ENTRIES_AT_ONCE):
         for name, edge in page:
             if edge.ino == child:
                 return name
