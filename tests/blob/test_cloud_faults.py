@@ -1,6 +1,7 @@
 """Servers that fail: each call at every request, lost answers, slowness, fullness, refusals."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -147,6 +148,28 @@ def test_a_server_killed_in_the_middle_is_used_again_when_it_is_back() -> None:
             store.get("kept")
         server.restart()
         assert store.get("kept") == b"x" * 100_000
+
+
+def test_what_was_acknowledged_before_a_kill_is_there_after_it() -> None:
+    with S3Server() as server:
+        place = Place("s3", f"{server.url}/{server.new_bucket()}", "S3RVER", "S3RVER")
+        store = open_store(place, patience=ONCE, environment={})
+        stored: list[int] = []
+
+        def put(number: int) -> None:
+            store.put(f"k{number}", b"%d" % number * 100_000)
+            stored.append(number)
+            if len(stored) == 20:
+                server.kill()
+
+        with ThreadPoolExecutor(4) as pool:
+            futures = [pool.submit(put, number) for number in range(200)]
+        failed = [future for future in futures if future.exception() is not None]
+        assert failed
+        assert all(isinstance(future.exception(), Unavailable) for future in failed)
+        server.restart()
+        for number in stored:
+            assert store.get(f"k{number}") == b"%d" % number * 100_000
 
 
 def test_a_bucket_that_is_missing_is_never_an_absent_object(

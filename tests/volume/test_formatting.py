@@ -4,10 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from roost.blob.store import BlobStore
 from roost.errors import AlreadyExists, InvalidArgument, Unavailable, Unsupported
+from roost.testing.faulty_store import FaultyStore
+from roost.volume import formatting
 from roost.volume.client import VolumeClient
 from roost.volume.errors import AlreadyFormatted, NotFormatted
-from roost.volume.formatting import NewVolume, make_volume
+from roost.volume.formatting import NewVolume, existing_volume, make_volume
+from roost.volume.settings import VolumeSettings
+from roost.volume.storage import volume_store
 
 
 def url(folder: Path) -> str:
@@ -113,3 +118,41 @@ def test_a_bucket_that_cannot_be_written_is_refused_before_anything_is_made(
         make_volume(url(tmp_path), NewVolume("photos", bucket=str(tmp_path / "file")))
     assert refusal.value.hint
     assert not (tmp_path / "meta.db").exists()
+
+
+@pytest.mark.parametrize("verb", ["put", "get", "delete", "head", "list"])
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_format_that_fails_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, nth: int
+) -> None:
+    new = NewVolume("photos", bucket=str(tmp_path / "objects"))
+    stores: list[FaultyStore] = []
+
+    def faulty(settings: VolumeSettings) -> BlobStore:
+        stores.append(FaultyStore(volume_store(settings)))
+        stores[-1].fail(verb, nth)
+        return stores[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(formatting, "volume_store", faulty)
+        try:
+            make_volume(url(tmp_path), new)
+        except Unavailable:
+            assert existing_volume(url(tmp_path)) is None
+        else:
+            assert stores[0].calls[verb] < nth, "the call that was to fail did not come"
+            return
+    assert make_volume(url(tmp_path), new) == existing_volume(url(tmp_path))
+
+
+def test_a_database_that_fails_leaves_the_bucket_unmarked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> VolumeSettings:
+        raise Unavailable("the database is gone")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(formatting, "format_volume", fail)
+        with pytest.raises(Unavailable):
+            make_volume(url(tmp_path), NewVolume("photos", bucket=str(tmp_path / "objects")))
+    assert [path for path in (tmp_path / "objects").rglob("*") if path.is_file()] == []

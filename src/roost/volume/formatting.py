@@ -7,11 +7,12 @@ unmarked again.
 Source: the volume format reference, section 1.3.
 """
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from roost.blob.place import SHARDS_MAX
-from roost.errors import InvalidArgument
+from roost.errors import InvalidArgument, RoostError
 from roost.volume.bucket import MARKER, demand_empty, has_mark, prove
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.api import format_volume, open_meta
@@ -77,7 +78,8 @@ def make_volume(meta_url: str, new: NewVolume, *, force: bool = False) -> Volume
         made = format_volume(meta_url, seal_secrets(settings))
     except BaseException:
         if not had_marker:
-            store.delete(MARKER)
+            with contextlib.suppress(RoostError):  # what went wrong first is what counts
+                store.delete(MARKER)
         raise
     if had_marker:
         store.put(MARKER, settings.uuid.encode())
