@@ -1,5 +1,6 @@
 """Redis against the memory engine: as one client, and as two whose records go stale in turn."""
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from roost.clock import Clock
 from roost.testing.clock import ManualClock
-from roost.testing.meta_machine import MetaMachine
+from roost.testing.meta_machine_full import FullMetaMachine as MetaMachine
 from roost.testing.servers import RedisServer
 from roost.testing.servers.redis import RedisOptions
 from roost.volume.engines.memory import MemoryEngine
@@ -31,7 +32,7 @@ LONG = settings(
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
-SETTINGS = new_settings("machine", bucket="/b", trash_days=1)
+SETTINGS = replace(new_settings("machine", bucket="/b", trash_days=1), enable_acl=True)
 
 
 class RedisMachine(MetaMachine):

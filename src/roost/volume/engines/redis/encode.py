@@ -33,8 +33,8 @@ class Encoded:
 
     __slots__ = (
         "_others", "_strings", "adjusted", "again", "cache", "change_words", "changes", "dropped",
-        "ended", "hints", "keys", "known", "reading", "results", "stored", "verifications",
-        "verify_words",
+        "ended", "hints", "keys", "known", "reading", "results", "stored", "to_compute",
+        "verifications", "verify_words",
     )  # fmt: skip
 
     def __init__(self, keys: Keys, reading: Reading, cache: RecordCache) -> None:
@@ -55,6 +55,7 @@ class Encoded:
         self.adjusted: list[tuple[Record, Callable[[Any], Any]]] = []  # and those that move on
         self.hints: list[bytes] = []  # members added to `delfiles`
         self.ended: list[int] = []  # sessions whose locks go first
+        self.to_compute: list[Ino] = []  # directories whose statistics are to be computed after
 
     # ---- keys
     def string(self, key: bytes) -> int:

@@ -36,7 +36,10 @@ def encode_effects(e: Encoded, effects: Iterable[fx.Effect]) -> None:
         place = e.others(e.keys.statistics)
         e.change("stat_set", place, ino, new.space_bytes, new.length, new.inodes)
     for ino, usage in moves.usage.items():
-        _use_directory(e, ino, usage)
+        if ino in moves.dropped_usage:
+            e.to_compute.append(ino)
+        else:
+            _use_directory(e, ino, usage)
 
 
 # ---- data
@@ -150,6 +153,8 @@ def _put_usage(e: Encoded, moves: Moves, effect: fx.PutDirUsage) -> None:
         for key in (*keys.statistics, *keys.quotas[QuotaKind.DIRECTORY]):
             e.change("stat_del", e.other(key), ino)
         e.dropped.append(("quotas", int(QuotaKind.DIRECTORY)))
+        moves.new_usage.pop(ino, None)
+        moves.dropped_usage.add(ino)
     else:
         moves.new_usage[ino] = usage
 

@@ -19,7 +19,9 @@ _PARENT_AT, _PARENT_END = 63, 71
 class Moves:
     """Names that nodes gain and lose in one commit, for the counts of their parents."""
 
-    __slots__ = ("dropped", "edges", "new_parents", "new_usage", "refs", "usage")
+    __slots__ = (
+        "dropped", "dropped_usage", "edges", "new_parents", "new_usage", "refs", "usage",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.edges: list[tuple[Ino, Ino, int]] = []  # (node, directory, +1 or -1)
@@ -27,6 +29,7 @@ class Moves:
         self.dropped: set[Ino] = set()
         self.usage: dict[Ino, DirUsage] = {}  # what is added
         self.new_usage: dict[Ino, DirUsage] = {}  # what is set before that
+        self.dropped_usage: set[Ino] = set()  # and what is dropped
         self.refs: Counter[bytes] = Counter()
 
 

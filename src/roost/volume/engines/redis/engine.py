@@ -269,6 +269,8 @@ class RedisEngine:
         for (what, ino), value in zip(encoded.results, answer[1:], strict=False):
             if what == "usage" and value != 1:
                 upkeep.compute_usage(self._link, ino, is_broken=value == 2)
+        for ino in encoded.to_compute:
+            upkeep.compute_usage(self._link, ino, is_broken=False)
         return True
 
     def _send(self, encoded: Encoded, slot: int, token: int) -> list[Any] | None:

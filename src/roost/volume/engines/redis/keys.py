@@ -19,12 +19,14 @@ class Keys:
     """Names keys; in a cluster each begins with `{db}`, so that all lie in one slot."""
 
     __slots__ = (
-        "acls", "all_sessions", "delayed", "deleted_files", "detached", "dir_inodes", "dir_length",
-        "dir_space", "prefix", "quotas", "session_infos", "setting", "slice_refs", "statistics",
+        "_counters", "acls", "all_sessions", "delayed", "deleted_files", "detached",
+        "dir_inodes", "dir_length", "dir_space", "prefix", "quotas", "session_infos", "setting",
+        "slice_refs", "statistics",
     )  # fmt: skip
 
     def __init__(self, prefix: bytes = b"") -> None:
         self.prefix = prefix
+        self._counters: dict[str, bytes] = {}
         self.setting = prefix + b"setting"
         self.acls = prefix + b"acl"
         self.slice_refs = prefix + b"sliceRef"
@@ -84,8 +86,11 @@ class Keys:
 
     def counter(self, name: str) -> bytes:
         """A counter, by its name in SQL."""
-        renamed = _LAST_GIVEN.get(name) or _OTHER_NAMES.get(name) or name.encode()
-        return self.prefix + renamed
+        key = self._counters.get(name)
+        if key is None:
+            renamed = _LAST_GIVEN.get(name) or _OTHER_NAMES.get(name) or name.encode()
+            key = self._counters[name] = self.prefix + renamed
+        return key
 
     def tokens(self, client: int) -> bytes:
         """This client's commit tokens: hash; JuiceFS ignores keys that begin so."""

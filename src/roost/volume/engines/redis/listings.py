@@ -17,6 +17,7 @@ from roost.volume.model import Edge
 
 SCANNED_AT_ONCE = 10_000
 OPEN_MAX = 64
+OPEN_ROWS_MAX = 2_000_000
 
 Rows = list[tuple[bytes, bytes]]
 Call = Callable[[list[Command]], Replies]
@@ -53,8 +54,9 @@ class Listings:
     def _keep(self, place: tuple[bytes, bytes], rest: tuple[Rows, int]) -> None:
         with self._lock:
             self._open[place] = rest
-            while len(self._open) > OPEN_MAX:
-                self._open.popitem(last=False)
+            rows = sum(len(listed) for listed, _ in self._open.values())
+            while len(self._open) > OPEN_MAX or (rows > OPEN_ROWS_MAX and len(self._open) > 1):
+                rows -= len(self._open.popitem(last=False)[1][0])
 
 
 def read_entries(call: Call, key: bytes) -> Rows:

@@ -273,7 +273,8 @@ class RedisScans:
     def slices_of(self, inos: Sequence[Ino]) -> dict[Ino, list[ChunkSlices]]:
         """As in Scans; chunks beyond a file's length are not looked for."""
         places: list[tuple[int, int]] = []
-        for ino, attr in zip(inos, self.nodes_of(inos), strict=True):
+        asked = list(dict.fromkeys(inos))  # a file with two names may be asked for twice
+        for ino, attr in zip(asked, self.nodes_of(asked), strict=True):
             end = -(-attr.length // CHUNK_BYTES) if attr is not None and attr.is_file else 0
             if end > CHUNKS_PROBED_MAX:
                 places += [(ino, number) for number in chunks_of(self._call, self._keys, ino)]
