@@ -9,10 +9,10 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from roost.cli import format, sync, warmup  # noqa: A004
+from roost.cli import cat, cp, format, ls, mkdir, rm, sync, warmup  # noqa: A004
 
 app = typer.Typer()
-for module in (format, sync, warmup):
+for module in (format, sync, warmup, ls, cp, cat, rm, mkdir):
     module.register(app)
 
 
@@ -209,6 +209,29 @@ def test_warmup_says_what_is_not_there(meta: str) -> None:
     result = roost("warmup", "--meta", meta, "/no")
     assert result.exit_code == 3
     assert "failed: /no" in result.stderr
+
+
+def test_path_commands_take_the_same_urls(meta: str, tmp_path: Path) -> None:
+    (tmp_path / "hello").write_text("hello")
+    done("mkdir", "-p", "jfs://myfs/a/b")
+    done("cp", str(tmp_path / "hello"), "jfs://myfs/a/")
+    done("cp", "jfs://myfs/a/hello", "jfs://myfs/a/b/copy")
+    done("cp", "jfs://myfs/a/b/copy", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_text() == "hello"
+    assert done("ls", "jfs://myfs/a") == "b\nhello\n"
+    assert done("ls", "--meta", meta, "roost:///a") == "b\nhello\n"
+    assert done("ls", "--meta", meta, "jfs://photos/a") == "b\nhello\n"
+    assert done("cat", "jfs://myfs/a/hello", f"roost://{quote(meta, safe='')}/a/b/copy") == (
+        "hellohello"
+    )
+    done("rm", "-r", "jfs://myfs/a")
+    assert done("ls", "jfs://myfs/") == ""
+    for arguments in (
+        ["cat", "jfs://myfs/x", "/etc/hostname"],
+        ["ls", "jfs://unset/"],
+        ["ls", "--meta", meta, "jfs://other/"],
+    ):
+        assert roost(*arguments).exit_code == 2
 
 
 @pytest.mark.parametrize("command", ["sync", "warmup"])

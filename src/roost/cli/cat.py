@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from roost.cli.output import plain_errors
-from roost.cli.paths import MetaOption, inside, open_volume
+from roost.cli.paths import MetaOption, inside, located
 from roost.sizes import MIB
 
 _PIECE_BYTES = 4 * MIB
@@ -22,14 +22,15 @@ def cat(
     Example: roost cat --meta sqlite3:///srv/photos.db /notes.txt
     """
     with plain_errors():
-        if meta is None:
+        where = located(meta, paths)
+        if where.place is None:
             for path in paths:
                 with Path(path).open("rb") as local:
                     while piece := local.read(_PIECE_BYTES):
                         sys.stdout.buffer.write(piece)
         else:
-            with open_volume(meta, read_only=True) as client:
-                for path in paths:
+            with where.open(read_only=True) as client:
+                for path in where.paths:
                     with client.open_file(inside(path)) as file:
                         while piece := file.read(_PIECE_BYTES):
                             sys.stdout.buffer.write(piece)

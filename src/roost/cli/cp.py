@@ -5,7 +5,6 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -13,8 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from roost.cli.output import plain_errors
-from roost.cli.paths import CacheOption, MetaOption, inside, open_volume
+from roost.cli.paths import CacheOption, MetaOption, inside, located
 from roost.errors import InvalidArgument, NotFound
+from roost.volume import Volume
 from roost.volume.client import VolumeClient
 
 Told = Callable[[int], None]
@@ -38,12 +38,14 @@ def cp(
     Example: roost cp --meta sqlite3:///srv/photos.db holiday.jpg :/2026/
     """
     with plain_errors():
-        if meta is None:
+        where = located(meta, [*sources, target], local_too=True)
+        *sources, target = where.paths
+        if where.place is None:
             _copy_by_the_system(sources, target, recursive)
             return
         to_volume = target.startswith(":")
         read_only = not to_volume
-        with open_volume(meta, read_only=read_only, cache_dir=cache_dir) as client:
+        with where.open(read_only=read_only, cache_dir=cache_dir) as client:
             copier = _Copier(client, recursive)
             with _progress(quiet) as bar:
                 copier.told = _teller(bar)
@@ -77,10 +79,7 @@ class _Copier:
     def _copy_file(self, source: str, target: str) -> None:
         if target.startswith(":"):
             if source.startswith(":"):
-                with TemporaryDirectory() as folder:
-                    local = Path(folder) / "copy"
-                    self._client.download(inside(source), local)
-                    self._client.upload(local, inside(target), progress=self.told)
+                self.told(Volume.over(self._client).copy(inside(source), inside(target)))
             else:
                 self._client.upload(Path(source), inside(target), progress=self.told)
             return

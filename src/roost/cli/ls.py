@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from roost.cli.output import plain_errors, show_json
-from roost.cli.paths import JsonOption, MetaOption, inside, open_volume
+from roost.cli.paths import JsonOption, MetaOption, inside, located
 from roost.volume.client import VolumeClient
 from roost.volume.model import Attr
 
@@ -40,11 +40,12 @@ def ls(
     Example: roost ls -l --meta sqlite3:///srv/photos.db /2026
     """
     with plain_errors():
-        if meta is None:
+        where = located(meta, [path])
+        if where.place is None:
             rows = _rows_of_directory(Path(path))
         else:
-            with open_volume(meta, read_only=True) as client:
-                rows = _rows_of_volume(client, inside(path))
+            with where.open(read_only=True) as client:
+                rows = _rows_of_volume(client, inside(where.paths[0]))
     shown = [row for row in rows if hidden or not row.name.startswith(".")]
     if as_json:
         show_json(shown)

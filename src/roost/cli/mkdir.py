@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from roost.cli.output import plain_errors
-from roost.cli.paths import MetaOption, inside, open_volume
+from roost.cli.paths import MetaOption, inside, located
 
 
 def mkdir(
@@ -21,12 +21,13 @@ def mkdir(
     Example: roost mkdir -p --meta sqlite3:///srv/photos.db /2026/summer
     """
     with plain_errors():
-        if meta is None:
+        where = located(meta, paths)
+        if where.place is None:
             for path in paths:
                 Path(path).mkdir(parents=parents, exist_ok=parents)
             return
-        with open_volume(meta, read_only=False) as client:
-            for path in paths:
+        with where.open(read_only=False) as client:
+            for path in where.paths:
                 client.mkdir(inside(path), parents=parents, exist_ok=parents)
 
 

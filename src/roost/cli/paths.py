@@ -1,15 +1,22 @@
 """Where a path command works: on an ordinary path through the system, or inside a volume.
 
 With `--meta META-URL` a path is one inside the volume, from its root; a leading ":" is allowed and
-means nothing there, except in `cp`, where only paths with it are the volume's.
+means nothing there, except in `cp`, where only paths with it are the volume's.  A path
+`jfs://VOLUME/path` or `roost://VOLUME/path` names its volume itself, as in `roost sync`.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from roost.errors import InvalidArgument
+from roost.volume.access.places import SCHEMES, Place, place_of, split_url
 from roost.volume.client import VolumeClient
+
+_URLS = tuple(f"{scheme}://" for scheme in SCHEMES)
 
 MetaOption = Annotated[
     str | None,
@@ -37,3 +44,51 @@ def inside(path: str) -> str:
 def open_volume(meta_url: str, *, read_only: bool, cache_dir: Path | None = None) -> VolumeClient:
     """Open a volume for one command."""
     return VolumeClient.open(meta_url, read_only=read_only, cache_dir=cache_dir)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Paths, and the volume they are in; `place` is None if they are ordinary paths."""
+
+    place: Place | None
+    paths: tuple[str, ...]
+
+    def open(self, *, read_only: bool, cache_dir: Path | None = None) -> VolumeClient:
+        """Open the volume.  Raises InvalidArgument if it has another name than the paths say."""
+        assert self.place is not None
+        client = open_volume(self.place.meta_url, read_only=read_only, cache_dir=cache_dir)
+        if self.place.name not in ("", client.settings.name):
+            client.close()
+            raise InvalidArgument(
+                f"the volume's name is {client.settings.name!r}, not {self.place.name!r}"
+            )
+        return client
+
+
+def located(meta_url: str | None, paths: Sequence[str], *, local_too: bool = False) -> Located:
+    """Return the volume that `--meta` or the paths themselves name; its paths begin with ":".
+
+    Raises InvalidArgument for paths of several volumes, or a volume that nothing leads to; and,
+    unless `local_too`, for ordinary paths beside a volume's.
+    """
+    places: set[Place] = set()
+    found = []
+    for path in paths:
+        if path.startswith(_URLS):
+            authority, below = split_url(path)
+            places.add(place_of(authority, meta_url))
+            found.append(f":{below}")
+        else:
+            found.append(path)
+    if len(places) > 1:
+        raise InvalidArgument("the paths are in several volumes", hint="Use roost sync.")
+    if (
+        places
+        and meta_url is None
+        and not local_too
+        and not all(p.startswith(_URLS) for p in paths)
+    ):
+        raise InvalidArgument("some paths are in a volume and some are not")
+    if places:
+        return Located(places.pop(), tuple(found))
+    return Located(None if meta_url is None else Place(meta_url), tuple(found))

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from roost.cli.output import plain_errors
-from roost.cli.paths import MetaOption, inside, open_volume
+from roost.cli.paths import MetaOption, inside, located
 from roost.errors import InvalidArgument
 from roost.volume.client import VolumeClient
 from roost.volume.errors import FsError
@@ -32,14 +32,15 @@ def rm(
     Example: roost rm -r --meta sqlite3:///srv/photos.db /2025
     """
     with plain_errors():
-        if meta is None:
+        where = located(meta, paths)
+        if where.place is None:
             if skip_trash:
                 raise InvalidArgument("--skip-trash needs --meta")
             for path in paths:
                 _remove_path(Path(path), recursive, force)
             return
-        with open_volume(meta, read_only=False) as client:
-            for path in paths:
+        with where.open(read_only=False) as client:
+            for path in where.paths:
                 _remove_in_volume(client, inside(path), recursive, force, skip_trash)
 
 

@@ -25,8 +25,6 @@ THREADS_DEFAULT = 50
 THREADS_MAX = 200
 WAITING_MAX = 200
 _PROBE_BYTES = 1
-_KEEP_TRIES_MAX = 200
-_KEEP_WAIT_S = 0.01
 
 Chunks = list[tuple[ChunkNo, tuple[Slice, ...]]]
 
@@ -180,19 +178,13 @@ class Warmup:
         return missing_bytes
 
     def _keep(self, key: str, ref: BlockRef) -> None:
-        """Fetch a block and see it on the disk: a busy cache leaves blocks out."""
         core = self._client.core
         assert core.disk is not None
-        data = core.blocks.get(ref)
-        for _ in range(_KEEP_TRIES_MAX):
-            core.disk.keep(key, data)
-            core.clock.wait(threading.Event(), _KEEP_WAIT_S)
-            if core.disk.find_range(key, ref.size_bytes, 0, _PROBE_BYTES) is not None:
-                return
-        raise StorageFull(
-            f"{key} did not fit into the cache",
-            hint="Make room on the cache's disk, or enlarge it.",
-        )
+        if not core.disk.keep_now(key, core.blocks.get(ref)):
+            raise StorageFull(
+                f"{key} did not fit into the cache",
+                hint="Make room on the cache's disk, or enlarge the cache.",
+            )
 
     def _refs(self, node: Node) -> Iterator[tuple[BlockRef, int]]:
         """Yield the blocks that a file shows, each once a slice, and how many bytes of each."""
