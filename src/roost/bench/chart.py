@@ -72,7 +72,7 @@ def _draw_panel(axes: Any, rows: list[Row], sides: list[str]) -> None:
             told = f"{row.values[side]:,.4g}" + (f"  (roost {ratio:.2f} times)" if ratio else "")
             axes.annotate(
                 told,
-                (row.values[side], place),
+                (max(row.rounds[side]), place),
                 xytext=(4, 0),
                 textcoords="offset points",
                 va="center",
