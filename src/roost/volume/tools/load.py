@@ -10,6 +10,7 @@ Source: the volume format reference, section 7.1.
 import json
 import logging
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from roost.errors import CorruptRecord, InvalidArgument, RoostError
 from roost.volume.engines.registry import engine_kind, parse_url
 from roost.volume.errors import AlreadyFormatted
 from roost.volume.meta.effects import (
+    AddEdge,
     AddNode,
     Effect,
     PutCounter,
@@ -26,6 +28,7 @@ from roost.volume.meta.effects import (
     PutSetting,
 )
 from roost.volume.meta.open_volume import NEXT_INO, NEXT_SLICE
+from roost.volume.meta.reads import NodeWanted
 from roost.volume.meta.sessions import NEXT_SESSION
 from roost.volume.meta.trash import FOLDER_MODE, NEXT_TRASH
 from roost.volume.meta.txn import Engine, Txn
@@ -119,29 +122,57 @@ def clear(engine: Engine, place: str) -> None:
         log.warning("what was loaded could not be removed from %s: %s", place, error)
 
 
-class _Batch:
-    """Effects on their way into the database, many in one commit."""
+class Batches:
+    """Effects on their way into the database, many in one commit, in the order they came.
+
+    One commit is under way while the effects of the next are gathered.  Used by one thread; what a
+    commit raises is raised by a later call.
+    """
 
     def __init__(self, engine: Engine, after_commit: Callable[[], None]) -> None:
         self._engine = engine
         self._after_commit = after_commit
         self._effects: list[Effect] = []
         self._bytes = 0
+        self._pool = ThreadPoolExecutor(1, "roost-load")
+        self._pending: Future[None] | None = None
 
     def add(self, effect: Effect) -> None:
         self._effects.append(effect)
         self._bytes += effect_bytes(effect)
         if len(self._effects) >= EFFECTS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
-            self.commit()
+            self._send()
 
     def commit(self) -> None:
-        effects = self._effects
-        if not effects:
-            return
-        self._engine.run(lambda txn: txn.do(*effects))
-        self._effects = []
-        self._bytes = 0
-        self._after_commit()
+        """Commit what was added, to the end."""
+        self._send()
+        self._wait()
+
+    def close(self) -> None:
+        """Wait for what is under way, whatever comes of it."""
+        self._pool.shutdown()
+
+    def _send(self) -> None:
+        self._wait()
+        effects, self._effects, self._bytes = self._effects, [], 0
+        if effects:
+            self._pending = self._pool.submit(self._commit, effects)
+
+    def _commit(self, effects: list[Effect]) -> None:
+        # An engine may want to know how a node counts its parents.
+        children = [NodeWanted(one.edge.ino) for one in effects if isinstance(one, AddEdge)]
+
+        def put(txn: Txn) -> None:
+            txn.load(*children)
+            txn.do(*effects)
+
+        self._engine.run(put)
+
+    def _wait(self) -> None:
+        if self._pending is not None:
+            pending, self._pending = self._pending, None
+            pending.result()
+            self._after_commit()
 
 
 class _Loading:
@@ -154,7 +185,7 @@ class _Loading:
         self._stream = stream
         self._encrypt_key = encrypt_key
         self._progress = progress
-        self._batch = _Batch(engine, self._tell)
+        self._batch = Batches(engine, self._tell)
         self._settings: VolumeSettings | None = None
         self._counters: dict[str, int] = {}
         self._deleted: list[DeletedFile] = []
@@ -164,6 +195,12 @@ class _Loading:
 
     def run(self) -> LoadReport:
         """Read the document and store it."""
+        try:
+            return self._run()
+        finally:
+            self._batch.close()
+
+    def _run(self) -> LoadReport:
         for key in self._stream.fields():
             if key in self._seen:
                 raise CorruptRecord(self._stream.where, f"{key} stands twice")

@@ -18,8 +18,7 @@ from roost.volume.engines.registry import engine_kind, parse_url
 from roost.volume.meta import effects as fx
 from roost.volume.meta.check import check
 from roost.volume.meta.open_volume import NEXT_INO, NEXT_SLICE
-from roost.volume.meta.reads import NodeWanted
-from roost.volume.meta.txn import Engine, Txn
+from roost.volume.meta.txn import Engine
 from roost.volume.meta.usage import TOTAL_INODES, USED_SPACE, space_of
 from roost.volume.model import (
     ChunkNo,
@@ -38,7 +37,7 @@ from roost.volume.settings import decode_settings
 from roost.volume.tools.backup.rows import FOUR, SETTINGS, THREE, TWO, U32, U64, Row, settings_of
 from roost.volume.tools.backup.runs import Manifest, rows_of
 from roost.volume.tools.dump_records import acl_of
-from roost.volume.tools.load import EFFECTS_AT_ONCE, clear, demand_empty
+from roost.volume.tools.load import Batches, clear, demand_empty
 from roost.volume.tools.numbers_seen import NumbersSeen
 from roost.volume.tools.steps import Progress
 
@@ -91,11 +90,17 @@ class _Restoring:
         self._counters: dict[str, int] = {}
         self._settings = ""
         self._now_s = 0
-        self._waiting: list[fx.Effect] = []
+        self._batches = Batches(engine, self._tell)
         self._rows = 0
 
     def run(self, rows: Iterator[Row]) -> int:
         """Store the rows; return how many there were."""
+        try:
+            return self._run(rows)
+        finally:
+            self._batches.close()
+
+    def _run(self, rows: Iterator[Row]) -> int:
         self._now_s = self._manifest.taken_ns // 1_000_000_000
         for key, value in rows:
             self._rows += 1
@@ -103,14 +108,13 @@ class _Restoring:
                 effects = _MAKERS[key[:1]](self, key[1:], value)
             except (struct.error, KeyError, ValueError) as error:
                 raise CorruptRecord(f"row {key!r}", f"it does not parse: {error}") from error
-            self._waiting += effects
-            if len(self._waiting) >= EFFECTS_AT_ONCE:
-                self._commit()
+            for effect in effects:
+                self._batches.add(effect)
         if self._rows != self._manifest.rows or not self._settings:
             why = f"{self._rows} rows instead of {self._manifest.rows}"
             raise CorruptRecord(self._manifest.id, why)
         decode_settings(self._settings)
-        self._commit()
+        self._batches.commit()
         for name, passed_over in ((NEXT_INO, INODES_PASSED_OVER), (NEXT_SLICE, SLICES_PASSED_OVER)):
             self._counters[name] = self._counters.get(name, 1) + passed_over
         self._engine.run(
@@ -122,17 +126,7 @@ class _Restoring:
         )
         return self._rows
 
-    def _commit(self) -> None:
-        effects, self._waiting = self._waiting, []
-        if not effects:
-            return
-        children = [NodeWanted(one.edge.ino) for one in effects if isinstance(one, fx.AddEdge)]
-
-        def put(txn: Txn) -> None:
-            txn.load(*children)  # an engine may want to know how a node counts its parents
-            txn.do(*effects)
-
-        self._engine.run(put)
+    def _tell(self) -> None:
         self._progress(self._rows, self._manifest.rows)
 
     # ---- rows to effects, by letter
