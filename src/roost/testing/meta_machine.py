@@ -184,14 +184,15 @@ class MetaMachine(RuleBasedStateMachine):
         ino = self.pick(data)
         self.both(lambda m: m.truncate(ino, length, caller))
 
-    @rule(data=st.data(), name=NAMES, flags=st.sampled_from(list(XattrFlag)))
-    def xattr(self, data: st.DataObject, name: bytes, flags: XattrFlag) -> None:
+    @rule(data=st.data(), name=NAMES, flags=st.sampled_from(list(XattrFlag)), caller=CALLERS)
+    def xattr(self, data: st.DataObject, name: bytes, flags: XattrFlag, caller: Caller) -> None:
         """Store or remove an extended attribute."""
         ino = self.pick(data)
+        name = b"user." + name if data.draw(st.booleans()) else name
         if data.draw(st.booleans()):
-            self.both(lambda m: m.setxattr(ino, name, b"value", flags))
+            self.both(lambda m: m.setxattr(ino, name, b"value", flags, caller))
         else:
-            self.both(lambda m: m.removexattr(ino, name))
+            self.both(lambda m: m.removexattr(ino, name, caller))
 
     @rule(data=st.data())
     def open(self, data: st.DataObject) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from roost.volume.errors import FsError
 from roost.volume.meta.api import Meta
-from roost.volume.model import ROOT, XattrFlag
+from roost.volume.model import ROOT, AttrChange, Caller, XattrFlag
 
 
 def refused(code: int) -> "pytest.RaisesExc[FsError]":
@@ -53,3 +53,18 @@ def test_limits_and_acls_are_refused(meta: Meta) -> None:
         meta.setxattr(file, b"system.posix_acl_access", b"")
     with refused(errno.ENOENT):
         meta.listxattr(type(file)(99999))
+
+
+def test_who_may_not_write_a_file_may_not_change_its_attributes(meta: Meta) -> None:
+    stranger, owner = Caller(uid=5, gid=5), Caller(uid=1000, gid=1000)
+    meta.setattr(ROOT, AttrChange(mode=0o777))
+    file = meta.create(ROOT, b"guarded", 0o644, caller=owner).ino
+    for name, wanted in ((b"user.x", errno.EACCES), (b"security.x", errno.EPERM)):
+        meta.setxattr(file, name, b"1", caller=owner)
+        with refused(wanted):
+            meta.setxattr(file, name, b"2", caller=stranger)
+        with refused(wanted):
+            meta.removexattr(file, name, caller=stranger)
+        assert meta.getxattr(file, name) == b"1"
+    meta.setattr(file, AttrChange(mode=0o646))
+    meta.setxattr(file, b"user.x", b"2", caller=stranger)

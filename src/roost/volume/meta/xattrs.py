@@ -1,6 +1,6 @@
 """Extended attributes.  They change neither times nor anything else of the node; ACLs do.
 
-Source: setxattr(2), removexattr(2).
+Source: setxattr(2), removexattr(2), xattr(7).
 """
 
 import errno
@@ -12,6 +12,7 @@ from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.reads import NodeWanted, Reads
 from roost.volume.meta.txn import Txn
 from roost.volume.model import (
+    SUPERUSER,
     XATTR_NAME_BYTES_MAX,
     XATTR_VALUE_BYTES_MAX,
     Caller,
@@ -51,7 +52,8 @@ def setxattr(
     """Store the value.  One commit.
 
     Raises FsError: ENOENT; EEXIST with CREATE; ENODATA with REPLACE; ERANGE or E2BIG too long;
-    EINVAL; for an ACL as set_acl.
+    EINVAL; EACCES `user.` names of a file one may not write; EPERM others of a file of somebody
+    else; for an ACL as set_acl.
     """
     _check_name(ino, name)
     if len(value) > XATTR_VALUE_BYTES_MAX:
@@ -64,7 +66,7 @@ def setxattr(
 
     def put(txn: Txn) -> None:
         txn.load(NodeWanted(ino))
-        rules.found(ino, txn.node(ino))
+        _check_allowed(txn, ino, name, caller)
         stored = txn.xattr(ino, name)
         if flags & XattrFlag.CREATE and stored is not None:
             raise FsError(errno.EEXIST, ino, name)
@@ -79,7 +81,7 @@ def setxattr(
 def removexattr(volume: OpenVolume, ino: Ino, name: bytes, caller: Caller) -> None:
     """Remove the attribute.  One commit.
 
-    Raises FsError: ENOENT, ENODATA, EINVAL; for an ACL as set_acl.
+    Raises FsError: ENOENT, ENODATA, EINVAL, EACCES, EPERM; for an ACL as set_acl.
     """
     _check_name(ino, name)
     if name in acl.NAMES:
@@ -88,12 +90,21 @@ def removexattr(volume: OpenVolume, ino: Ino, name: bytes, caller: Caller) -> No
 
     def remove(txn: Txn) -> None:
         txn.load(NodeWanted(ino))
-        rules.found(ino, txn.node(ino))
+        _check_allowed(txn, ino, name, caller)
         if txn.xattr(ino, name) is None:
             raise FsError(errno.ENODATA, ino, name)
         txn.do(PutXattr(ino, name, None))
 
     volume.engine.run(remove)
+
+
+def _check_allowed(txn: Txn, ino: Ino, name: bytes, caller: Caller) -> None:
+    """Demand what xattr(7) demands of who changes an attribute of this name space."""
+    attr = rules.found(ino, txn.node(ino))
+    if name.startswith(b"user."):
+        rules.demand(txn, ino, attr, caller, rules.WRITE)
+    elif caller.check and caller.uid not in (SUPERUSER.uid, attr.uid):
+        raise FsError(errno.EPERM, ino, name)
 
 
 def _check_name(ino: Ino, name: bytes) -> None:
