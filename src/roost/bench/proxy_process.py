@@ -168,12 +168,13 @@ class Forwarder:
 
     def _enqueue(self, end: End, data: bytes) -> None:
         due = time.monotonic_ns() + self._delay_ns
-        if self._due:
-            due = max(due, self._due[-1][0])  # the delay was made shorter: order is kept
         self._due.append((due, end, data))
 
     def _deliver(self) -> None:
-        """Send on what is due, and set the timer for what is not."""
+        """Send on what is due, in order of arrival, and set the timer for what is not.
+
+        What came after the delay was made shorter waits for what came before.
+        """
         while self._due:
             if self._due[0][0] > time.monotonic_ns():
                 self._set_timer(self._due[0][0])
