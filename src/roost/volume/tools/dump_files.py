@@ -46,7 +46,8 @@ def dump_target(path: Path | None) -> Iterator[BinaryIO]:
 def dump_source(path: Path | None) -> Iterator[BinaryIO]:
     """Give a dump to read from, unpacked if it is gzip; None is the standard input."""
     if path is None:
-        yield unpacked(cast("io.BufferedReader", sys.stdin.buffer))
+        stream = sys.stdin.buffer
+        yield unpacked(stream if isinstance(stream, io.BufferedReader) else _peekable(stream))
         return
     with path.open("rb") as raw:
         yield unpacked(raw)
@@ -57,6 +58,10 @@ def unpacked(raw: io.BufferedReader) -> BinaryIO:
     if raw.peek(2)[:2] == _GZIP_MAGIC:
         return cast("BinaryIO", gzip.GzipFile(fileobj=raw, mode="rb"))
     return raw
+
+
+def _peekable(stream: BinaryIO) -> io.BufferedReader:
+    return io.BufferedReader(cast("io.RawIOBase", stream))
 
 
 def _sync_folder(folder: Path) -> None:
