@@ -91,6 +91,8 @@ class DalStore:
     def get(self, key: str) -> bytes:
         """As in BlobStore."""
         check_key(key)
+        if self._has_folders:
+            self.head(key)  # some servers answer with a page where a folder has the name
         return self._call(key, lambda: self._operator.read(key))
 
     def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
