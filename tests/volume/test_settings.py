@@ -155,3 +155,8 @@ def test_versions_are_compared_by_number_and_a_release_is_later_than_its_candida
     assert later_version("", "1.0.0") == "1.0.0"
     with pytest.raises(InvalidArgument):
         later_version("", "new")
+
+
+def test_secrets_do_not_show_in_logs() -> None:
+    secret = replace(SETTINGS, secret_key="hush", session_token="hush", encrypt_key="hush")
+    assert "hush" not in repr(secret)

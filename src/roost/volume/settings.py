@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import uuid4
 
@@ -57,15 +57,15 @@ class VolumeSettings:
     tiers: tuple[Tier, ...] = (Tier(0),)
     bucket: str = ""  # of `file`: an absolute directory with a trailing slash
     access_key: str = ""
-    secret_key: str = ""
-    session_token: str = ""
+    secret_key: str = field(default="", repr=False)
+    session_token: str = field(default="", repr=False)
     block_kib: int = 4096
     compression: str = "none"
     shards: int = 0
     hash_prefix: bool = False
     capacity_bytes: int = 0  # 0: unlimited
     inodes_max: int = 0  # 0: unlimited
-    encrypt_key: str = ""
+    encrypt_key: str = field(default="", repr=False)
     encrypt_algo: str = "aes256gcm-rsa"
     key_encrypted: bool = False
     upload_mbps: int = 0  # of each client; 0: unlimited
