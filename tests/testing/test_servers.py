@@ -1,6 +1,10 @@
 """The servers of the tests: a place of one's own, data kept over a kill, nothing left behind."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -122,3 +126,25 @@ def test_a_missing_program_skips_and_in_ci_fails(monkeypatch: pytest.MonkeyPatch
 
 def test_a_server_runs_in_a_session_of_its_own(redis_server: RedisServer) -> None:
     assert os.getsid(redis_server.pid) == redis_server.pid
+
+
+STARTS_AND_DIES = """
+import os, signal
+from roost.testing.servers import RedisServer
+server = RedisServer()
+print(server.pid, server.folder, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_server_goes_with_the_process_that_started_it_even_if_that_is_killed() -> None:
+    require(RedisServer.missing())
+    done = subprocess.run(
+        [sys.executable, "-c", STARTS_AND_DIES], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    pid, _, folder = done.stdout.strip().partition(" ")
+    ends = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() or Path(folder).exists():
+        assert time.monotonic() < ends, f"{pid} in {folder} is left behind"
+        time.sleep(0.02)

@@ -1,8 +1,10 @@
 """`roost bench`: Roost and its peers, alternately, in one run; and JuiceFS's bench of a folder."""
 
+import signal
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -193,6 +195,7 @@ def _run(
 ) -> None:
     """Measure, with a line that tells what is being done; show and write the report."""
     logs.set_up("ERROR")
+    signal.signal(signal.SIGTERM, _stop)  # mounts and servers are to be taken down
     with Console(stderr=True).status("…") as status:
         report = measure(status.update)
     console = Console()
@@ -203,6 +206,10 @@ def _run(
         from roost.bench.chart import draw
 
         draw(report, plot_file)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def show(report: "Report", console: Console) -> None:

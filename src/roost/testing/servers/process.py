@@ -1,7 +1,8 @@
 """A server process: started, awaited, stopped, killed and started again on the same port and data.
 
 A process leads a session of its own, so that `kill` also ends its children at once, and is ended
-when this Python process exits.  One thread at a time may start and stop a server.
+when this Python process exits or is killed (see `guardian`).  One thread at a time may start and
+stop a server.
 """
 
 import atexit
@@ -19,6 +20,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from roost.errors import Unavailable
+from roost.testing.servers import guardian
 
 START_WAIT_S = 60.0
 STOP_WAIT_S = 20.0
@@ -47,6 +49,7 @@ class Server:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix=f"roost-{type(self).__name__.lower()}-"))
+        guardian.made(self.folder)
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         _running.add(self)
@@ -111,6 +114,7 @@ class Server:
                 cwd=self.folder,
                 start_new_session=True,
             )
+        guardian.runs(self._process.pid)
         ends = time.monotonic() + START_WAIT_S
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > ends:
@@ -138,6 +142,7 @@ class Server:
         self._end(self.stop_signal)
         _running.discard(self)
         shutil.rmtree(self.folder, ignore_errors=True)
+        guardian.removed(self.folder)
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -155,6 +160,7 @@ class Server:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        guardian.ended(process.pid)
 
     def __enter__(self: Self) -> Self:
         return self
