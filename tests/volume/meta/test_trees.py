@@ -154,6 +154,19 @@ def test_what_may_not_go_stays_and_the_rest_goes(meta: Meta) -> None:
     assert names(meta, top) == [b"f1"]
 
 
+def test_what_others_put_in_meanwhile_goes_too(meta: Meta) -> None:
+    top = tree(meta)
+    below = meta.lookup(top, b"below").ino
+    late = [b"late", b"later"]
+
+    def fill(_done: int, _of: int) -> None:
+        if late:
+            meta.create(below, late.pop())
+
+    assert meta.remove_tree(ROOT, b"top", options=RemoveOptions(progress=fill, threads=1)) == 10
+    assert meta.statfs().used_inodes == 0
+
+
 def test_removal_stops_between_two_commits(meta: Meta, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tree_removal, "NAMES_AT_ONCE", 2)
     top = tree(meta, 9)

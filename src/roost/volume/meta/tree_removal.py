@@ -6,6 +6,7 @@ number of directories.  Whatever stops it, each commit left a sound tree.
 """
 
 import errno
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -38,6 +39,8 @@ THREADS_MAX = 255
 _WAITING_PER_THREAD = 2
 _ROUNDS_MAX = 10  # others may go on filling the tree
 
+log = logging.getLogger(__name__)
+
 
 def remove_tree(
     volume: OpenVolume, parent: Ino, name: bytes, caller: Caller, options: RemoveOptions
@@ -55,20 +58,33 @@ def remove_tree(
         if deleted is not None:
             options.on_deleted(deleted)
         return 1
+    gone = 0
     for round_no in range(1, _ROUNDS_MAX + 1):
-        gone = empty_directory(volume, edge.ino, caller, options)
+        work = _empty(volume, edge.ino, caller, options)
+        gone += work.gone
+        work.raise_refusal()
         try:
             rmdir(volume, parent, name, caller, skip_trash=options.skip_trash)
         except FsError as error:
             if error.errno != errno.ENOTEMPTY or round_no == _ROUNDS_MAX:
                 raise
-            continue
+            continue  # Others have put something in meanwhile.
         return gone + 1
     raise AssertionError("unreachable: the last round returns or raises")
 
 
-def empty_directory(volume: OpenVolume, ino: Ino, caller: Caller, options: RemoveOptions) -> int:
-    """Remove all below a directory, which stays; return how many names went."""
+def empty_for_good(volume: OpenVolume, ino: Ino) -> int:
+    """Remove all below a directory without the trash, as the upkeep does; return how many.
+
+    What cannot be removed is logged, and stays.
+    """
+    work = _empty(volume, ino, SUPERUSER, RemoveOptions(skip_trash=True, threads=1))
+    for error in work.refused:
+        log.warning("not removed: %s", error)
+    return work.gone
+
+
+def _empty(volume: OpenVolume, ino: Ino, caller: Caller, options: RemoveOptions) -> "_Work":
     threads = min(max(options.threads, 1), THREADS_MAX)
     with ThreadPoolExecutor(threads, thread_name_prefix="roost-rmr") as pool:
         work = _Work(volume, caller, options, pool, threads)
@@ -89,9 +105,7 @@ def empty_directory(volume: OpenVolume, ino: Ino, caller: Caller, options: Remov
             for folder, folder_names in below.items():
                 work.submit(folder, folder_names)
             work.wait()
-    if work.refused:
-        raise work.refused[0]
-    return work.gone
+    return work
 
 
 @dataclass(slots=True)
@@ -140,6 +154,12 @@ class _Work:
     def _remove(self, folder: Ino, names: list[bytes]) -> "_Batch":
         skip_trash = self.options.skip_trash
         return remove_names(self.volume, folder, names, self.caller, skip_trash=skip_trash)
+
+    def raise_refusal(self) -> None:
+        """Raise the first refusal but those of directories that somebody filled again."""
+        for error in self.refused:
+            if error.errno != errno.ENOTEMPTY:
+                raise error
 
     def wait(self) -> None:
         """Wait for all that is under way."""
@@ -257,8 +277,3 @@ class _Choice:
                     yield name, decide(self.volume, removal, edge.ino, attr, spot)
             except FsError as error:
                 self.batch.refused.append(error)
-
-
-def empty_for_good(volume: OpenVolume, ino: Ino) -> int:
-    """Remove all below a directory without the trash, as the upkeep does; return how many."""
-    return empty_directory(volume, ino, SUPERUSER, RemoveOptions(skip_trash=True, threads=1))
