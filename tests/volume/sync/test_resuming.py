@@ -1,6 +1,8 @@
 """Stopped syncs go on where they were: kill -9, failing calls, stops, and the checkpoint itself."""
 
+import contextlib
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -8,11 +10,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from roost.errors import CorruptRecord, RoostError
+from roost.volume.sync import copying
 from roost.volume.sync.checkpoint import Checkpoint, Progress, identity_of
 from roost.volume.sync.endpoint import Abilities, Endpoint, Source
 from roost.volume.sync.items import CHECKPOINT_PREFIX, Item
@@ -268,6 +272,42 @@ def test_a_folder_in_a_files_place_makes_room_when_extras_are_deleted(tmp_path: 
     (target / "b").write_bytes(b"file")
     assert run(job(LocalTree(source), LocalTree(target))).failed == 0
     assert tree_of(target) == tree_of(source)
+
+
+def test_a_copy_that_was_given_up_is_not_behind_the_checkpoint(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source", 3)
+    (source / "a").write_bytes(b"x" * (2 * copying.PIECE_BYTES))
+    (tmp_path / "target").mkdir()
+    half, failed = threading.Event(), threading.Event()
+
+    class HalfRead:
+        def read(self, offset: int, size_bytes: int) -> bytes:
+            if offset:
+                half.set()
+                failed.wait(30)
+            return b"x" * size_bytes
+
+    class Stuck(LocalTree):
+        def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
+            found = super().list(prefix, start, follow=follow)
+            yield from islice(found, 3)  # "a" is decided once the next key is known
+            assert half.wait(30)
+            threading.Timer(0.2, failed.set).start()
+            raise OSError(errno.EIO, "the listing broke")
+
+        @contextlib.contextmanager
+        def open(self, key: str) -> Iterator[Source]:
+            yield HalfRead()
+
+    plain = Options(threads=1)
+    with pytest.raises(OSError, match="listing"):
+        run(job(Stuck(source), LocalTree(tmp_path / "target"), plain))
+    (note,) = notes(tmp_path / "target")
+    saved = json.loads((tmp_path / "target" / note).read_text())
+    assert (saved["key"], saved["failed"]) == ("", [])
+    assert sorted(tree_of(tmp_path / "target")) == [note]
+    assert run(job(LocalTree(source), LocalTree(tmp_path / "target"), plain)).failed == 0
+    assert (tmp_path / "target/a").stat().st_size == 2 * copying.PIECE_BYTES
 
 
 def test_a_run_stops_at_so_many_failures(tmp_path: Path) -> None:

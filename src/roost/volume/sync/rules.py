@@ -46,6 +46,8 @@ class Rule:
 
 def admits(rules: Sequence[Rule], key: str, *, full_path: bool) -> bool:
     """True if the rules let `key` through."""
+    if not rules:
+        return True
     if full_path:
         return _verdict(rules, key, key)
     parts = key.split("/")

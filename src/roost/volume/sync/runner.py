@@ -190,11 +190,11 @@ class Sync:
         following: Slot | None = slot
         while following is not None:
             if self._stopping:
-                return  # not done: the checkpoint must not say so
+                return  # what is not begun is left to the next run
             try:
                 self._perform(following.step)
             except Stopped:
-                return
+                return  # not done: the checkpoint must not say so
             except BaseException as error:
                 self._defect = error
                 raise
