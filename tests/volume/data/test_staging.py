@@ -67,6 +67,7 @@ def test_another_client_of_the_host_reads_what_is_staged(volume: TestVolume) -> 
     client.write("/a", b"x" * 100)
     other = volume.open(data=BACK)
     assert other.read("/a") == b"x" * 100
+    assert volume.open(read_only=True).read("/a") == b"x" * 100
     elsewhere = volume.open(cache="another-host", data=BACK)
     with pytest.raises(MissingBlock, match="chunks/0/0/1_0_100"):
         elsewhere.read("/a")

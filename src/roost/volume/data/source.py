@@ -4,32 +4,15 @@ Nothing but the store's answer counts as "missing": a damaged or vanished copy o
 miss, not a failure.
 """
 
-from typing import Protocol
-
 from typing_extensions import Buffer
 
 from roost.errors import MissingBlock
 from roost.telemetry.metrics import BLOCK_READS
 from roost.volume.data.blocks import BlockRef, Blocks
 from roost.volume.data.disk_caches import DiskCaches
+from roost.volume.data.staged_elsewhere import StagedElsewhere
 
 _FROM_STAGED, _FROM_DISK, _FROM_STORE = map(BLOCK_READS.labels, ("staged", "disk", "store"))
-
-
-class StagedBlocks(Protocol):
-    """Blocks that wait on this host's disk for the store."""
-
-    def get(self, ref: BlockRef) -> bytes | None:
-        """Return the block if it waits here."""
-        ...
-
-    def find_foreign(self, ref: BlockRef) -> bytes | None:
-        """Return the block if another process of this host keeps it for the store."""
-        ...
-
-    def hint(self, ref: BlockRef) -> str:
-        """Return why the store may not have the block, or nothing."""
-        ...
 
 
 class BlockSource:
@@ -40,7 +23,7 @@ class BlockSource:
         blocks: Blocks,
         *,
         disk: DiskCaches | None = None,
-        staged: StagedBlocks | None = None,
+        staged: StagedElsewhere | None = None,
         partial_only: bool = False,
         has_ranges: bool = True,
     ) -> None:
@@ -123,10 +106,15 @@ class BlockSource:
         return data
 
     def _foreign(self, ref: BlockRef, error: MissingBlock) -> bytes:
-        if self._staged is None:
+        """Return the block from another client of this host, if it is there."""
+        if self._staged is None or not self._staged.has_owners:
             raise error
         data = self._staged.find_foreign(ref)
         if data is not None:
+            _FROM_STAGED.inc()
             return data
-        hint = self._staged.hint(ref)
-        raise MissingBlock(error.key, f"the object is missing{hint}") from error
+        try:
+            return self._blocks.get(ref)  # it may have been stored, and then unstaged, meanwhile
+        except MissingBlock:
+            hint = self._staged.hint(ref)
+            raise MissingBlock(error.key, f"the object is missing{hint}") from error

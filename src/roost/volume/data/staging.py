@@ -37,6 +37,7 @@ from roost.telemetry.metrics import STAGED_BLOCKS, STAGED_BYTES
 from roost.volume.data import checksums
 from roost.volume.data.blocks import BlockRef, Blocks
 from roost.volume.data.local_disk import file_system_of, is_local
+from roost.volume.data.staged_elsewhere import StagedElsewhere
 from roost.volume.layout import parse_block_key
 from roost.volume.model import SliceId
 
@@ -75,7 +76,7 @@ class _Entry:
     is_complete: bool = False
 
 
-class Staging:
+class Staging(StagedElsewhere):
     """The staged blocks of one client.  Safe to use from several threads."""
 
     def __init__(
@@ -85,9 +86,7 @@ class Staging:
 
         Raises OSError if the folder cannot be used, InvalidArgument if it is not local.
         """
-        self._uuid = volume_uuid
-        self._root = folder / f"roost-{volume_uuid}" / "staging"
-        self._blocks = blocks
+        super().__init__(folder, volume_uuid, blocks)
         self._limits = limits
         self._clock = clock
         self._changed = threading.Condition()
@@ -117,16 +116,6 @@ class Staging:
         for thread in self._threads:
             thread.start()
 
-    @staticmethod
-    def is_left_over(folder: Path, volume_uuid: str) -> bool:
-        """True if some client staged blocks of the volume there and did not tidy up."""
-        return any((folder / f"roost-{volume_uuid}" / "staging").glob("*.lock"))
-
-    @property
-    def name(self) -> str:
-        """The folder, for messages."""
-        return str(self._root)
-
     def staged(self) -> Staged:
         """Return what waits now."""
         with self._changed:
@@ -152,15 +141,6 @@ class Staging:
         if entry is None or not entry.is_complete:
             return None
         return self._read(entry.folder, key, ref)
-
-    def find_foreign(self, ref: BlockRef) -> bytes | None:
-        """Return the block if another client of this host keeps it for the store."""
-        key = self._blocks.key(ref)
-        for lock in self._root.glob("*.lock"):
-            data = self._read(self._store_of(lock.stem), key, ref)
-            if data is not None:
-                return data
-        return None
 
     def hint(self, ref: BlockRef) -> str:
         """Return why the store may not have the block, or nothing."""
@@ -253,17 +233,6 @@ class Staging:
                 self._bytes -= entry.ref.size_bytes
                 STAGED_BLOCKS.dec()
                 STAGED_BYTES.dec(entry.ref.size_bytes)
-
-    def _read(self, folder: DirectoryStore, key: str, ref: BlockRef) -> bytes | None:
-        try:
-            stored = folder.get(key)
-        except RoostError:
-            return None
-        data = stored[: ref.size_bytes]
-        tail = stored[ref.size_bytes :]
-        return (
-            data if checksums.is_sound(f"{self._uuid}/{key}", ref.size_bytes, tail, data) else None
-        )
 
     def _is_idle(self, key: str) -> bool:
         return key not in self._busy
@@ -365,6 +334,3 @@ class Staging:
                 found += 1
             if found:
                 log.info("taking over %d staged blocks from %s", found, self._root / path.stem)
-
-    def _store_of(self, owner: str) -> DirectoryStore:
-        return DirectoryStore(self._root / owner)

@@ -26,6 +26,7 @@ from roost.volume.data.outgoing import Outgoing
 from roost.volume.data.pool import BoundedPool
 from roost.volume.data.settings import DataSettings
 from roost.volume.data.source import BlockSource
+from roost.volume.data.staged_elsewhere import StagedElsewhere
 from roost.volume.data.staging import Staged, Staging, StagingLimits
 from roost.volume.data.whole_files import WholeFiles
 from roost.volume.meta.api import Meta
@@ -60,11 +61,12 @@ class Core:
         self.whole_files = WholeFiles(cache_dir, settings.uuid, clock=clock)
         self.disk = self._disk_caches(cache_dir)
         self._check_rollback()
-        self.staging = self._staging(cache_dir)
+        self._staging_in = data.cache_dirs[0] if data.cache_dirs else cache_dir
+        self.staging = self._staging(self._staging_in)
         self.source = BlockSource(
             self.blocks,
             disk=self.disk,
-            staged=self.staging,
+            staged=self.staging or StagedElsewhere(self._staging_in, settings.uuid, self.blocks),
             partial_only=data.cache_partial_only,
             has_ranges=not settings.is_encrypted,
         )
@@ -92,6 +94,13 @@ class Core:
     def staged(self) -> Staged:
         """Return what write-back keeps on this host's disk and the store does not have yet."""
         return Staged(0, 0) if self.staging is None else self.staging.staged()
+
+    def is_staged(self, ref: BlockRef) -> bool:
+        """True if a client of this host keeps the block for the store: it is not missing."""
+        here = self.staging or StagedElsewhere(
+            self._staging_in, self.meta.settings.uuid, self.blocks
+        )
+        return here.get(ref) is not None or here.find_foreign(ref) is not None
 
     def prefetch(self, ref: BlockRef) -> None:
         """Fetch the whole block of which somebody read a part, unless enough of that goes on."""
@@ -156,11 +165,10 @@ class Core:
             [DiskCache(folder, settings.uuid, limits, self.clock) for folder in folders]
         )
 
-    def _staging(self, cache_dir: Path) -> Staging | None:
+    def _staging(self, folder: Path) -> Staging | None:
         """Return the write-back, also if only a replay is left to be done."""
         data, settings = self.data, self.meta.settings
-        folder = data.cache_dirs[0] if data.cache_dirs else cache_dir
-        left_over = Staging.is_left_over(folder, settings.uuid)
+        left_over = StagedElsewhere(folder, settings.uuid, self.blocks).has_owners
         if self.meta.is_read_only or not (data.writeback or left_over):
             return None
         limits = StagingLimits(
