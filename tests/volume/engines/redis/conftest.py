@@ -37,10 +37,11 @@ def start_redis(stack: ExitStack) -> Callable[[RedisOptions], RedisServer]:
     return start
 
 
-@pytest.fixture
-def proxy(redis_server: RedisServer, stack: ExitStack) -> DelayingProxy:
+@pytest.fixture(scope="module")
+def proxy(redis_server: RedisServer) -> Iterator[DelayingProxy]:
     """A proxy before the shared server."""
-    return stack.enter_context(DelayingProxy(redis_server.port))
+    with DelayingProxy(redis_server.port) as made:
+        yield made
 
 
 @pytest.fixture

@@ -231,6 +231,7 @@ def test_threads_at_work_when_connections_are_cut_lose_and_repeat_nothing(
             threading.Event().wait(0.02)
         for thread in threads:
             thread.join()
+        cutting.arm(0, deliver=False)
         assert failures == []
         assert len(list(meta.readdir(ROOT))) == 80
         assert meta.getattr(ROOT).nlink == 2

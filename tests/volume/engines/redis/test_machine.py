@@ -20,7 +20,7 @@ from roost.volume.model import ROOT
 from roost.volume.settings import new_settings
 
 QUICK = settings(
-    max_examples=15,
+    max_examples=8,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=list(HealthCheck),
@@ -95,7 +95,7 @@ def test_redis_without_scripts_answers_as_the_reference() -> None:
     users = ("default on nopass ~* &* +@all -eval -evalsha -script",)
     with RedisServer(RedisOptions(users=users, appendonly=False)) as server:
         RedisMachine.server = server
-        run_state_machine_as_test(RedisMachine, settings=settings(QUICK, max_examples=8))
+        run_state_machine_as_test(RedisMachine, settings=settings(QUICK, max_examples=4))
 
 
 @pytest.mark.long

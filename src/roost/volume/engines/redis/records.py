@@ -6,13 +6,17 @@ All integers are big endian.  Source: the volume format reference, sections 2.8 
 import struct
 
 from roost.errors import CorruptRecord
+from roost.volume.codec import decode_delayed
 from roost.volume.model import (
     AclRule,
+    DelayedSlices,
+    DirUsage,
     LockHolder,
     LockKind,
     Quota,
     RangeLock,
     SessionId,
+    SliceId,
 )
 
 UNLIMITED = b"\xff" * 16
@@ -118,3 +122,41 @@ def decode_holder(field: bytes, where: str) -> LockHolder:
         return LockHolder(SessionId(int(sid)), int(owner, 16))
     except ValueError as error:
         raise CorruptRecord(where, f"unknown holder {field!r}") from error
+
+
+def dir_usage(
+    ino: int, length: bytes | None, space: bytes | None, inodes: bytes | None
+) -> DirUsage | None:
+    """Return a directory's statistics from its three fields; they exist if the space does."""
+    if space is None:
+        return None
+    where = b"statistics of directory %d" % ino
+    return DirUsage(
+        number(length or b"0", where),
+        number(space, where),
+        number(inodes or b"0", where),
+    )
+
+
+def quota(
+    name: bytes, limits: bytes | None, space: bytes | None, inodes: bytes | None
+) -> Quota | None:
+    """Return a quota from its three fields; it exists if the inodes in use do."""
+    if inodes is None:
+        return None
+    where = b"quota of " + name
+    return Quota(
+        *decode_limits(limits, where.decode()),
+        number(space or b"0", where),
+        number(inodes, where),
+    )
+
+
+def delayed_slices(field: bytes, raw: bytes) -> DelayedSlices:
+    """Return the note of a compaction.  Raises CorruptRecord."""
+    chunk_id, _, deleted_s = field.partition(b"_")
+    where = f"delayed slices {field.decode('ascii', 'replace')}"
+    try:
+        return DelayedSlices(SliceId(int(chunk_id)), int(deleted_s), decode_delayed(raw, where))
+    except ValueError as error:
+        raise CorruptRecord(where, "not named by slice and time") from error

@@ -21,12 +21,7 @@ from roost.volume.engines.redis.connection import Command, Connection, Replies
 from roost.volume.engines.redis.errors import failure
 from roost.volume.engines.redis.keys import Keys, counter_offset
 from roost.volume.engines.redis.listings import read_entries
-from roost.volume.engines.redis.session import (
-    CHUNKS_PROBED_MAX,
-    delayed_slices,
-    dir_usage,
-    quota,
-)
+from roost.volume.engines.redis.session import CHUNKS_PROBED_MAX
 from roost.volume.engines.redis.upkeep import Hints, chunks_of, glob, scanned, scanned_keys
 from roost.volume.engines.redis.wants import fields, members
 from roost.volume.layout import CHUNK_BYTES
@@ -138,7 +133,7 @@ class RedisScans:
         for name in sorted(numbers, key=numbers.__getitem__):
             raw = self._ask("HGET", self._keys.delayed, name)
             if raw is not None:
-                yield delayed_slices(name, raw)
+                yield records.delayed_slices(name, raw)
 
     def all_acls(self) -> Iterator[tuple[int, AclRule]]:
         """As in Scans."""
@@ -152,7 +147,7 @@ class RedisScans:
         for kind, names in self._keys.quotas.items():
             limits, space, inodes = (fields(table) for table in self._call(_all_of(names)))
             for name in inodes:
-                made = quota(name, limits.get(name), space.get(name), inodes[name])
+                made = records.quota(name, limits.get(name), space.get(name), inodes[name])
                 assert made is not None, "it exists if the inodes in use do"
                 found.append((kind, records.number(name, names[0]), made))
         return tuple(sorted(found, key=lambda row: row[:2]))
@@ -249,7 +244,7 @@ class RedisScans:
         keys = self._keys
         names = (keys.dir_length, keys.dir_space, keys.dir_inodes)
         columns = self._call([("HMGET", name, *inos) for name in names])
-        return [dir_usage(ino, *row) for ino, *row in zip(inos, *columns, strict=True)]
+        return [records.dir_usage(ino, *row) for ino, *row in zip(inos, *columns, strict=True)]
 
     def all_chunks(self) -> Iterator[ChunkSlices]:
         """As in Scans."""

@@ -12,8 +12,7 @@ A commit verifies it; an outcome that commits nothing is not final.
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from roost.errors import CorruptRecord
-from roost.volume.codec import decode_attr, decode_delayed, decode_edge, decode_slices
+from roost.volume.codec import decode_attr, decode_edge, decode_slices
 from roost.volume.engines.redis import records
 from roost.volume.engines.redis.cache import Record, RecordCache
 from roost.volume.engines.redis.keys import counter_offset
@@ -294,7 +293,7 @@ class Reading:
         raw = None if field is None else self.raw(("delayed", field))
         if field is None or raw is None:
             return None
-        return delayed_slices(field, raw)
+        return records.delayed_slices(field, raw)
 
     def acl(self, acl_id: int) -> AclRule | None:
         """As in Reads."""
@@ -309,13 +308,13 @@ class Reading:
 
     def dir_usage(self, ino: Ino) -> DirUsage | None:
         """As in Reads."""
-        return dir_usage(ino, *self.raw(("usage", ino)))
+        return records.dir_usage(ino, *self.raw(("usage", ino)))
 
     def quota(self, kind: QuotaKind, key: int) -> Quota | None:
         """As in Reads."""
         limits, space, inodes = (fields(table) for table in self.raw(("quotas", int(kind))))
         name = b"%d" % key
-        return quota(name, limits.get(name), space.get(name), inodes.get(name))
+        return records.quota(name, limits.get(name), space.get(name), inodes.get(name))
 
     def flocks(self, ino: Ino) -> tuple[tuple[LockHolder, LockKind], ...]:
         """As in Reads."""
@@ -351,41 +350,3 @@ def _record(want: Wanted) -> Record:
     if isinstance(want, CounterWanted):
         return ("counter", want.name)
     return ("slices", want.ino, want.chunk_no)
-
-
-def dir_usage(
-    ino: int, length: bytes | None, space: bytes | None, inodes: bytes | None
-) -> DirUsage | None:
-    """Return a directory's statistics from its three fields; they exist if the space does."""
-    if space is None:
-        return None
-    where = b"statistics of directory %d" % ino
-    return DirUsage(
-        records.number(length or b"0", where),
-        records.number(space, where),
-        records.number(inodes or b"0", where),
-    )
-
-
-def quota(
-    name: bytes, limits: bytes | None, space: bytes | None, inodes: bytes | None
-) -> Quota | None:
-    """Return a quota from its three fields; it exists if the inodes in use do."""
-    if inodes is None:
-        return None
-    where = b"quota of " + name
-    return Quota(
-        *records.decode_limits(limits, where.decode()),
-        records.number(space or b"0", where),
-        records.number(inodes, where),
-    )
-
-
-def delayed_slices(field: bytes, raw: bytes) -> DelayedSlices:
-    """Return the note of a compaction.  Raises CorruptRecord."""
-    chunk_id, _, deleted_s = field.partition(b"_")
-    where = f"delayed slices {field.decode('ascii', 'replace')}"
-    try:
-        return DelayedSlices(SliceId(int(chunk_id)), int(deleted_s), decode_delayed(raw, where))
-    except ValueError as error:
-        raise CorruptRecord(where, "not named by slice and time") from error

@@ -8,7 +8,6 @@ State: `Spares`, connections not in use.  Each serves one commit at a time.
 
 import queue
 import random
-import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,12 +19,10 @@ from roost.volume.engines.redis.commit_script import CODES, FROM_BACK
 from roost.volume.engines.redis.connection import Command, Connection, Replies
 from roost.volume.engines.redis.encode import Word
 from roost.volume.engines.redis.errors import ConnectionLost
+from roost.volume.engines.redis.merging import as_bytes, as_text, changed, pairs
 
 CONFLICTS_MAX = 50
 SPARES_MAX = 16
-_TIME = struct.Struct(">qI")
-_COUNT = struct.Struct(">I")
-_LENGTH = struct.Struct(">Q")
 _NAMES = {number: word for word, number in CODES.items()}
 _OPERANDS = {  # how many follow a step; of others the first says so
     "identity": 1, "value": 1, "absent": 0, "present": 0, "number": 0, "new": 0, "field": 2,
@@ -112,14 +109,14 @@ def commit(spares: Spares, words: tuple[Word, ...]) -> Any:
 
 def _parse(words: tuple[Word, ...]) -> _Plan:
     count = int(words[0])
-    keys = [_bytes(key) for key in words[1 : 1 + count]]
+    keys = [as_bytes(key) for key in words[1 : 1 + count]]
     fence, slot, token, strings, program = words[1 + count : 6 + count]
     ahead = iter(words[6 + count :])
     parts: list[list[_Step]] = [[], []]
     part = 0
-    for at in range(0, len(_bytes(program)), 3):
-        op = _NAMES[_bytes(program)[at]]
-        place = int.from_bytes(_bytes(program)[at + 1 : at + 3])
+    for at in range(0, len(as_bytes(program)), 3):
+        op = _NAMES[as_bytes(program)[at]]
+        place = int.from_bytes(as_bytes(program)[at + 1 : at + 3])
         if op == "done":
             part += 1
             if part == len(parts):
@@ -160,11 +157,11 @@ def _attempt(connection: Connection, plan: _Plan) -> Any:
     replies = connection.call(reads)
     refused = next((r for r in replies if isinstance(r, hiredis.ReplyError)), None)
     answer: Any = refused
-    if refused is None and _text(replies[1]) != _text(plan.fence):
+    if refused is None and as_text(replies[1]) != as_text(plan.fence):
         answer = [3]
     before = 2 + len(plan.strings)
     for key, kind in zip(plan.strings, replies[2:before], strict=False):
-        if answer is None and _text(kind) not in ("none", "string"):
+        if answer is None and as_text(kind) not in ("none", "string"):
             answer = [2, key]
     if answer is None:
         answer = _verified(plan, replies[before:])
@@ -194,7 +191,7 @@ def _fits(step: _Step, reply: Any) -> bool:
     if step.op == "new":
         return not reply
     if step.op == "type":
-        return _text(reply) in ("none", step.words[0])
+        return as_text(reply) in ("none", step.words[0])
     text = b"0" if reply is None else reply
     return len(text) <= 18 and text.removeprefix(b"-").isdigit()
 
@@ -218,10 +215,10 @@ def _holds(step: _Step, reply: Any) -> bool:
             count = int(words[0])
             return len(reply) >= count and b"".join(reply[:count]) == words[1]
         case "hash":
-            pairs = reply if isinstance(reply, dict) else dict(_pairs(reply))
-            return bool(pairs == dict(_pairs([_bytes(word) for word in words])))
+            found = reply if isinstance(reply, dict) else dict(pairs(reply))
+            return bool(found == dict(pairs([as_bytes(word) for word in words])))
         case "set_is":
-            return set(reply) == {_bytes(word) for word in words}
+            return set(reply) == {as_bytes(word) for word in words}
         case "score":
             return reply is not None and float(reply) == float(words[1])
         case _:
@@ -283,7 +280,7 @@ def _writes(plan: _Plan, found: dict[int, Any]) -> tuple[list[Any], list[Command
     for step in plan.changes:
         key, words = step.keys[0], step.words
         if step.op in ("touch", "change"):
-            value = _changed(nodes.get(key) or found[id(step)], _node_words(step))
+            value = changed(nodes.get(key) or found[id(step)], _node_words(step))
             nodes[key] = value
             done.append(value)
             writes.append(("SET", key, value))
@@ -295,7 +292,7 @@ def _writes(plan: _Plan, found: dict[int, Any]) -> tuple[list[Any], list[Command
         elif step.op in _PLAIN:
             writes.append((_PLAIN[step.op], key, *words))
             if step.op == "set":
-                nodes[key] = _bytes(words[0])
+                nodes[key] = as_bytes(words[0])
         else:
             writes += _others(step, found.get(id(step)))
     return done, writes
@@ -324,8 +321,8 @@ def _others(step: _Step, found: Any) -> list[Command]:
             higher = found is None or int(found) < int(words[0])
             return [("SET", key, words[0])] if higher else []
         case "unlock":
-            begins = _bytes(words[1])
-            others = [f for f in found if f.startswith(begins) and f != _bytes(words[0])]
+            begins = as_bytes(words[1])
+            others = [f for f in found if f.startswith(begins) and f != as_bytes(words[0])]
             gone: list[Command] = [] if others else [("SREM", step.keys[1], key)]
             return [("HDEL", key, words[0]), *gone]
         case _:
@@ -343,58 +340,3 @@ def _node_words(step: _Step) -> tuple[Word, ...]:
         return step.words
     by, at_least = step.words
     return ("nlink by", by, "mtime at least", at_least, "ctime at least", at_least)
-
-
-def _changed(stored: bytes, words: tuple[Word, ...]) -> bytes:
-    """Do to attributes what the script does."""
-    v = bytearray(stored if len(stored) >= 71 else stored[:63] + bytes(8))
-    if len(v) == 71:
-        v.append(0)
-    before = bytes(v[23:35])
-    for what, word in _pairs(words):
-        new = _bytes(word)
-        match what:
-            case "nlink by":
-                (count,) = _COUNT.unpack_from(v, 47)
-                v[47:51] = _COUNT.pack(max(count + int(word), 0))
-            case "mtime at least":
-                v[23:35] = max(bytes(v[23:35]), new, key=_TIME.unpack)
-            case "ctime at least":
-                v[35:47] = max(bytes(v[35:47]), new, key=_TIME.unpack)
-            case "mtime":
-                v[23:35] = new
-            case "data time":
-                v[23:35] = _next_ns(new) if new == before else new
-            case "length":
-                v[51:59] = new
-            case "length at least":
-                v[51:59] = max(bytes(v[51:59]), new)
-            case "identity":
-                v[:11] = new
-            case "atime":
-                v[11:23] = new
-            case "parent":
-                v[63:71] = new
-            case _:
-                assert what == "rest", what
-                v[71:] = new
-    return bytes(v)
-
-
-def _next_ns(time_raw: bytes) -> bytes:
-    seconds, ns = _TIME.unpack(time_raw)
-    return _TIME.pack(*divmod(seconds * 1_000_000_000 + ns + 1, 1_000_000_000))
-
-
-def _pairs(flat: Any) -> Iterator[tuple[Any, Any]]:
-    return zip(flat[::2], flat[1::2], strict=True)
-
-
-def _bytes(word: Word) -> bytes:
-    if isinstance(word, bytes):
-        return word
-    return str(word).encode()
-
-
-def _text(word: Any) -> str:
-    return word.decode() if isinstance(word, bytes) else str(word)
