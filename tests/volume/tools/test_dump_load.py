@@ -119,6 +119,7 @@ names = st.binary(min_size=1, max_size=12).filter(
 
 
 @given(names)
+@settings(deadline=None)
 def test_escaped_names_come_back(name: bytes) -> None:
     text = escape(name)
     assert unescape(text, "x") == name

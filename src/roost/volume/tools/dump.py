@@ -258,7 +258,7 @@ class _TreeWriter:
                 continue
             if place >= known:
                 known, chunks = self._read_chunks(inos, attrs, place)
-            child = _Child(name, edge.ino, attr, xattrs=xattrs.get(edge.ino, ()))
+            child = _Child(name, edge.ino, attr, xattrs=self._spelled(edge.ino, xattrs))
             if attr.kind is Kind.FILE:
                 child.chunks = _within(chunks.get(edge.ino, ()), attr.length)
             elif attr.kind is Kind.SYMLINK:
@@ -267,6 +267,16 @@ class _TreeWriter:
                     self._damaged(f"symbolic link {edge.ino}", "it has no target")
                     continue
             yield child
+
+    def _spelled(
+        self, ino: Ino, xattrs: dict[Ino, list[tuple[bytes, bytes]]]
+    ) -> Sequence[tuple[bytes, bytes]]:
+        """Return a node's extended attributes; the dump can only name those that are text."""
+        found = xattrs.get(ino, ())
+        odd = [name for name, _ in found if not _is_text(name)]
+        for name in odd:
+            self._damaged(f"inode {ino}", f"the name of attribute {name!r} is no text")
+        return [pair for pair in found if pair[0] not in odd] if odd else found
 
     def _read_chunks(
         self, inos: list[Ino], attrs: list[Attr | None], start: int
@@ -345,6 +355,14 @@ class _TreeWriter:
             rule = AclRule()
         self._rules[number] = rule
         return records.acl_text(rule)
+
+
+def _is_text(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _within(chunks: Sequence[ChunkSlices], length: int) -> list[ChunkSlices]:

@@ -195,8 +195,7 @@ def _slice_of(document: Json, where: str) -> Slice:
 def xattrs_text(xattrs: Sequence[tuple[bytes, bytes]]) -> str:
     """Return extended attributes as the dump's one-line list."""
     return ",".join(
-        f'{{"name":{_quoted(name.decode("utf-8", "replace"))},"value":"{escape(value)}"}}'
-        for name, value in xattrs
+        f'{{"name":{_quoted(name.decode())},"value":"{escape(value)}"}}' for name, value in xattrs
     ).join("[]")
 
 

@@ -20,6 +20,7 @@ from roost.volume.tools.backup.rows import Row, differences, state_rows
 from roost.volume.tools.backup.runs import (
     PREFIX,
     Manifest,
+    chain,
     id_of,
     manifest_key,
     put_manifest,
@@ -137,18 +138,34 @@ class _Run:
             self._progress(self._rows, max(self._total, self._rows))
 
     def _last(self) -> Manifest | None:
-        """Return the backup to build on; None if it is time for a base."""
-        sound = [one.manifest for one in backups(self._store) if one.manifest is not None]
-        own = [one for one in sound if one.uuid == self._volume.settings.uuid]
-        if not own:
-            return None
-        last = own[-1]
-        links = [one for one in own if one.base == last.base]
-        base = links[0]
-        if not base.is_base or len(links) > CHAIN_MAX:
+        """Return the backup to build on; None if it is time for a base.
+
+        After one that cannot be relied on comes a base.
+        """
+        uuid = self._volume.settings.uuid
+        try:
+            last = next((one for one in _newest_first(self._store) if one.uuid == uuid), None)
+            if last is None:
+                return None
+            links = chain(self._store, last)
+        except CorruptRecord as error:
+            log.warning("the backup before is damaged, so everything is stored: %s", error)
             return None
         changes = sum(one.stored_bytes for one in links[1:])
-        return None if changes > max(base.stored_bytes // 2, _CHANGES_BYTES_MIN) else last
+        is_worth_it = changes > max(links[0].stored_bytes // 2, _CHANGES_BYTES_MIN)
+        return None if len(links) > CHAIN_MAX or is_worth_it else last
+
+
+def _newest_first(store: BlobStore, until: str = "") -> Iterator[Manifest]:
+    """Yield manifests, the newest first; with `until`, those of ids up to it.
+
+    Raises CorruptRecord at one that is damaged.
+    """
+    names = [info.key.removeprefix(PREFIX) for info in store.list(PREFIX)]
+    ids = sorted(name.removesuffix(".json") for name in names if name.endswith(".json"))
+    for one in reversed(ids):
+        if not until or one <= until:
+            yield read_manifest(store, one)
 
 
 def backups(store: BlobStore) -> list[Listed]:
@@ -208,17 +225,15 @@ def _sweep(store: BlobStore, oldest_kept: str) -> None:
             store.delete(info.key)
 
 
-def newest_before(store: BlobStore, at_ns: int | None, uuid: str = "") -> Manifest:
-    """Return the last backup taken at or before a moment.  Raises NotFormatted if there is none."""
-    sound = [one.manifest for one in backups(store) if one.manifest is not None]
-    fitting = [
-        one
-        for one in sound
-        if (at_ns is None or one.taken_ns <= at_ns) and (not uuid or one.uuid == uuid)
-    ]
-    if not fitting:
-        raise NotFormatted(
-            f"no backup in {store.name}{PREFIX} from that time",
-            hint="Look at what there is: roost backup list.",
-        )
-    return fitting[-1]
+def newest_before(store: BlobStore, at_ns: int | None) -> Manifest:
+    """Return the last backup taken at or before a moment; None is now.
+
+    Raises NotFormatted if there is none, CorruptRecord if its manifest is damaged.
+    """
+    for one in _newest_first(store, "" if at_ns is None else id_of(at_ns)):
+        if at_ns is None or one.taken_ns <= at_ns:
+            return one
+    raise NotFormatted(
+        f"no backup in {store.name}{PREFIX} from that time",
+        hint="Look at what there is: roost backup list.",
+    )
