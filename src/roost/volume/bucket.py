@@ -6,9 +6,16 @@ Source: the volume format reference, section 1.3.
 import logging
 import secrets
 
-from roost.blob.make_bucket import make_bucket
 from roost.blob.store import BlobNotFound, BlobStore, BucketMissing, StoreDenied
-from roost.errors import AlreadyExists, NotFound, RoostError, StorageFull, Unavailable, Unsupported
+from roost.errors import (
+    AlreadyExists,
+    Failure,
+    NotFound,
+    RoostError,
+    StorageFull,
+    Unavailable,
+    Unsupported,
+)
 from roost.volume.settings import VolumeSettings, open_secrets
 from roost.volume.storage import place_of
 
@@ -28,6 +35,8 @@ def prove(store: BlobStore, settings: VolumeSettings) -> None:
         try:
             _try(store)
         except BucketMissing:
+            from roost.blob.make_bucket import make_bucket  # brings in a library
+
             try:
                 make_bucket(place_of(open_secrets(settings)))
             except Unsupported as refusal:
@@ -100,4 +109,22 @@ def demand_own(store: BlobStore, settings: VolumeSettings) -> None:
         raise AlreadyExists(
             f"the bucket {store.name} belongs to volume {found}, not {settings.uuid}",
             hint="Choose the volume's own bucket, or use --force if you are sure.",
+        )
+
+
+def demand_not_anothers(store: BlobStore, settings: VolumeSettings) -> None:
+    """Raise AlreadyExists if the bucket is marked for another volume: two would mix their blocks.
+
+    A bucket without a mark is taken as it is, and so is one that cannot be asked now: whoever reads
+    or writes blocks will be told.  Raises CorruptRecord if the mark is encrypted with another key.
+    """
+    try:
+        found = marked_for(store)
+    except Failure as error:
+        log.info("the bucket's mark cannot be read: %s", error)
+        return
+    if found is not None and found != settings.uuid:
+        raise AlreadyExists(
+            f"the bucket {store.name} belongs to volume {found}, not {settings.uuid}",
+            hint="Bring back the volume's own objects or metadata, or open it read-only.",
         )

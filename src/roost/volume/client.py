@@ -20,6 +20,7 @@ from typing_extensions import Buffer
 from roost.blob.store import BlobStore
 from roost.clock import Clock, SystemClock
 from roost.errors import RoostError
+from roost.volume.bucket import demand_not_anothers
 from roost.volume.data.settings import DataSettings
 from roost.volume.data.staging import Staged
 from roost.volume.data.transfer import Progress, nobody
@@ -88,7 +89,8 @@ class VolumeClient(Tree):
         """Open the volume whose metadata is at `meta_url` ("sqlite3:///var/lib/roost/meta.db").
 
         `cache_dir` is where finished files are kept for `open_local`, on a local disk.
-        Raises NotFormatted, NewerFormat, Unsupported, Unavailable, InvalidArgument.
+        Raises NotFormatted, NewerFormat, Unsupported, Unavailable, InvalidArgument; AlreadyExists
+        if the bucket is marked for another volume (a read-only client does not look).
         """
         meta = open_meta(meta_url, read_only=read_only, clock=clock)
         try:
@@ -103,6 +105,8 @@ class VolumeClient(Tree):
                     clock=clock,
                 ),
             )
+            if not read_only:
+                demand_not_anothers(store, meta.settings)
             return cls(
                 meta,
                 store,
