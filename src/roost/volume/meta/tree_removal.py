@@ -74,20 +74,29 @@ def remove_tree(
 
 
 def empty_for_good(volume: OpenVolume, ino: Ino) -> int:
-    """Remove all below a directory without the trash, as the upkeep does; return how many.
+    """Remove all below a directory that no quota counts, without the trash; return how many.
 
-    What cannot be removed is logged, and stays.
+    Such is what lies in the trash, and a clone that was never finished.  What cannot be removed is
+    logged, and stays.
     """
-    work = _empty(volume, ino, SUPERUSER, RemoveOptions(skip_trash=True, threads=1))
+    options = RemoveOptions(skip_trash=True, threads=1)
+    work = _empty(volume, ino, SUPERUSER, options, in_quotas=False)
     for error in work.refused:
         log.warning("not removed: %s", error)
     return work.gone
 
 
-def _empty(volume: OpenVolume, ino: Ino, caller: Caller, options: RemoveOptions) -> "_Work":
+def _empty(
+    volume: OpenVolume,
+    ino: Ino,
+    caller: Caller,
+    options: RemoveOptions,
+    *,
+    in_quotas: bool = True,
+) -> "_Work":
     threads = min(max(options.threads, 1), THREADS_MAX)
     with ThreadPoolExecutor(threads, thread_name_prefix="roost-rmr") as pool:
-        work = _Work(volume, caller, options, pool, threads)
+        work = _Work(volume, caller, options, pool, threads, in_quotas)
         levels: list[dict[Ino, list[bytes]]] = []
         level = [ino]
         while level:
@@ -117,6 +126,7 @@ class _Work:
     options: RemoveOptions
     pool: ThreadPoolExecutor
     threads: int
+    in_quotas: bool
     gone: int = 0
     refused: list[FsError] = field(default_factory=list)
     _under_way: list[Future["_Batch"]] = field(default_factory=list)
@@ -152,8 +162,8 @@ class _Work:
             self._under_way.append(self.pool.submit(self._remove, folder, part))
 
     def _remove(self, folder: Ino, names: list[bytes]) -> "_Batch":
-        skip_trash = self.options.skip_trash
-        return remove_names(self.volume, folder, names, self.caller, skip_trash=skip_trash)
+        how = _How(self.caller, self.options.skip_trash, self.in_quotas)
+        return _remove_names(self.volume, folder, names, how)
 
     def raise_refusal(self) -> None:
         """Raise the first refusal but those of directories that somebody filled again."""
@@ -189,9 +199,16 @@ class _Batch:
         self.removed.deleted += other.removed.deleted
 
 
-def remove_names(
-    volume: OpenVolume, parent: Ino, names: Iterable[bytes], caller: Caller, *, skip_trash: bool
-) -> _Batch:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """For whom names are removed, and which accounts know them."""
+
+    caller: Caller
+    skip_trash: bool
+    in_quotas: bool
+
+
+def _remove_names(volume: OpenVolume, parent: Ino, names: Iterable[bytes], how: _How) -> _Batch:
     """Remove files and empty directories by name, in one commit unless a node is there twice.
 
     A name that is gone already is left out; one that cannot go is refused by itself.
@@ -200,7 +217,7 @@ def remove_names(
     whole = _Batch()
     waiting = list(names)
     while waiting:
-        choice = _Choice(volume, parent, waiting, caller, skip_trash)
+        choice = _Choice(volume, parent, waiting, how)
         try:
             removed = run_removal(volume, choice.apply)
         except FsError as error:
@@ -220,8 +237,7 @@ class _Choice:
     volume: OpenVolume
     parent: Ino
     names: list[bytes]
-    caller: Caller
-    skip_trash: bool
+    how: _How
     batch: _Batch = field(default_factory=_Batch)
     later: list[bytes] = field(default_factory=list)
 
@@ -232,7 +248,7 @@ class _Choice:
         entries = (EdgeWanted(parent, name, child=True) for name in self.names)
         txn.load(NodeWanted(parent), *entries, *trash.wanted(txn, volume, parent))
         losses = dict(self._losses(txn, removal))
-        above = usage.quota_dirs(txn, volume, parent)
+        above = usage.quota_dirs(txn, volume, parent) if self.how.in_quotas else ()
         directories = 0
         charges = []
         for name, loss in losses.items():
@@ -249,9 +265,9 @@ class _Choice:
     def _losses(self, txn: Txn, removal: Removal) -> Iterator[tuple[bytes, Loss | None]]:
         """Yield what becomes of each name's node; None for a damaged entry.  Only reads."""
         folder = rules.directory_to_remove_from(
-            txn, self.parent, txn.node(self.parent), self.caller
+            txn, self.parent, txn.node(self.parent), self.how.caller
         )
-        place = None if self.skip_trash else trash.find_folder(txn, self.volume, self.parent)
+        place = None if self.how.skip_trash else trash.find_folder(txn, self.volume, self.parent)
         seen: defaultdict[Ino, int] = defaultdict(int)
         for name in self.names:
             edge = txn.edge(self.parent, name)
@@ -267,7 +283,7 @@ class _Choice:
                 yield name, None
                 continue
             try:
-                rules.check_unnaming(folder, edge.ino, attr, self.caller)
+                rules.check_unnaming(folder, edge.ino, attr, self.how.caller)
                 if is_directory and txn.has_entries(edge.ino):
                     raise FsError(errno.ENOTEMPTY, self.parent, name)
                 spot = trash.place_in(txn, place, self.parent, name, edge.ino, attr)
