@@ -154,6 +154,6 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(cache) <= 100
     for number in range(7):
         cache.on_push([b"invalidate", [b"d%d" % number]])
-    assert not any(key[0] == "edge" for key in cache._values)
+    assert not any(key[0] == "edge" for key in cache.values)
     cache.on_push([b"invalidate", None])
     assert len(cache) == 0

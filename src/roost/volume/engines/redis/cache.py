@@ -44,15 +44,15 @@ class RecordCache:
     def __init__(self, prefix: bytes) -> None:
         self._prefix = prefix
         self._lock = threading.Lock()
-        self._values: dict[Record, Any] = {}
+        self.values: dict[Record, Any] = {}  # to look into; changed only here
         self._of_folder: dict[int, set[Record]] = {}  # the entries known of each directory
 
     def get(self, record: Record, default: object) -> Any:
         """Return the raw value (None: known to be absent), or `default` if it is not known."""
-        return self._values.get(record, default)
+        return self.values.get(record, default)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self.values)
 
     def put(self, records: Iterable[tuple[Record, object]]) -> None:
         """Store what was just read or written.  Only for the thread that reads the connection."""
@@ -61,7 +61,7 @@ class RecordCache:
                 self._put(record, value)
 
     def _put(self, record: Record, value: object) -> None:
-        values = self._values
+        values = self.values
         if record in values:
             del values[record]  # to the end: the newest
         elif len(values) >= RECORDS_MAX:
@@ -82,7 +82,7 @@ class RecordCache:
                 self._drop(record)
 
     def _drop(self, record: Record) -> None:
-        self._values.pop(record, None)
+        self.values.pop(record, None)
         if record[0] == "edge":
             known = self._of_folder.get(record[1])
             if known is not None:
@@ -93,7 +93,7 @@ class RecordCache:
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._values.clear()
+            self.values.clear()
             self._of_folder.clear()
 
     # ---- invalidation
@@ -114,6 +114,6 @@ class RecordCache:
             self._drop(("node", int(number)))
         elif number.isdigit() and kind == b"d":
             for record in self._of_folder.pop(int(number), ()):
-                self._values.pop(record, None)
+                self.values.pop(record, None)
         elif name in _OTHERS:
             self._drop(_OTHERS[name])

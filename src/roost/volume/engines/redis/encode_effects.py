@@ -7,7 +7,7 @@ from typing import Any
 from roost.volume.codec import encode_delayed, encode_slices
 from roost.volume.engines.redis import encode_nodes as nodes
 from roost.volume.engines.redis import records
-from roost.volume.engines.redis.cache import Record, is_cached
+from roost.volume.engines.redis.cache import Record
 from roost.volume.engines.redis.encode import Encoded
 from roost.volume.engines.redis.encode_nodes import Moves
 from roost.volume.engines.redis.keys import (
@@ -109,7 +109,11 @@ def _add_counter(e: Encoded, moves: Moves, effect: fx.AddCounter) -> None:
         e.known.add(place)
         e.expect("number", place)
     e.change("incr", place, effect.by)
-    _adjust(e, ("counter", effect.name), (place,), partial(_plus, effect.by))
+    record = ("counter", effect.name)
+    if record in e.cache.values:
+        _adjust(e, record, (place,), partial(_plus, effect.by))
+    else:
+        e.dropped.append(record)
 
 
 def _plus(by: int, raw: bytes | None) -> bytes:
@@ -118,7 +122,7 @@ def _plus(by: int, raw: bytes | None) -> bytes:
 
 def _adjust(e: Encoded, record: Record, places: tuple[int, ...], how: Callable[[Any], Any]) -> None:
     """Let a cached record follow what is added to it; one that is not cached stays so."""
-    if is_cached(record) and e.cache.get(record, e) is not e:
+    if record in e.cache.values:
         e.again.update(dict.fromkeys(places))
         e.adjusted.append((record, how))
     else:

@@ -141,7 +141,7 @@ class Link:
     def open_connection(self) -> Connection:
         """Return a connection of one's own, without tracking.  Raises Unavailable."""
         try:
-            connection, _ = self._greeted([].append, tracking=False)
+            connection, _ = self._greeted([].append, shared=False)
         except (OSError, ConnectionLost, NotNow) as error:
             raise Unavailable(f"cannot reach {self.place}: {error}") from error
         return connection
@@ -165,12 +165,12 @@ class Link:
     def _connect_live(self) -> Live:
         cache = RecordCache(self.keys.prefix)
         try:
-            connection, prefix = self._greeted(cache.on_push, tracking=self.can.tracking)
+            connection, prefix = self._greeted(cache.on_push, shared=True)
             if prefix != self.keys.prefix:
                 self.keys = Keys(prefix)
                 connection.close()
                 cache = RecordCache(prefix)
-                connection, _ = self._greeted(cache.on_push, tracking=self.can.tracking)
+                connection, _ = self._greeted(cache.on_push, shared=True)
             self._fence += 1
             if not self._read_only:
                 self._raise_fence(connection)
@@ -181,13 +181,13 @@ class Link:
             ) from error
         return Live(connection, cache, self._fence)
 
-    def _greeted(self, on_push: Any, *, tracking: bool) -> tuple[Connection, bytes]:
+    def _greeted(self, on_push: Any, *, shared: bool) -> tuple[Connection, bytes]:
         """Return a connection to the right server, logged in, and the prefix of its keys."""
         address = places.find(self.place)
         for _ in range(places.REDIRECTS_MAX):
             connection = Connection(connect(address, self.place.tls), on_push)
             try:
-                owner, prefix = self._greet(connection, address, tracking)
+                owner, prefix = self._greet(connection, address, shared)
             except BaseException:
                 connection.close()
                 raise
@@ -198,9 +198,12 @@ class Link:
         raise NotNow("the cluster sends us around in circles")
 
     def _greet(
-        self, connection: Connection, address: Address, tracking: bool
+        self, connection: Connection, address: Address, shared: bool
     ) -> tuple[Address | None, bytes]:
-        """Log in.  Return where else to go, if this node of a cluster is the wrong one."""
+        """Log in, and make ready what commits and cached reads need of a `shared` connection.
+
+        Return where else to go, if this node of a cluster is the wrong one.
+        """
         self._log_in(connection)
         in_cluster = self.place.in_cluster
         info = connection.call([("INFO", "cluster")])[0]
@@ -215,7 +218,9 @@ class Link:
             prefix = b""
             if self.place.database:
                 self._must(connection, ("SELECT", self.place.database))
-        if tracking:
+        if not shared:
+            return None, prefix
+        if self.can.tracking:
             reply = connection.call([("CLIENT", "TRACKING", "ON", "NOLOOP")])[0]
             self.can.tracking = self.can.resp3 and not isinstance(reply, hiredis.ReplyError)
         self._load_scripts(connection)

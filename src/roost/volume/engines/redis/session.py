@@ -89,7 +89,7 @@ class Reading:
     """One run.  Satisfies meta.reads.Reads."""
 
     __slots__ = (
-        "_cache", "_guesses", "_known", "_listed", "_pages", "_server", "is_committing",
+        "_cached", "_guesses", "_known", "_listed", "_pages", "_server", "is_committing",
         "is_snapshot", "seen",
     )  # fmt: skip
 
@@ -102,7 +102,7 @@ class Reading:
         """
         self._server = server
         self._pages = pages
-        self._cache = cache
+        self._cached: Raw = {} if cache is None else cache.values
         self._known = known
         self._guesses = guesses
         self._listed: list[Record] = []
@@ -118,8 +118,7 @@ class Reading:
             return value
         value = self._known.get(record, _MISSING)
         if value is _MISSING:
-            if self._cache is not None:
-                value = self._cache.get(record, _MISSING)
+            value = self._cached.get(record, _MISSING)
             if value is not _MISSING:
                 self.is_snapshot = False
             elif self._guesses and record[0] in _GUESSED:
@@ -161,8 +160,8 @@ class Reading:
         value = self.seen.get(record, _MISSING)
         if value is _MISSING:
             value = self._known.get(record, _MISSING)
-        if value is _MISSING and self._cache is not None:
-            value = self._cache.get(record, _MISSING)
+        if value is _MISSING:
+            value = self._cached.get(record, _MISSING)
         return value
 
     def _fetch(self, wanted: list[Record], lookups: list[Record]) -> Raw:
