@@ -43,9 +43,13 @@ class SqliteFaults:
         faults = self
 
         class FaultyConnection(sqlite3.Connection):
+            writes = False
+
             def execute(self, *args: Any) -> sqlite3.Cursor:
                 statement: str = args[0]
-                fault = faults.next_fault(statement)
+                # Only the writing connection says how it flushes.
+                self.writes = self.writes or statement.startswith("PRAGMA synchronous =")
+                fault = faults.next_fault(statement) if self.writes else ""
                 if fault == "before":
                     raise _error()
                 cursor = super().execute(*args)
@@ -58,7 +62,7 @@ class SqliteFaults:
     def next_fault(self, statement: str) -> str:
         """Return "before", "after" or "" for a statement about to be executed."""
         with self._lock:
-            if not self.armed or threading.current_thread().name != "roost-sqlite":
+            if not self.armed:
                 return ""
             if self.lose_commit or self.fail_commit:
                 if statement != "COMMIT":

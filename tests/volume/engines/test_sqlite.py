@@ -170,7 +170,7 @@ def test_operations_that_wait_share_one_commit(meta: Meta, faults: SqliteFaults)
         thread.start()
     engine = meta._opened.engine
     assert isinstance(engine, SqliteEngine)
-    while engine._jobs.qsize() < BATCH_JOBS_MAX:
+    while len(engine._waiting) < BATCH_JOBS_MAX:
         pass
     before = engine._batch
     release.set()
@@ -209,6 +209,38 @@ def test_a_refused_operation_takes_nothing_from_its_neighbours(meta: Meta) -> No
     assert sorted(outcomes) == ["FsError", "ZeroDivisionError"]
 
 
+def test_an_interrupted_batch_is_not_believed_in(meta: Meta) -> None:
+    release, held = hold_writer(meta)
+    outcomes: list[str] = []
+
+    def interrupted(txn: Txn) -> None:
+        raise KeyboardInterrupt
+
+    def attempt(rule: Callable[[Txn], None]) -> None:
+        try:
+            meta._opened.engine.run(rule)
+        except BaseException as error:
+            outcomes.append(type(error).__name__)
+
+    engine = meta._opened.engine
+    assert isinstance(engine, SqliteEngine)
+    threads = [
+        threading.Thread(target=attempt, args=(rule,))
+        for rule in (interrupted, lambda txn: txn.do(AddCounter("test", 1)))
+    ]
+    for number, thread in enumerate(threads, 1):
+        thread.start()
+        while len(engine._waiting) < number:
+            pass
+    release.set()
+    for thread in [*threads, held]:
+        thread.join()
+    assert sorted(outcomes) == ["CommitUnknown", "KeyboardInterrupt"]
+    assert counted(meta) == 0
+    count(meta)
+    assert counted(meta) == 1
+
+
 def test_a_refusal_that_rests_on_a_failed_batch_is_not_final(
     meta: Meta, faults: SqliteFaults
 ) -> None:
@@ -227,7 +259,7 @@ def test_a_refusal_that_rests_on_a_failed_batch_is_not_final(
         thread.start()
     engine = meta._opened.engine
     assert isinstance(engine, SqliteEngine)
-    while engine._jobs.qsize() < 2:
+    while len(engine._waiting) < 2:
         pass
     faults.fail_commit = True
     faults.arm(1)

@@ -1,17 +1,19 @@
 """Metadata in SQLite, in JuiceFS's own tables; the official client may have it open as well.
 
-Writes: one thread owns the writing connection.  It takes all operations that wait, up to a bound,
-runs each inside its own savepoint of one BEGIN IMMEDIATE transaction, where reads are real, and
-commits once with `synchronous=FULL`.  Nobody hears an answer, refusals included, before that
-commit: a refusal may rest on an earlier operation of the same batch.
+Writes: one thread at a time has the writing connection, the first that comes while it is free.  It
+takes along all operations that wait, up to a bound, runs each inside its own savepoint of one
+BEGIN IMMEDIATE transaction, where reads are real, and commits once with `synchronous=FULL`; then
+the connection goes to whoever came first since.  Nobody hears an answer, refusals included, before
+that commit: a refusal may rest on an earlier operation of the same batch.
 Each batch also writes its number in `roost_commit`.  If the answer of COMMIT is lost, that row
 decides whether the batch was done.
 
 Reads: a bounded pool of connections, each read in one snapshot.  A read-only engine has only
 these, opened with mode=ro, and writes nothing.
 
-Invariants: `_jobs` is bounded; a job taken from it is always answered.
-Locks: the queues' own; no lock is held while a rule runs.
+Invariants: `_waiting` holds one job of each waiting thread at most; a job taken from it is always
+answered; nothing waits while the connection is free.
+Locks: `_lock` guards `_waiting`, `_busy` and `_closed`; none is held while a rule runs.
 """
 
 import errno
@@ -20,6 +22,7 @@ import queue
 import secrets
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -37,7 +40,6 @@ from roost.volume.meta.reads import Reads, Scans
 from roost.volume.meta.txn import Txn
 
 BATCH_JOBS_MAX = 64
-WAITING_JOBS_MAX = 1024
 READ_CONNECTIONS_MAX = 8
 BUSY_WAIT_MS = 5000  # as JuiceFS; another process may hold the lock that long
 BUSY_ATTEMPTS_MAX = 6
@@ -53,7 +55,8 @@ class _Job(Generic[T]):
 
     def __init__(self, rule: Callable[[Txn], T]) -> None:
         self.rule = rule
-        self.done = threading.Event()
+        self.wake = threading.Lock()  # released once: it is answered, or has the connection
+        self.answered = False
         self.answer: T | None = None
         self.error: BaseException | None = None
 
@@ -77,18 +80,17 @@ class SqliteEngine:
         self._read_only = read_only
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._readers_allowed = threading.BoundedSemaphore(READ_CONNECTIONS_MAX)
-        self._jobs: queue.Queue[_Job[object] | None] = queue.Queue(WAITING_JOBS_MAX)
-        self._closing = threading.Lock()  # guards `_closed` and what is put on `_jobs`
+        self._lock = threading.Lock()
+        self._waiting: deque[_Job[object]] = deque()
+        self._busy = False
+        self._idle = threading.Condition(self._lock)  # told when `_busy` ends
         self._closed = False
         self._client = secrets.randbits(62)  # names this client in `roost_commit`
         self._batch = 0
-        self._thread: threading.Thread | None = None
         self._readers.put(self._open(writing=False))
         if not read_only:
             self._writer = self._open(writing=True)
             self._prepare()
-            self._thread = threading.Thread(target=self._work, name="roost-sqlite", daemon=True)
-            self._thread.start()
 
     @property
     def is_read_only(self) -> bool:
@@ -188,11 +190,19 @@ class SqliteEngine:
         if self._read_only:
             raise FsError(errno.EROFS)
         job: _Job[T] = _Job(rule)
-        with self._closing:
+        with self._lock:
             if self._closed:
                 raise Unavailable(f"{self._path} is closed")
-            self._jobs.put(job)  # type: ignore[arg-type]  # a job of T is a job of objects
-        job.done.wait()
+            leads = not self._busy
+            if leads:
+                self._busy = True
+            else:
+                job.wake.acquire()
+                self._waiting.append(job)  # type: ignore[arg-type]  # a job of T is one of objects
+        if not leads:
+            job.wake.acquire()
+        if not job.answered:
+            self._lead(job)  # type: ignore[arg-type]
         if job.error is not None:
             raise job.error
         return job.answer  # type: ignore[return-value]  # answered, so it is a T
@@ -212,40 +222,51 @@ class SqliteEngine:
 
     def close(self) -> None:
         """Finish what waits, then close all connections."""
-        with self._closing:
+        with self._lock:
             if self._closed:
                 return
             self._closed = True
-            self._jobs.put(None)
-        if self._thread is not None:
-            self._thread.join()
+            while self._busy:
+                self._idle.wait()
+        if not self._read_only:
             self._forget_token()
             self._writer.close()
         while not self._readers.empty():
             self._readers.get_nowait().close()
 
-    # ---- the writing thread
-    def _work(self) -> None:
-        is_open = True
-        while is_open:
-            batch: list[_Job[object]] = []
-            job = self._jobs.get()
-            while job is not None:
-                batch.append(job)
-                if len(batch) == BATCH_JOBS_MAX or self._jobs.empty():
-                    break
-                job = self._jobs.get()
-            is_open = job is not None
-            if batch:
-                try:
-                    self._run_batch(batch)
-                except Exception as error:
-                    log.exception("a batch of metadata commits failed")
-                    for failed in batch:
-                        failed.fail(error)
-                finally:
-                    for answered in batch:
-                        answered.done.set()
+    # ---- with the writing connection
+    def _lead(self, own: _Job[object]) -> None:
+        with self._lock:
+            count = min(BATCH_JOBS_MAX - 1, len(self._waiting))
+            batch = [own, *(self._waiting.popleft() for _ in range(count))]
+        try:
+            self._run_batch(batch)
+        except Exception as error:
+            log.exception("a batch of metadata commits failed")
+            for failed in batch:
+                failed.fail(error)
+        except (
+            BaseException
+        ):  # Ctrl-C, in the thread that leads: its neighbours must not believe it
+            self._abandon()
+            for job in batch:
+                job.fail(CommitUnknown(f"a commit to {self._path} was interrupted"))
+            raise
+        finally:
+            own.answered = True
+            for job in batch[1:]:
+                job.answered = True
+                job.wake.release()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            if not self._waiting:
+                self._busy = False
+                self._idle.notify_all()
+                return
+            heir = self._waiting.popleft()
+        heir.wake.release()
 
     def _run_batch(self, batch: list[_Job[object]]) -> None:
         try:

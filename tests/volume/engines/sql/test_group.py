@@ -160,3 +160,33 @@ def test_the_lane_goes_on_after_a_failure(lane: Lane, group: GroupCommit) -> Non
         group.run(adding(b"a"), Guard())
     lane.fails = lambda jobs: None
     group.run(adding(b"b"), Guard())
+
+
+def test_an_interrupted_leader_lets_nobody_believe_in_its_commit(lane: Lane) -> None:
+    group = GroupCommit(lane.commit, lanes=1)
+    outcomes: list[str] = []
+
+    def interrupt(jobs: Sequence[Job]) -> Exception | None:
+        if len(lane.batches) == 2:
+            raise KeyboardInterrupt
+        return None
+
+    def run(name: bytes) -> None:
+        try:
+            group.run(adding(name), Guard())
+            outcomes.append("done")
+        except BaseException as error:
+            outcomes.append(type(error).__name__)
+
+    lane.fails = interrupt
+    threads = [threading.Thread(target=run, args=(name,)) for name in (b"a", b"b", b"c")]
+    threads[0].start()
+    assert lane.entered.wait(20)
+    for number, thread in enumerate(threads[1:], 1):
+        thread.start()
+        while len(group._waiting) < number:
+            pass
+    lane.release.set()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(outcomes) == ["CommitUnknown", "KeyboardInterrupt", "done"]

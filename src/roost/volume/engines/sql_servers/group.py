@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from roost.errors import CommitUnknown
 from roost.volume.engines.sql_servers.conflicts import Footprint
 from roost.volume.engines.sql_servers.driver import Failed, SqlError
 from roost.volume.engines.sql_servers.guard import Guard
@@ -36,6 +37,7 @@ class Job:
     guard: Guard
     wake: threading.Lock = field(default_factory=threading.Lock)  # released once, to wake it
     answered: bool = False
+    done: bool = False
     error: BaseException | None = None
 
 
@@ -75,6 +77,9 @@ class GroupCommit:
         finally:
             for job in overtaken:
                 job.error = OvertakenError()
+            for job in jobs:
+                if not job.done and job.error is None:  # Ctrl-C, in the thread that leads
+                    job.error = CommitUnknown("a commit was interrupted")
             for job in (*jobs[1:], *overtaken):
                 job.answered = True
                 job.wake.release()
@@ -105,6 +110,8 @@ class GroupCommit:
     def _try(self, jobs: Sequence[Job]) -> None:
         try:
             self._commit(jobs)
+            for job in jobs:
+                job.done = True
         except Exception as error:  # noqa: BLE001  # each thread must hear of its own outcome
             if len(jobs) == 1 or not _is_of_one(error):
                 for job in jobs:

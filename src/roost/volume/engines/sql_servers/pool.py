@@ -33,8 +33,11 @@ class Pool:
                 session = self._make()
             try:
                 yield session
-            except BaseException:
+            except Exception:
                 session.end()
+                raise
+            except BaseException:  # Ctrl-C, perhaps in the middle of an answer
+                session.drop()
                 raise
             finally:
                 self._idle.put(session)
