@@ -13,6 +13,7 @@ from roost.volume.tools.bulk import FilesWanted, make_files
 from roost.volume.tools.opened import opened
 
 RSS_BYTES_MAX = 300 << 20
+QUICK_FILES = 20_000
 TIMEOUT_S = 3000
 _MEASURE = """
 import json, resource, subprocess, sys, time
@@ -39,21 +40,20 @@ def measured(*command: str) -> int:
     return int(rss_bytes)
 
 
-@pytest.mark.parametrize("files", [20_000, pytest.param(1_000_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("files", [QUICK_FILES, pytest.param(1_000_000, marks=pytest.mark.long)])
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path, files: int) -> None:
     url, dump = f"sqlite3://{tmp_path}/meta.db", str(tmp_path / "dump.json")
     make_volume(url, NewVolume("million", bucket=str(tmp_path / "objects")))
     with opened(url, read_only=False) as volume:
         make_files(volume, FilesWanted(files))
-    for command in (
+    commands = [
         ("gc", url),
         ("fsck", url),
         ("dump", url, dump),
         ("load", f"sqlite3://{tmp_path}/again.db", dump),
         ("backup", "run", url),
-        ("backup", "run", url),
-    ):
+    ]
+    if files > QUICK_FILES:
+        commands += [("backup", "run", url), ("fsck", "--read", url)]
+    for command in commands:
         assert measured(*command) < RSS_BYTES_MAX, command
-    again = str(tmp_path / "again.json")
-    measured("dump", f"sqlite3://{tmp_path}/again.db", again)
-    assert Path(again).read_bytes() == Path(dump).read_bytes()
