@@ -99,6 +99,26 @@ def test_one_client_serves_all_objects_of_a_process(volume: TestVolume, tmp_path
     assert not any(key.place.meta_url == volume.meta_url for key in shared._volumes)
 
 
+def test_a_forked_child_opens_the_volume_anew(volume: TestVolume, tmp_path: Path) -> None:
+    options = {"meta": volume.meta_url, "cache_dir": str(tmp_path / "cache")}
+    fs = fsspec.filesystem("roost", **options)
+    fs.pipe_file("/f", b"parent")
+    child = os.fork()
+    if child == 0:  # nothing of pytest may run on in here
+        code = 1
+        try:
+            mine = fsspec.filesystem("roost", **options)
+            same = mine.volume is fs.volume
+            code = 0 if mine.cat_file("/f") == b"parent" and not same else 2
+            mine.pipe_file("/g", b"child")
+            mine.close()
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert fs.cat_file("/g") == b"child"
+    fs.close()
+
+
 def test_a_scan_lists_each_folder_once(
     fs: RoostFileSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,7 +22,7 @@ from fsspec.utils import isfilelike, stringify_path
 
 from roost.volume.access import places, shared
 from roost.volume.access.filesystem_files import DeferredFile, ReadingFile, WritingFile
-from roost.volume.access.filesystem_parts import Info, info_of, read_range, together
+from roost.volume.access.filesystem_parts import Info, info_of, ranges_of, read_range, together
 from roost.volume.access.opening import BUFFER_BYTES, client_mode
 from roost.volume.access.tree import joined
 
@@ -205,16 +205,7 @@ class RoostFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships
         With on_error="return" what failed is its exception.  `max_gap` has no effect: neighbouring
         ranges share the blocks that are fetched.
         """
-        if not isinstance(paths, list):
-            raise TypeError("paths must be a list")
-        firsts = starts if isinstance(starts, list) else [starts] * len(paths)
-        lasts = ends if isinstance(ends, list) else [ends] * len(paths)
-        if len(firsts) != len(paths) or len(lasts) != len(paths):
-            raise ValueError("paths, starts and ends differ in length")
-        calls = [
-            partial(self.cat_file, path, first, last)
-            for path, first, last in zip(paths, firsts, lasts, strict=True)
-        ]
+        calls = [partial(self.cat_file, *one) for one in ranges_of(paths, starts, ends)]
         return together(calls, on_error == "return")
 
     def cat(

@@ -51,6 +51,20 @@ def _filled(info: Info, found: os.stat_result, kind: str, size_bytes: int) -> In
     return info
 
 
+def ranges_of(paths: list[Any], starts: Any, ends: Any) -> list[tuple[Any, Any, Any]]:
+    """Return (path, start, end) of each range; a single start or end is that of all.
+
+    Raises TypeError, ValueError.
+    """
+    if not isinstance(paths, list):
+        raise TypeError("paths must be a list")
+    firsts = starts if isinstance(starts, list) else [starts] * len(paths)
+    lasts = ends if isinstance(ends, list) else [ends] * len(paths)
+    if len(firsts) != len(paths) or len(lasts) != len(paths):
+        raise ValueError("paths, starts and ends differ in length")
+    return list(zip(paths, firsts, lasts, strict=True))
+
+
 def read_range(raw: RawFile, start: int | None, end: int | None) -> bytes:
     """Return the bytes of a file as the slice [start:end] of its content."""
     length = raw.length() if end is None or end < 0 or (start or 0) < 0 else None

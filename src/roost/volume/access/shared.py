@@ -39,6 +39,8 @@ class _Shared:
 
 _lock = threading.Lock()
 _volumes: dict[Key, _Shared] = {}
+_of_parents: list[_Shared] = []
+"""Kept, so that a forked child finalises nothing of its parent's."""
 
 
 def acquire(place: Place, *, read_only: bool, cache_dir: Path | None) -> tuple[Key, Volume]:
@@ -84,4 +86,13 @@ def _close_all() -> None:
                 _volumes.pop(key).volume.close()
 
 
+def _begin_anew() -> None:
+    """In a forked child: forget the parent's volumes, untouched, and a lock nobody may hold."""
+    global _lock
+    _lock = threading.Lock()
+    _of_parents.extend(_volumes.values())
+    _volumes.clear()
+
+
 atexit.register(_close_all)
+os.register_at_fork(after_in_child=_begin_anew)
