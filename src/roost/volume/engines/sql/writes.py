@@ -9,6 +9,7 @@ No effects given here together need another order: a commit removes a record bef
 another in its place, and commits that touch one record are not written together (`conflicts`).
 """
 
+import functools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -224,10 +225,15 @@ class _Plan:
 def _insert(
     table: str, columns: str, rows: Sequence[Row], otherwise: str = ""
 ) -> Iterable[Statement]:
-    marks = f"({', '.join('?' * (columns.count(',') + 1))})"
     for some in _parts(rows):
-        text = f"INSERT INTO {table} ({columns}) VALUES {', '.join([marks] * len(some))}{otherwise}"
+        text = _insert_text(table, columns, len(some), otherwise)
         yield text, tuple(value for row in some for value in row)
+
+
+@functools.lru_cache(maxsize=1024)
+def _insert_text(table: str, columns: str, count: int, otherwise: str) -> str:
+    marks = f"({', '.join('?' * (columns.count(',') + 1))})"
+    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([marks] * count)}{otherwise}"
 
 
 def _delete(table: str, inos: Collection[Ino]) -> Iterable[Statement]:
