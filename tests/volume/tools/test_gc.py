@@ -13,7 +13,7 @@ from roost.volume import sorted_records
 from roost.volume.errors import NotFormatted
 from roost.volume.layout import block_key
 from roost.volume.meta.opening import open_engine
-from roost.volume.model import ChunkNo, Slice, SliceId
+from roost.volume.model import ROOT, ChunkNo, Slice, SliceId
 from roost.volume.tools.destroy import VolumeInUse, destroy
 from roost.volume.tools.gc import GcOptions, collect_garbage
 from roost.volume.tools.objects import Listing
@@ -104,6 +104,23 @@ def test_data_of_an_inode_that_does_not_exist_is_removed(volume: TestVolume) -> 
     assert report.lost_chunks == 1
     assert len(volume.objects()) == 1
     assert client.read("/stays") == b"here"
+
+
+def test_all_that_waits_is_removed_in_however_many_rounds(
+    volume: TestVolume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("roost.volume.tools.gc._AT_ONCE", 2)
+    client = volume.open()
+    for number in range(10):
+        client.write(f"/{number}", b"bytes")
+    for number in range(10):
+        file = client.meta.unlink(ROOT, b"%d" % number, skip_trash=True)
+        assert file is not None
+        if number < 5:  # a client that died after it had dropped the references
+            client.meta.release_deleted_file(file)
+    report = collect_garbage(client, GcOptions(delete=True), clock=later())
+    assert (report.slices_removed, report.deleted_files) == (10, 0)
+    assert volume.objects() == []
 
 
 def test_small_runs_and_ranges_find_the_same(

@@ -36,7 +36,7 @@ LEAK_AGE_S = 3600
 DETACHED_AGE_S = 86400
 _DELETED_FILE_GRACE_S = 3600
 _DAY_S = 86400
-_SLICES_AT_ONCE = 1000
+_AT_ONCE = 1000
 _WAITING_PER_THREAD = 16
 LEAKED_KEPT_MAX = 10_000
 
@@ -131,14 +131,17 @@ class _Collection:
         clean_detached(self._volume, DETACHED_AGE_S)
         for delayed in meta.delayed_slices(self._now_s - meta.settings.trash_days * _DAY_S):
             self._remove(meta.release_delayed_slices(delayed))
-        for file in meta.deleted_files(self._now_s - _DELETED_FILE_GRACE_S):
-            self._release(file)
-        failed = -1
-        while self._report.failed != failed:  # until a round removes all it finds
+        before_s = self._now_s - _DELETED_FILE_GRACE_S
+        while files := meta.deleted_files(before_s, _AT_ONCE):
             failed = self._report.failed
-            refs = meta.unreferenced_slices(_SLICES_AT_ONCE)
+            for file in files:
+                self._release(file)
+            if len(files) < _AT_ONCE or self._report.failed > failed:
+                break  # what failed would only be found again
+        while refs := meta.unreferenced_slices(_AT_ONCE):
+            failed = self._report.failed
             self._remove(refs)
-            if len(refs) < _SLICES_AT_ONCE:
+            if len(refs) < _AT_ONCE or self._report.failed > failed:
                 break
 
     def _release(self, file: DeletedFile) -> None:
