@@ -127,3 +127,21 @@ def test_a_listing_with_attributes_is_a_few_round_trips(meta: Meta, proxy: Delay
     for number in range(300):
         meta.create(folder, b"f%d" % number)
     assert trips(proxy, lambda: list(meta.readdir(folder, with_attrs=True))) <= 3
+
+
+def test_creators_of_two_clients_in_one_directory_take_one_round_trip_each(
+    redis_server: RedisServer, meta: Meta, proxy: DelayingProxy, open_volume: Opener
+) -> None:
+    """Each changes the other's record of the directory, but not what matters of it."""
+    folder = _known(meta)
+    number = meta._opened.engine._link.place.database  # type: ignore[attr-defined]
+    other = open_volume(f"{redis_server.url}/{number}")
+    other.create(folder, b"first")
+    for name in (b"a", b"b", b"c"):
+        other.create(folder, b"other " + name)
+        assert trips(proxy, lambda name=name: meta.create(folder, name)) == 1
+    other.setattr(folder, AttrChange(flags=1))
+    with pytest.raises(OSError, match="not permitted"):
+        meta.create(folder, b"d")
+    other.setattr(folder, AttrChange(flags=0))
+    meta.create(folder, b"d")

@@ -4,6 +4,9 @@ One cache belongs to one connection: it is filled by the thread that reads that 
 order of the wire, and is thrown away with it.  What lies here is never the last word: a commit
 verifies it, a read compares it.  Being wrong costs a round trip.
 
+So a directory's attributes are kept although others have changed them: with each name that others
+make there its times change, but hardly ever what a creator decides on.
+
 `_lock` guards all changes; looking takes none, since a dictionary's own look-up is atomic.
 """
 
@@ -11,6 +14,8 @@ import threading
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any
+
+from roost.volume.model import Kind
 
 RECORDS_MAX = 200_000
 _DROP_AT_ONCE = 1000  # when full: the oldest records
@@ -111,9 +116,15 @@ class RecordCache:
     def _changed(self, name: bytes) -> None:
         kind, number = name[:1], name[1:]
         if number.isdigit() and kind == b"i":
-            self._drop(("node", int(number)))
+            record = ("node", int(number))
+            if not _is_directory(self.values.get(record)):
+                self._drop(record)
         elif number.isdigit() and kind == b"d":
             for record in self._of_folder.pop(int(number), ()):
                 self.values.pop(record, None)
         elif name in _OTHERS:
             self._drop(_OTHERS[name])
+
+
+def _is_directory(attr: bytes | None) -> bool:
+    return attr is not None and len(attr) > 1 and attr[1] >> 4 == Kind.DIRECTORY
