@@ -194,12 +194,12 @@ def test_a_volume_that_was_rolled_back_finds_nothing(
     tmp_path: Path, cache: DiskCache, clock: ManualClock
 ) -> None:
     cache.keep(key(70), DATA)
-    assert not cache.check_rollback(70)
+    assert not cache.check_rollback(lambda: 70)
     assert cache.find(key(70), SIZE)
     again = DiskCache(tmp_path, UUID, DiskLimits(MIB, free_space_ratio=0.0), clock)
-    assert again.check_rollback(69)
+    assert again.check_rollback(lambda: 69)
     assert again.find(key(70), SIZE) is None
-    assert not again.check_rollback(69)
+    assert not again.check_rollback(lambda: 69)
 
 
 def test_drafts_of_a_crash_are_removed_when_they_are_old(

@@ -112,18 +112,18 @@ def test_a_rolled_back_volume_empties_the_cache(tmp_path: Path) -> None:
     cache = WholeFiles(tmp_path, UUID)
     name = cache.name_of(5, [record(5000)])
     cache.fetch(name, filled(b"hello"))
-    assert not cache.check_rollback(8193)
+    assert not cache.check_rollback(lambda: 8193)
     assert cache.find(name) is not None
-    assert WholeFiles(tmp_path, UUID).check_rollback(4097)
+    assert WholeFiles(tmp_path, UUID).check_rollback(lambda: 4097)
     assert cache.find(name) is None
 
 
 def test_a_slice_id_seen_since_the_open_counts_too(tmp_path: Path) -> None:
     cache = WholeFiles(tmp_path, UUID)
-    cache.check_rollback(1)
+    cache.check_rollback(lambda: 1)
     name = cache.name_of(5, [record(5000)])
     cache.fetch(name, filled(b"hello"))
-    assert WholeFiles(tmp_path, UUID).check_rollback(4097)
+    assert WholeFiles(tmp_path, UUID).check_rollback(lambda: 4097)
     assert cache.find(name) is None
 
 

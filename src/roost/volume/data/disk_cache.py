@@ -14,7 +14,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -154,13 +154,16 @@ class DiskCache:
         with contextlib.suppress(OSError):
             (self._raw / key).unlink()
 
-    def check_rollback(self, volume_slice_id: int) -> bool:
+    def check_rollback(self, issued: Callable[[], int]) -> bool:
         """Empty the cache if the volume has issued fewer slice ids than were seen here (H23).
 
+        `issued` is asked after the cache: a writer may issue and keep more at the same time.
         Returns True if it was emptied.
         """
         try:
-            rolled_back = self._watch.rolled_back(volume_slice_id)
+            seen = self._watch.highest()
+            volume_slice_id = issued()
+            rolled_back = seen > volume_slice_id
             if rolled_back:
                 for path, _, _ in _files(self._raw):
                     path.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ left out when it is busy.
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from roost.volume.data.disk_cache import DiskCache
 from roost.volume.data.pool import BoundedPool
@@ -59,9 +59,9 @@ class DiskCaches:
         """Drop a block."""
         self._of(key).remove(key)
 
-    def check_rollback(self, volume_slice_id: int) -> bool:
+    def check_rollback(self, issued: Callable[[], int]) -> bool:
         """Empty what the metadata's rollback made invalid; True if anything was."""
-        return any([cache.check_rollback(volume_slice_id) for cache in self._caches])
+        return any([cache.check_rollback(issued) for cache in self._caches])
 
     def close(self) -> None:
         """Wait for what is being written."""

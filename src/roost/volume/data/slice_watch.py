@@ -32,9 +32,9 @@ class SliceWatch:
                 (self._folder / str(self._highest)).unlink(missing_ok=True)
             self._highest = slice_id
 
-    def rolled_back(self, volume_slice_id: int) -> bool:
-        """True if a higher id was seen here than the volume has issued."""
-        return max(self._numbers(), default=0) > volume_slice_id
+    def highest(self) -> int:
+        """Return the highest id seen here, 0 if none was.  Raises OSError."""
+        return max(self._numbers(), default=0)
 
     def reset(self, volume_slice_id: int) -> None:
         """Begin anew.  Raises OSError."""

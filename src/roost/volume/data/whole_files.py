@@ -121,16 +121,20 @@ class WholeFiles:
             finally:
                 draft.unlink(missing_ok=True)
 
-    def check_rollback(self, volume_slice_id: int) -> bool:
+    def check_rollback(self, issued: Callable[[], int]) -> bool:
         """Empty the cache if the volume has issued fewer slice ids than were seen here.
 
+        `issued` is asked after the cache: a writer may issue and keep more at the same time.
         Returns True if it was emptied.
         """
+        seen = self._highest()
+        volume_slice_id = issued()
+        rolled_back = seen > volume_slice_id
         with self._locked("highest"):
-            rolled_back = self._highest() > volume_slice_id
             if rolled_back:
                 self._empty()
-            self._store_highest(volume_slice_id)
+            if rolled_back or volume_slice_id > self._highest():
+                self._store_highest(volume_slice_id)
         return rolled_back
 
     def _install(self, draft: Path, name: str) -> Path:

@@ -186,9 +186,8 @@ class Core:
             ) from error
 
     def _check_rollback(self) -> None:
-        highest = self.meta.highest_slice_id()
-        emptied = self.whole_files.check_rollback(highest)
-        if self.disk is not None and self.disk.check_rollback(highest):
+        emptied = self.whole_files.check_rollback(self.meta.highest_slice_id)
+        if self.disk is not None and self.disk.check_rollback(self.meta.highest_slice_id):
             emptied = True
         if emptied:
             name = self.meta.settings.name
