@@ -90,6 +90,20 @@ def test_the_next_client_of_the_host_stores_what_a_dead_one_left(
     assert "write-back" in plain.durability
 
 
+def test_a_replay_never_replaces_an_object(volume: TestVolume) -> None:
+    """After a rollback of the metadata the slice's number may be another's by now."""
+    client = volume.open(data=BACK)
+    refuse(volume)
+    client.write("/a", b"old" * 10)
+    client.close()
+    accept(volume)
+    volume.store.put("chunks/0/0/1_0_30", b"new" * 10)
+    again = volume.open()
+    again.close()
+    assert again.staged().files == 0
+    assert volume.store.get("chunks/0/0/1_0_30") == b"new" * 10
+
+
 def test_the_backlog_is_bounded_and_then_blocks_go_to_the_store(volume: TestVolume) -> None:
     clock = ManualClock()
     data = DataSettings(

@@ -58,6 +58,14 @@ class Blocks:
         assert memoryview(data).nbytes == ref.size_bytes, ref
         self.store.put(self.key(ref), self.compression.encode(data))
 
+    def exists(self, ref: BlockRef) -> bool:
+        """True if the store has an object of the block's name.  Raises Unavailable."""
+        try:
+            self.store.head(self.key(ref))
+        except BlobNotFound:
+            return False
+        return True
+
     def get(self, ref: BlockRef) -> bytes:
         """Return a block's bytes.  Raises MissingBlock, CorruptRecord, Unavailable."""
         key = self.key(ref)

@@ -9,7 +9,9 @@ are stored.
     <folder>/roost-<UUID>/staging/<owner>/<key>    a block and its proof, see checksums
 
 Each client has its own owner folder, so that clients of one host do not upload for each other.
-Whoever starts to write takes over the folders of owners that died (replay).
+Whoever starts to write takes over the folders of owners that died (replay).  A replay never
+replaces an object: slice ids are issued again when the metadata is rolled back, and then it is
+another's (H23).
 
 Invariants: a key is in `_entries` from before its file is complete until its object is stored, its
 slice is deleted, or its file is found lost; `_bytes` is the sum of their sizes.  An entry in
@@ -74,6 +76,7 @@ class _Entry:
     folder: DirectoryStore
     staged_s: float
     is_complete: bool = False
+    is_replayed: bool = False
 
 
 class Staging(StagedElsewhere):
@@ -289,7 +292,8 @@ class Staging(StagedElsewhere):
             if data is None:
                 self._note_lost(key)
                 return
-            self._blocks.put(entry.ref, data)
+            if not (entry.is_replayed and self._blocks.exists(entry.ref)):
+                self._blocks.put(entry.ref, data)
             self._forget(key)
             entry.folder.delete(key)
         finally:
@@ -330,7 +334,7 @@ class Staging(StagedElsewhere):
                 ref = BlockRef(*parsed)
                 aged_s = self._clock.monotonic_s() - self._limits.delay_s
                 with self._changed:
-                    self._add(info.key, _Entry(ref, folder, aged_s, is_complete=True))
+                    self._add(info.key, _Entry(ref, folder, aged_s, True, is_replayed=True))
                 found += 1
             if found:
                 log.info("taking over %d staged blocks from %s", found, self._root / path.stem)
