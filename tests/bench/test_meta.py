@@ -52,6 +52,9 @@ def test_round_trips_of_the_peer_are_counted_at_a_distance() -> None:
         assert trips["roost"] <= 2, (operation, trips)
         cold = rows[f"{operation} round trips, cold"].values
         assert set(cold) == {"roost"}
+        assert cold["roost"] <= 2, (operation, cold)
+    for operation in ("create", "mkdir", "setattr"):
+        assert rows[f"{operation} round trips"].values["roost"] <= 1.2, operation
     assert rows["create"].values["juicefs"] < 1000 / 0.5 / 3
 
 

@@ -161,10 +161,17 @@ def _roost(place: Place, folder: Path, count: int, add: Add) -> None:
 
 
 def _cold(place: Place, laid: dict[str, list[list[int]]], add: Add) -> None:
-    """Count the round trips of operations in folders that a fresh process never read."""
+    """Count the round trips of operations in folders that a fresh process never read.
+
+    It has done each operation once elsewhere: what a client does once, such as reserving numbers
+    for new inodes and finding the trash of this hour, is not of the operation.
+    """
     if not laid:
         return
     with WorkerProcess("roost", place.roost_url) as worker:
+        worker.enter("elsewhere")
+        for operation in SERIAL:
+            worker.run(Job(operation, "elsewhere", 1, tag="d" if operation == "mkdir" else "f"))
         for operation, folders in laid.items():
             worker.know(f"cold-{operation}", folders)
             tag = "new" if operation in ("create", "mkdir") else "old"
