@@ -10,6 +10,7 @@ from roost.testing.faulty_server import FaultyServer, ServerFaults
 from roost.volume.engines.registry import parse_url
 from roost.volume.engines.sql.dialect import Value
 from roost.volume.engines.sql.rows import Row
+from roost.volume.engines.sql_servers.driver import Server
 from roost.volume.engines.sql_servers.engine import ServerEngine
 from roost.volume.engines.sql_servers.opening import server_of
 from roost.volume.meta.api import Meta, format_volume
@@ -46,7 +47,7 @@ class Clients:
     def __init__(self, url: str, stack: ExitStack) -> None:
         self._url = url
         self._stack = stack
-        self.server = server_of(parse_url(url))
+        self.server: Server = server_of(parse_url(url))
 
     def cut_all(self) -> None:
         """Let the server close the connections of all clients of this database."""

@@ -3,6 +3,7 @@
 import errno
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from roost.testing.clock import ManualClock
 from roost.testing.faulty_server import ServerFaults
 from roost.volume.engines.sql.dialect import Statement
+from roost.volume.engines.sql_servers.mysql import MysqlServer
 from roost.volume.errors import FsError
 from roost.volume.model import ROOT, AttrChange, Caller, ChunkNo, LockKind, Slice
 from tests.volume.engines.sql.conftest import Clients, Rows
@@ -245,3 +247,22 @@ def test_locks_asked_for_at_once_are_granted_once(clients: Clients) -> None:
         meta.begin_session(heartbeat=False)
     answers = together([partial(meta.flock, file, 1, LockKind.WRITE) for meta in metas])
     assert answers.count(errno.EAGAIN) == 1
+
+
+def test_where_the_binary_log_wants_repeatable_reads_the_checks_hold_too(
+    clients: Clients,
+) -> None:
+    if not isinstance(clients.server, MysqlServer):
+        pytest.skip("MySQL's own")
+    clients.server = replace(clients.server, repeatable=True)
+    metas = [clients.open() for _ in range(2)]
+    folder = metas[0].mkdir(ROOT, b"d").ino
+    together([partial(metas[n % 2].mkdir, folder, b"%d" % n) for n in range(THREADS)])
+    assert metas[0].getattr(folder).nlink == 2 + THREADS
+    for number in range(6):
+        name = b"gone %d" % number
+        gone = metas[0].mkdir(ROOT, name).ino
+        made, removed = together(
+            [partial(metas[0].create, gone, b"f"), partial(metas[1].rmdir, ROOT, name)]
+        )
+        assert (made == errno.ENOENT) != (removed == errno.ENOTEMPTY)

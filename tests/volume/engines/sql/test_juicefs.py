@@ -207,3 +207,19 @@ def test_what_is_no_volume_is_not_opened(url: str) -> None:
     format_volume(url, new_settings("once", bucket="/b"))
     with pytest.raises(AlreadyFormatted):
         format_volume(url, new_settings("twice", bucket="/b"))
+
+
+def test_volumes_with_their_own_prefix_share_a_database(url: str) -> None:
+    mark = "&" if "?" in url else "?"
+    places = [url, f"{url}{mark}table_prefix=two"]
+    for place in places:
+        format_volume(place, new_settings("shared", bucket="/b", trash_days=0))
+    with open_meta(places[0]) as one:
+        with open_meta(places[1], session=False) as two:
+            two.create(ROOT, b"f")
+            two._opened.engine.destroy()
+        one.create(ROOT, b"f")
+        assert [entry.name for entry in one.readdir(ROOT)] == [b"f"]
+        assert one.check() == ()
+    with pytest.raises(NotFormatted):
+        open_meta(places[1])

@@ -88,6 +88,8 @@ def _spell(dialect: Dialect, template: str) -> str:
     text = template
     if dialect.prefix != PREFIX:
         text = text.replace(PREFIX, dialect.prefix)
+        # Volumes that share a database do not share the private table either.
+        text = text.replace("roost_commit", f"roost_{dialect.prefix.removeprefix(PREFIX)}commit")
     if dialect.name == "sqlite":
         text = _EXACT.sub(r"CAST(\1 AS BLOB)", text)
         return text.replace("TEXT(?)", "CAST(? AS TEXT)").replace("GREATEST(", "MAX(")
