@@ -13,7 +13,7 @@ from roost.volume.tools.bulk import FilesWanted, make_files
 from roost.volume.tools.opened import opened
 
 RSS_BYTES_MAX = 300 << 20
-QUICK_FILES = 20_000
+QUICK_FILES = 10_000
 TIMEOUT_S = 3000
 _MEASURE = """
 import json, resource, subprocess, sys, time
