@@ -19,9 +19,7 @@ from roost.volume.tools.load import load as read_dump
 
 FileArgument = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="[FILE]", help="The dump; .gz is packed. Without it or with -: a pipe."
-    ),
+    typer.Argument(metavar="[FILE]", help="The dump; .gz is packed. Without it or with -: a pipe."),
 ]
 
 
