@@ -141,7 +141,6 @@ def open_folder(txn: Txn, volume: OpenVolume, folder: TrashFolder) -> None:
     if volume.settings.dir_stats:
         txn.do(PutDirUsage(folder.ino, DirUsage()))
     usage.charge_node(txn, volume, made, NODE_SPACE_BYTES, 1)
-    usage.charge_name(txn, volume, TRASH, (), usage.as_child(made))
 
 
 def move_to(txn: Txn, volume: OpenVolume, place: TrashPlace, ino: Ino, attr: Attr) -> None:

@@ -21,6 +21,7 @@ from roost.volume.meta.txn import Txn
 from roost.volume.model import (
     NODE_SPACE_BYTES,
     ROOT,
+    TRASH,
     Attr,
     DirUsage,
     Ino,
@@ -181,10 +182,13 @@ def owned(uid: int | None, gid: int | None, space_bytes: int, inodes: int) -> li
 def charge_name(
     txn: Txn, volume: OpenVolume, parent: Ino, above: Iterable[Ino], by: DirUsage
 ) -> None:
-    """Add to the directory's statistics, if the volume keeps them, and to the quotas above."""
+    """Add to the directory's statistics, if the volume keeps them, and to the quotas above.
+
+    The trash itself has none, as in JuiceFS; the hours in it have.
+    """
     if by == DirUsage():
         return
-    if volume.settings.dir_stats:
+    if volume.settings.dir_stats and parent != TRASH:
         txn.do(UseDirectory(parent, by))
     charge_quotas(txn, above, by.space_bytes, by.inodes)
 
