@@ -11,7 +11,7 @@ import errno
 import itertools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import ClassVar, Protocol
 
@@ -173,6 +173,8 @@ class InteropMachine(RuleBasedStateMachine):
             return
         if not target.parent.is_dir() or f"{new_path}/".startswith(f"{path}/"):
             return
+        if any(ACCESS_ACL in os.listxattr(place) for place in _below(source)):
+            return  # A clone takes the umask from the mode alone, a plain folder from the ACL too.
         if official:
             self.volume.official_clone(self._mount_top / path, self._mount_top / new_path)
         else:
@@ -264,11 +266,16 @@ def _as_cloned(top: Path, path: str) -> None:
     """Give the copy what a clone has: the caller's ids, and the umask taken from the mode."""
     umask = os.umask(0)
     os.umask(umask)
-    below = [top / path, *(top / path).rglob("*")] if (top / path).is_dir() else [top / path]
-    for place in below:
+    for place in [top / path, *(top / path).rglob("*")]:
+        mode = place.lstat().st_mode & 0o7777  # changing the owner clears some of it
         os.lchown(place, os.geteuid(), os.getegid())
         if not place.is_symlink():
-            os.chmod(place, place.stat().st_mode & 0o7777 & ~umask)
+            os.chmod(place, mode & ~umask)
+
+
+def _below(place: Path) -> Iterator[Path]:
+    """Yield the node and all below it that can have an ACL."""
+    return (one for one in [place, *place.rglob("*")] if not one.is_symlink())
 
 
 def _acl(bits: list[int], is_named: bool) -> bytes:
