@@ -1,4 +1,4 @@
-"""Databases of SQL servers that tests share: emptied between tests, because making tables is slow."""
+"""Databases of SQL servers that tests share; emptied between tests, for making tables is slow."""
 
 from roost.volume.engines.registry import parse_url
 from roost.volume.engines.sql.tables import COMMIT_TABLE, create_statements, table_names
