@@ -6,9 +6,11 @@ Source: JuiceFS Community 1.4 metadata model.
 """
 
 import stat
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, IntFlag
 from typing import NewType
+
+from roost.volume.values import value
 
 Ino = NewType("Ino", int)
 SliceId = NewType("SliceId", int)
@@ -80,7 +82,7 @@ class XattrFlag(IntFlag):
     REPLACE = 2
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Attr:
     """What is known of a node besides its data.  Times are nanoseconds since the epoch.
 
@@ -119,7 +121,7 @@ class Attr:
         return _STAT_FORMAT[self.kind] | self.mode
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Node:
     """A node that exists: its number and its attributes."""
 
@@ -127,7 +129,7 @@ class Node:
     attr: Attr
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Edge:
     """What a directory entry points at."""
 
@@ -135,7 +137,7 @@ class Edge:
     ino: Ino
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DirEntry:
     """One row of a directory listing; `attr` is None unless it was asked for."""
 
@@ -145,7 +147,7 @@ class DirEntry:
     attr: Attr | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Slice:
     """A record of a chunk: `length` bytes from `offset` of slice `id` lie at `pos` of the chunk.
 
@@ -164,7 +166,7 @@ class Slice:
         return self.pos + self.length
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SliceRef:
     """A slice as the object store knows it, with the number of records that point at it."""
 
@@ -173,7 +175,7 @@ class SliceRef:
     refs: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ChunkSlices:
     """All records of one chunk, oldest first."""
 
@@ -182,7 +184,7 @@ class ChunkSlices:
     slices: tuple[Slice, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DeletedFile:
     """A file without a name whose data is still to be removed."""
 
@@ -191,7 +193,7 @@ class DeletedFile:
     deleted_s: int  # unix seconds
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DelayedSlices:
     """Slices that a compaction replaced and the trash keeps for a while."""
 
@@ -200,7 +202,7 @@ class DelayedSlices:
     slices: tuple[SliceRef, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DirUsage:
     """What the direct children of a directory use."""
 
@@ -212,7 +214,7 @@ class DirUsage:
 ACL_NOT_SET = 0xFFFF  # in place of permission bits
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AclRule:
     """A POSIX access control list; permission bits are 0 to 7, ACL_NOT_SET where there are none.
 
@@ -236,7 +238,7 @@ class QuotaKind(IntEnum):
     GROUP = 2
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Quota:
     """Limits and use of a directory's tree, a user or a group; a limit of 0 or less is none."""
 
@@ -246,7 +248,7 @@ class Quota:
     used_inodes: int = 0
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@value(frozen=True, slots=True, order=True)
 class LockHolder:
     """Who holds a lock: a session, and in it the owner that its kernel or process names (u64)."""
 
@@ -265,7 +267,7 @@ class LockKind(IntEnum):
 RANGE_END_MAX = 0x7FFFFFFFFFFFFFFF  # "to the end of the file"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RangeLock:
     """A lock of the bytes `start` to `end`, both inclusive.  Source: fcntl(2)."""
 
@@ -275,7 +277,7 @@ class RangeLock:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DetachedNode:
     """The root of a directory clone that is not in the tree yet."""
 
@@ -283,7 +285,7 @@ class DetachedNode:
     added_s: int  # unix seconds
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class VolumeUsage:
     """The answer of statfs: bytes and inodes of the whole volume."""
 
@@ -298,7 +300,7 @@ class VolumeUsage:
         return self.total_bytes - self.available_bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Session:
     """A client that may write; `expire_s` is the end of its lease in unix seconds."""
 
@@ -307,7 +309,7 @@ class Session:
     info: bytes = b""  # JSON
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Caller:
     """Who asks.  With `check` off the caller's kernel has judged permissions already."""
 
@@ -324,7 +326,7 @@ class Caller:
 SUPERUSER = Caller()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AttrChange:
     """What setattr is to change; None leaves a value alone.  Length is changed by truncate.
 
@@ -340,7 +342,7 @@ class AttrChange:
     times_are_now: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Problem:
     """One finding of the metadata check."""
 

@@ -4,7 +4,6 @@ Predicates are on what a rule decided with, not comparisons of whole records: ti
 and lengths that a rule did not ask for may change meanwhile without a conflict.
 """
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from roost.volume.meta.reads import Reads
@@ -20,6 +19,7 @@ from roost.volume.model import (
     Slice,
     SliceId,
 )
+from roost.volume.values import value
 
 RowKind = Literal[
     "session", "sustained", "deleted_file", "chunk_numbers", "setting", "delayed",
@@ -45,7 +45,7 @@ def identity(attr: Attr | None) -> tuple[object, ...] | None:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NodeIs:
     """The node's identity is as seen."""
 
@@ -57,7 +57,7 @@ class NodeIs:
         return identity(reads.node(self.ino)) == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NodeIsExactly:
     """The node is as seen in every field."""
 
@@ -69,7 +69,7 @@ class NodeIsExactly:
         return reads.node(self.ino) == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class EdgeIs:
     """The entry is as seen; None: there is none."""
 
@@ -82,7 +82,7 @@ class EdgeIs:
         return reads.edge(self.parent, self.name) == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class EntriesAre:
     """The directory has entries, or none, as seen."""
 
@@ -94,7 +94,7 @@ class EntriesAre:
         return reads.has_entries(self.ino) == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ParentsAre:
     """The directories that name the node, and how often, are as seen."""
 
@@ -106,7 +106,7 @@ class ParentsAre:
         return tuple(sorted(reads.parents(self.ino).items())) == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class XattrIs:
     """The extended attribute is as seen."""
 
@@ -119,7 +119,7 @@ class XattrIs:
         return reads.xattr(self.ino, self.name) == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CounterIs:
     """The counter has the value seen."""
 
@@ -131,7 +131,7 @@ class CounterIs:
         return reads.counter(self.name) == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SlicesAre:
     """The chunk's records are those seen."""
 
@@ -144,7 +144,7 @@ class SlicesAre:
         return reads.slices(self.ino, self.chunk_no) == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SlicesBegin:
     """The chunk's oldest records are those seen; others may have been appended since."""
 
@@ -157,7 +157,7 @@ class SlicesBegin:
         return reads.slices(self.ino, self.chunk_no)[: len(self.seen)] == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SliceRefsAre:
     """The number of records that refer to a slice is as seen."""
 
@@ -170,7 +170,7 @@ class SliceRefsAre:
         return reads.slice_refs(self.slice_id, self.size) == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class QuotaIs:
     """The quota is as seen."""
 
@@ -183,7 +183,7 @@ class QuotaIs:
         return reads.quota(self.kind, self.key) == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AclIdIs:
     """The number of an equal rule is as seen; None: no such rule is stored."""
 
@@ -195,7 +195,7 @@ class AclIdIs:
         return reads.acl_id(self.rule) == self.seen
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RowIs:
     """A single row is as seen: one that few operations read, compared as a whole."""
 

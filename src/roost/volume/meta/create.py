@@ -2,7 +2,7 @@
 
 import errno
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from roost.volume.errors import FsError
 from roost.volume.meta import acl, rules, usage
@@ -30,11 +30,12 @@ from roost.volume.model import (
     Kind,
     Node,
 )
+from roost.volume.values import value
 
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NewNode:
     """What is to be made; `umask` counts only where the directory has no default ACL."""
 

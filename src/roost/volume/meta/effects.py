@@ -5,7 +5,6 @@ never conflict.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from roost.volume.model import (
     AclRule,
@@ -27,11 +26,12 @@ from roost.volume.model import (
     Slice,
     SliceId,
 )
+from roost.volume.values import value
 
 ACL_COUNTER = "aclMaxId"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NodeChange:
     """How a node's stored attributes become new ones; None and 0 leave a value alone.
 
@@ -89,7 +89,7 @@ def _either(new: int | None, old: int) -> int:
     return old if new is None else new
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AddNode:
     """Store a node that is not there."""
 
@@ -97,7 +97,7 @@ class AddNode:
     attr: Attr
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ChangeNode:
     """Change a node that is there."""
 
@@ -105,14 +105,14 @@ class ChangeNode:
     change: NodeChange
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DropNode:
     """Remove a node, its link target and its extended attributes."""
 
     ino: Ino
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AddEdge:
     """Store an entry that is not there."""
 
@@ -121,7 +121,7 @@ class AddEdge:
     edge: Edge
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DropEdge:
     """Remove an entry."""
 
@@ -129,7 +129,7 @@ class DropEdge:
     name: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutSymlink:
     """Store a link's target."""
 
@@ -137,7 +137,7 @@ class PutSymlink:
     target: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutXattr:
     """Store an extended attribute; None removes it."""
 
@@ -146,14 +146,14 @@ class PutXattr:
     value: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DropXattrs:
     """Remove all extended attributes of a node."""
 
     ino: Ino
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AppendSlices:
     """Append records to a chunk."""
 
@@ -162,7 +162,7 @@ class AppendSlices:
     records: tuple[Slice, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DropChunk:
     """Remove a chunk's records."""
 
@@ -170,7 +170,7 @@ class DropChunk:
     chunk_no: ChunkNo
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ReplaceSlices:
     """Put `new` in the place of the oldest `count` records of a chunk, which a check has fixed."""
 
@@ -180,7 +180,7 @@ class ReplaceSlices:
     new: tuple[Slice, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AddSliceRefs:
     """Change how many records refer to a slice of `size` bytes.
 
@@ -193,7 +193,7 @@ class AddSliceRefs:
     is_new: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DropSliceRef:
     """Forget a slice that no record refers to; one in use is left alone."""
 
@@ -201,7 +201,7 @@ class DropSliceRef:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AddCounter:
     """Add to a counter, which starts at 0."""
 
@@ -209,7 +209,7 @@ class AddCounter:
     by: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutCounter:
     """Set a counter."""
 
@@ -217,7 +217,7 @@ class PutCounter:
     value: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class UseDirectory:
     """Add to the statistics of a directory; absent ones are computed from its entries."""
 
@@ -225,7 +225,7 @@ class UseDirectory:
     by: DirUsage
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutDirUsage:
     """Store the statistics of a directory; None removes them, and a quota of it."""
 
@@ -233,21 +233,21 @@ class PutDirUsage:
     usage: DirUsage | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutSession:
     """Register or renew a session."""
 
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DropSession:
     """Remove a session with its locks."""
 
     sid: SessionId
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutSustained:
     """Keep a nameless file while a session has it open."""
 
@@ -255,7 +255,7 @@ class PutSustained:
     ino: Ino
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DropSustained:
     """No longer keep a file."""
 
@@ -263,35 +263,35 @@ class DropSustained:
     ino: Ino
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutDeletedFile:
     """Note that a file's data is to be removed."""
 
     file: DeletedFile
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DropDeletedFile:
     """Remove the note."""
 
     ino: Ino
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutDelayed:
     """Note which slices a compaction replaced, for the trash to keep."""
 
     delayed: DelayedSlices
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DropDelayed:
     """Remove the note of slices that a compaction replaced."""
 
     chunk_id: SliceId
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutAcl:
     """Store a rule under a number that no rule has: one more than the counter `aclMaxId`.
 
@@ -303,7 +303,7 @@ class PutAcl:
     rule: AclRule
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutQuota:
     """Store a quota with its use; None removes it."""
 
@@ -312,7 +312,7 @@ class PutQuota:
     quota: Quota | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class UseQuota:
     """Add to the use that a quota counts; without the quota nothing happens.
 
@@ -327,7 +327,7 @@ class UseQuota:
     create: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutFlock:
     """Let the holder have the whole file; None lets go."""
 
@@ -336,7 +336,7 @@ class PutFlock:
     kind: LockKind | None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutRangeLocks:
     """Let the holder have exactly these ranges, sorted and apart; none lets go."""
 
@@ -345,21 +345,21 @@ class PutRangeLocks:
     locks: tuple[RangeLock, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutDetached:
     """Note that a directory is an unfinished clone."""
 
     node: DetachedNode
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DropDetached:
     """Remove the note."""
 
     ino: Ino
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class PutSetting:
     """Store the volume's settings."""
 

@@ -1,7 +1,6 @@
 """What a rule may look at: the typed records of the metadata, as of one moment."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from roost.volume.model import (
@@ -26,16 +25,17 @@ from roost.volume.model import (
     SliceId,
     SliceRef,
 )
+from roost.volume.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NodeWanted:
     """A node's attributes will be read."""
 
     ino: Ino
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class EdgeWanted:
     """An entry will be read and, with `child`, the attributes of what it points at."""
 
@@ -44,7 +44,7 @@ class EdgeWanted:
     child: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SlicesWanted:
     """A chunk's records will be read."""
 
@@ -52,7 +52,7 @@ class SlicesWanted:
     chunk_no: ChunkNo
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CounterWanted:
     """A counter will be read."""
 

@@ -6,7 +6,6 @@ reference, section 4.2.
 
 import errno
 import stat
-from dataclasses import dataclass
 
 from roost.volume.errors import FsError
 from roost.volume.meta import acl
@@ -24,6 +23,7 @@ from roost.volume.model import (
     Ino,
     Kind,
 )
+from roost.volume.values import value
 
 READ, WRITE, EXECUTE = 4, 2, 1
 # Plain numbers: operations on enumerations cost microseconds in every rule.
@@ -131,7 +131,7 @@ def check_unnaming(folder: Attr, ino: Ino, attr: Attr, caller: Caller) -> None:
         raise FsError(errno.EACCES, ino)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Start:
     """What a new node is by itself, before its directory has its say."""
 

@@ -6,7 +6,6 @@ several times.  Every read leaves its predicate behind, so a rule cannot forget 
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from roost.volume.meta.checks import (
@@ -48,11 +47,12 @@ from roost.volume.model import (
     Slice,
     SliceId,
 )
+from roost.volume.values import value
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Commit:
     """One atomic step: all checks hold, then all effects are applied in order; or nothing is."""
 
