@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.client import VolumeClient
+from roost.volume.data.settings import DataSettings
+from roost.volume.errors import FsError
 from roost.volume.layout import CHUNK_BYTES
 from roost.volume.vfs.core import UPLOADS_WAITING_MAX
 from roost.volume.vfs.writer import SLICES_WAITING_MAX
@@ -125,3 +127,29 @@ def test_threads_that_append_through_one_handle_lose_nothing(client: VolumeClien
     assert {record: records.count(record) for record in set(records)} == {
         b"%d" % n * 10: 50 for n in range(4)
     }
+
+
+def test_one_file_never_waits_for_memory_that_it_holds_itself(volume: TestVolume) -> None:
+    """Each write opens a block of another chunk: more than the buffer holds."""
+    client = volume.open(data=DataSettings(buffer_size_bytes=2 * BLOCK))
+    with client.open_file("/a", "x") as file:
+        for number in range(10):
+            file.pwrite(number * CHUNK_BYTES, b"%d" % number * (BLOCK - 1))
+    for number in range(10):
+        assert client.read("/a", number * CHUNK_BYTES, 1) == b"%d" % number
+
+
+def test_nothing_lies_before_the_start_of_a_file(client: VolumeClient) -> None:
+    client.write("/a", b"hello")
+    with client.open_file("/a", "r+") as file:
+        for call in (
+            lambda: file.pwrite(-3, b"abc"),
+            lambda: file.pread(-3, 3),
+            lambda: file.pread(0, -1),
+            lambda: file.preadinto(-3, bytearray(3)),
+            lambda: file.seek(-1),
+        ):
+            with pytest.raises(FsError, match="Invalid argument"):
+                call()
+        file.fsync()
+    assert client.read("/a") == b"hello"

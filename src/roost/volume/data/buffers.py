@@ -2,7 +2,8 @@
 
 Touching fresh memory costs more than copying into it, so whole blocks come from a small store of
 used ones.  A writer that takes memory above the limit is slowed down by `SLOW_S` a block; at twice
-the limit it waits until uploads, or the flusher's, have given some back.
+the limit it waits until uploads, or the flusher's, have given some back.  The flusher passes over
+a file that is busy waiting, so a writer sends what its own file holds before it waits (`is_short`).
 
 Invariant: `_used` is the sum of what was taken and not given back.
 Lock order: the condition's lock is the only one; nothing is called under it.
@@ -35,6 +36,11 @@ class WriteBuffers:
         """Bytes taken and not given back."""
         with self._changed:
             return self._used
+
+    @property
+    def is_short(self) -> bool:
+        """True if the next taker is slowed down or made to wait."""
+        return self.used_bytes >= self._bytes_max
 
     def take(self, size_bytes: int) -> bytearray:
         """Return memory for a block of which `size_bytes` are known; its content is anything.

@@ -3,6 +3,7 @@
 Lock order: a handle's lock before its file's lock.
 """
 
+import errno
 import itertools
 import os
 import threading
@@ -10,6 +11,7 @@ from types import TracebackType
 
 from typing_extensions import Buffer
 
+from roost.volume.errors import FsError
 from roost.volume.meta.answers import FallocateFlag
 from roost.volume.model import RANGE_END_MAX, Attr, LockKind, RangeLock
 from roost.volume.vfs.open_files import OpenFile, OpenFiles
@@ -57,9 +59,9 @@ class VolumeFile:
             return data
 
     def pread(self, offset: int, size_bytes: int | None = None) -> bytes:
-        """Return bytes from `offset`; short only at the end.  Raises MissingBlock, CorruptRecord.
+        """Return bytes from `offset`; short only at the end.
 
-        Source: pread(2).
+        Raises MissingBlock, CorruptRecord, FsError EINVAL a negative number.  Source: pread(2).
         """
         self._check("reading", self._readable)
         return self._file.read(offset, size_bytes)
@@ -95,7 +97,10 @@ class VolumeFile:
             return size_bytes
 
     def pwrite(self, offset: int, data: Buffer) -> None:
-        """Write at `offset`; a gap before it reads as zeros.  Source: pwrite(2)."""
+        """Write at `offset`; a gap before it reads as zeros.
+
+        Raises FsError EINVAL a negative offset.  Source: pwrite(2).
+        """
         self._check("writing", self._writable)
         self._file.write(offset, data)
 
@@ -203,7 +208,9 @@ class VolumeFile:
         self._file.truncate(length)
 
     def seek(self, position: int) -> None:
-        """Move the position, counted from the start."""
+        """Move the position, counted from the start.  Raises FsError EINVAL before the start."""
+        if position < 0:
+            raise FsError(errno.EINVAL, self._file.ino)
         with self._lock:
             self._position = position
 

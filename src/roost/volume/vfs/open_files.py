@@ -94,7 +94,8 @@ class OpenFile:
         return filled
 
     def write(self, offset: int, data: Buffer) -> None:
-        """Take `data` for `offset`; `flush` stores it."""
+        """Take `data` for `offset`; `flush` stores it.  Raises FsError EINVAL."""
+        self._demand_position(offset)
         with self._lock:
             self._append_end = None
             self._committed(self._writer.write(offset, data))
@@ -215,11 +216,17 @@ class OpenFile:
             if piece.id
         ]
 
+    def _demand_position(self, number: int) -> None:
+        """Refuse what lies before the start: the arithmetic of chunks would accept it."""
+        if number < 0:
+            raise FsError(errno.EINVAL, self.ino)
+
     def _demand_inside(self, offset: int, attr: Attr) -> None:
         if not 0 <= offset < attr.length:
             raise FsError(errno.ENXIO, self.ino)
 
     def _pieces(self, offset: int, size_bytes: int | None) -> Iterator[memoryview]:
+        self._demand_position(min(offset, size_bytes or 0))
         with self._lock:
             self.flush()
             attr = self._attr

@@ -4,7 +4,8 @@ Bytes that continue a young slice, or fall into its open block, join it; any oth
 slice of its own.  Slices are committed in the order in which they began, so that later writes win;
 a slice is joined only while no younger one has bytes in the same range.  A slice is frozen, and
 goes up whole, when it is full, older than `AGE_MAX_S`, untouched for `IDLE_MAX_S`, when more than
-`YOUNG_SLICES_MAX` younger ones are open, and at a flush.
+`YOUNG_SLICES_MAX` younger ones are open, when memory is short and another is written, and at a
+flush.
 
 An appended slice has no place until its commit puts it at the end of the file as it is then: so
 several hosts append to one file and overwrite nothing of each other.
@@ -151,6 +152,10 @@ class FileWriter:
         return memoryview(data).cast("B")
 
     def _fill(self, target: SliceWriter, pos: int, data: memoryview) -> None:
+        if self._core.buffers.is_short:  # what this file holds would never come back
+            for other in list(self._waiting):
+                if other is not target:
+                    other.freeze()
         target.touched_s = self._core.clock.monotonic_s()
         target.write(pos, data, self._core.clock.wall_ns())
 
