@@ -13,8 +13,8 @@ from roost.volume.engines.sql_servers.group import (
     Job,
     OvertakenError,
 )
-from roost.volume.engines.sql_servers.guard import Guard
-from roost.volume.meta.checks import EdgeIs, NodeIs, NodeIsExactly
+from roost.volume.engines.sql_servers.guard import Guard, guard_of
+from roost.volume.meta.checks import EdgeIs, NodeIs, NodeIsExactly, identity
 from roost.volume.meta.effects import AddEdge, ChangeNode, DropEdge, NodeChange
 from roost.volume.meta.txn import Commit
 from roost.volume.model import ROOT, Attr, Edge, Ino, Kind
@@ -190,3 +190,36 @@ def test_an_interrupted_leader_lets_nobody_believe_in_its_commit(lane: Lane) -> 
     for thread in threads:
         thread.join(20)
     assert sorted(outcomes) == ["CommitUnknown", "KeyboardInterrupt", "done"]
+
+
+def test_a_transaction_whose_jobs_saw_two_states_of_a_node_fails() -> None:
+    """One stands on what is so, the other on what was so: it must not slip in behind it."""
+    one_name, two_names = Attr(Kind.FILE, nlink=1), Attr(Kind.FILE, nlink=2)
+    moved = Attr(Kind.FILE, nlink=2, parent=Ino(7))
+    ino = Ino(9)
+    for first, second in (
+        (NodeIsExactly(ino, two_names), NodeIsExactly(ino, one_name)),
+        (NodeIsExactly(ino, two_names), NodeIs(ino, identity(moved))),
+        (NodeIs(ino, identity(two_names)), NodeIs(ino, identity(moved))),
+        (NodeIs(ino, identity(moved)), NodeIsExactly(ino, two_names)),
+    ):
+        guard, other = guard_of(Commit((first,), ())), guard_of(Commit((second,), ()))
+        assert guard is not None
+        assert other is not None
+        guard.merge(other)
+        assert ("1 = 0", ()) in guard.conditions()
+        both = guard_of(Commit((first, second), ()))
+        assert both is not None
+        assert ("1 = 0", ()) in both.conditions()
+
+
+def test_checks_of_one_state_of_a_node_are_one_condition() -> None:
+    attr, ino = Attr(Kind.FILE, nlink=2), Ino(9)
+    exactly, roughly = NodeIsExactly(ino, attr), NodeIs(ino, identity(attr))
+    for checks in ((exactly, roughly), (roughly, exactly)):
+        guard = guard_of(Commit(checks, ()))
+        assert guard is not None
+        ((text, values),) = guard.conditions()
+        assert "nlink" in text
+        assert text.endswith("= 1")
+        assert values.count(ino) == 1

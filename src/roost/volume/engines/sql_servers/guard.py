@@ -26,6 +26,7 @@ _REST = (
     " AND mtime * 1000 + mtimensec = ? AND ctime * 1000 + ctimensec = ?"
 )
 Condition = tuple[str, tuple[Value, ...]]
+_NEVER: Condition = ("1 = 0", ())
 
 
 @dataclass(slots=True)
@@ -36,13 +37,21 @@ class Guard:
     changed: set[Ino] = field(default_factory=set)  # nodes that the commit writes
     rows: dict[str, dict[Condition, None]] = field(default_factory=dict)
     later: list[Condition] = field(default_factory=list)
+    disagrees: bool = False  # two states of one node were seen: not all who saw them are right
+
+    def add_node(self, ino: Ino, condition: Condition) -> None:
+        """Take in what a node is to be; of two conditions that agree the one that says more."""
+        less, more = condition, self.nodes.get(ino, condition)
+        if len(less[1]) > len(more[1]):
+            less, more = more, less
+        self.disagrees |= more[1][: len(less[1])] != less[1]
+        self.nodes[ino] = more
 
     def merge(self, other: "Guard") -> None:
         """Take in what another commit of the same transaction depends on."""
         for ino, condition in other.nodes.items():
-            known = self.nodes.get(ino)
-            if known is None or len(condition[0]) > len(known[0]):
-                self.nodes[ino] = condition
+            self.add_node(ino, condition)
+        self.disagrees |= other.disagrees
         self.changed |= other.changed
         for table, rows in other.rows.items():
             self.rows.setdefault(table, {}).update(rows)
@@ -50,7 +59,8 @@ class Guard:
 
     def conditions(self) -> list[Condition]:
         """Return the conditions that lock what they compare."""
-        found = [self._nodes()] if self.nodes else []
+        found = [_NEVER] if self.disagrees else []
+        found += [self._nodes()] if self.nodes else []
         found += [_all_there(table, list(rows), "UPDATE") for table, rows in self.rows.items()]
         return found
 
@@ -101,10 +111,10 @@ def guard_of(commit: Commit) -> Guard | None:
                     guard.later.append(_absent("jfs_node", "inode = ?", ino))
             case ck.NodeIs(ino, seen):
                 assert seen is not None
-                guard.nodes.setdefault(ino, _identity(ino, seen))
+                guard.add_node(ino, _identity(ino, seen))
             case ck.NodeIsExactly(ino, attr):
                 assert attr is not None
-                guard.nodes[ino] = _exactly(ino, attr)
+                guard.add_node(ino, _exactly(ino, attr))
             case ck.EdgeIs(parent, name, None):
                 if (parent, name) not in added:  # else the unique index refuses a second one
                     guard.later.append(_absent("jfs_edge", "parent = ? AND name = ?", parent, name))
