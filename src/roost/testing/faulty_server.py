@@ -15,7 +15,8 @@ class ServerFaults:
     """Counts round trips from `arm` on, and fails the one numbered `fail_at`, counted from 1.
 
     With `after` it is executed and its answer lost, else it is not executed; the connection is
-    broken either way.  `down` refuses all that follows, new connections too.
+    broken either way.  `down` refuses all that follows, new connections too.  `error` is raised in
+    the place of the failure: Ctrl-C, for one.
     """
 
     fail_at: int = 0
@@ -23,6 +24,7 @@ class ServerFaults:
     then_down: bool = False
     down: bool = False
     round_trips: int = 0
+    error: BaseException | None = None
     before_each: Callable[[Sequence[Statement]], None] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -67,7 +69,7 @@ class FaultyConnection:
             with suppress(SqlError):  # an answer that says so is lost as well
                 self._inner.run(statements)
         self._inner.close()
-        raise SqlError(Failed.LOST, "connection reset (injected)")
+        raise faults.error or SqlError(Failed.LOST, "connection reset (injected)")
 
     def close(self) -> None:
         """As in Connection."""

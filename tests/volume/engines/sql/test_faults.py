@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from roost.errors import CommitUnknown, Unavailable
+from roost.testing.clock import ManualClock
 from roost.testing.faulty_server import ServerFaults
 from roost.volume.engines.sql.dialect import Statement
 from roost.volume.engines.sql.tables import COMMIT_TABLE, TABLES
@@ -166,3 +167,32 @@ def test_an_idle_connection_that_the_server_closed_hurts_nobody(
     meta.create(ROOT, b"b")
     clients.cut_all()
     assert meta.lookup(ROOT, b"b").attr.nlink == 1
+
+
+def test_a_commit_checks_even_if_its_token_was_taken_away(clients: Clients, rows: Rows) -> None:
+    """A fail-over to a replica that lacks the row, or an emptied private table."""
+    meta = clients.open(clock=ManualClock())  # its second of the cache does not pass
+    other = clients.open()
+    file = meta.create(ROOT, b"f").ino
+    other.link(file, ROOT, b"hard")
+    rows(f"DELETE FROM {COMMIT_TABLE}")
+    meta.unlink(ROOT, b"f")
+    assert other.lookup(ROOT, b"hard").attr.nlink == 1
+    meta.create(ROOT, b"g")
+    assert rows(f"SELECT COUNT(*) FROM {COMMIT_TABLE}")[0][0] >= 1
+
+
+def test_after_an_interrupted_commit_the_next_one_works(
+    meta: Meta, faults: ServerFaults, rows: Rows
+) -> None:
+    """Ctrl-C while the answer is awaited: it is done, and its client does not know it."""
+    meta.create(ROOT, b"before")
+    faults.arm(1, after=True)
+    faults.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        meta.create(ROOT, b"f")
+    faults.error = None
+    trips = faults.round_trips
+    meta.create(ROOT, b"g")
+    assert faults.round_trips - trips <= 4
+    assert meta.lookup(ROOT, b"f")

@@ -37,7 +37,7 @@ class Pool:
                 session.end()
                 raise
             except BaseException:  # Ctrl-C, perhaps in the middle of an answer
-                session.drop()
+                session.abandon()
                 raise
             finally:
                 self._idle.put(session)

@@ -47,7 +47,7 @@ _KINDS = {
     "53100": Failed.FULL,
 }
 _LOST_CLASSES = ("08", "57")  # connection; operator intervention
-_TOO_MANY = "53300"
+_LOST = ("53300", "25P03")  # too many connections; idle in a transaction for too long
 _BINARY = 1
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
@@ -56,7 +56,7 @@ def _failed(state: str | None, message: str) -> SqlError:
     text = message.strip() or "the connection failed"
     if state in _KINDS:
         return SqlError(_KINDS[state], text)
-    if state is None or state[:2] in _LOST_CLASSES or state == _TOO_MANY:
+    if state is None or state[:2] in _LOST_CLASSES or state in _LOST:
         return SqlError(Failed.LOST, text)
     return SqlError(Failed.OTHER, text)
 

@@ -1,9 +1,10 @@
 """One connection and its commits, each of which is done, not done, or decided by its token.
 
 A session has a row in `roost_commit`: (client, batch).  A commit raises its number in the same
-transaction, and only from the number before.  So when an answer is lost, the session connects
-anew, locks the row and looks: the new number means done.  The old number means not done, and is
-made unusable before anybody relies on that: a text that is still under way then fails on it.
+transaction, and only from the number before; without the row nothing is committed.  So when an
+answer is lost, the session connects anew, locks the row and looks: the new number means done.  The
+old number means not done, and is made unusable before anybody relies on that: a text that is still
+under way then fails on it.
 
 Not for several threads at once.
 """
@@ -34,6 +35,16 @@ PAUSE_S = 0.05  # doubled each time: about six seconds in all
 TOKEN_DAYS_KEPT = 7
 TOKEN_LIFE_S = 86_400  # a row that nobody renews is not relied on for longer
 _UNUSABLE = -1
+# The limit keeps MySQL from reading the table that it writes.
+_IS_BEFORE = (
+    f"(SELECT COUNT(*) FROM (SELECT 1 AS one FROM {COMMIT_TABLE}"
+    " WHERE client = ? AND batch = ? LIMIT 1 FOR UPDATE) own) = 1"
+)
+# No UPDATE: if the row is gone, that would find nothing to change and judge nothing.
+_RAISE = (
+    f"INSERT INTO {COMMIT_TABLE} (client, batch, at) VALUES (?, ? + {{one}}, ?)"
+    " ON CONFLICT (client) DO UPDATE SET batch = excluded.batch, at = excluded.at"
+)
 
 Pause = Callable[[float], None]
 log = logging.getLogger(__name__)
@@ -81,6 +92,11 @@ class Session:
         self._is_open = False
         if connection is not None:
             connection.close()
+
+    def abandon(self) -> None:
+        """Let go in the middle of whatever was done; nobody knows the number of its last commit."""
+        self._token_s = None
+        self.drop()
 
     def close(self) -> None:
         """Forget the token and let go."""
@@ -175,6 +191,8 @@ class Session:
         except SqlError as error:
             if error.kind is not Failed.LOST:
                 self.end()
+                if error.kind is Failed.GUARD and not conditions:
+                    self._token_s = None  # only the number can have been wrong
                 raise
             self._resolve(batch, connection.server_id, error)
             log.warning("a commit was done although its answer was lost: %s", error)
@@ -182,12 +200,12 @@ class Session:
         self._batch = batch
 
     def _token(self, batch: int, conditions: Sequence[Condition]) -> Statement:
-        text, values = joined([("batch = ?", (batch - 1,)), *conditions])
-        number = self._server.next_if("batch", text)
+        """Return what raises the number and judges all conditions."""
         now_s = self._now_s()
         self._token_s = now_s
-        change = f"UPDATE {COMMIT_TABLE} SET batch = {number}, at = ? WHERE client = ?"
-        return change, (*values, now_s, self._client)
+        text, values = joined([(_IS_BEFORE, (self._client, batch - 1)), *conditions])
+        change = _RAISE.format(one=self._server.next_if("0", text))
+        return change, (self._client, batch - 1, *values, now_s)
 
     def renew_token(self) -> None:
         """Make sure that there is a row for this session's commits.  Raises SqlError."""
