@@ -1,12 +1,14 @@
 """The one script that commits: first it verifies, then it writes; it never fails in between.
 
-KEYS: the client's tokens, its fence, the keys of strings, then the others.  Strings are read by one
-MGET, because while a script runs Redis 7.0 notes all its keys as tracked anew with each read.
-ARGV: the fence, the token's slot and number, how many strings, the program, and its operands.
-The program is three bytes a step: the word, and two of the key's place, which counts from the front
-for strings, and from the back plus 2^15 for others.  First verifications, up to `done`; then
-changes, up to `done`; then keys that clients cache: reading them again makes the server track them
-for this client, which our own write has ended.
+KEYS: what the client caches and the commit writes.  They are read again at the end, which makes the
+server track them for this client: our own write has ended that.  While a script runs, Redis 7.0
+notes all its KEYS as tracked with each read, so other keys are named in ARGV; except in a cluster,
+where all must be in KEYS, so that a slot on its way elsewhere is found before the first write.
+ARGV: the fence, the token's slot and number, the program, all keys, and the program's operands.
+The keys are the client's tokens, its fence, those of strings (read by one MGET), and the others.
+The program begins with the numbers of strings and of keys, two bytes each.  Then it has three bytes
+a step: the word, and two of the key's place, which counts from the front for strings, and from the
+back plus 2^15 for others.  First verifications, up to `done`; then changes, up to the end.
 
 Answers: {0, …} done, with a value for each change that has one; {1, n} verification n fails;
 {2, key} the key cannot take what would be written; {3} the fence is another's.
@@ -36,12 +38,13 @@ FROM_BACK = 1 << 15
 
 _FUNCTIONS = """
 local call, pcall_, byte, sub = redis.call, redis.pcall, string.byte, string.sub
-local strings = tonumber(ARGV[4])
-local values = call('MGET', unpack(KEYS, 2, strings + 2))
+local ARGV, program = ARGV, ARGV[4]
+local strings, last = struct.unpack('>I2I2', program)
+local values = call('MGET', unpack(ARGV, 6, strings + 6))
 if values[1] ~= ARGV[1] then return {3} end
 local absent = {}
 for i = 2, strings + 1 do
-  if not values[i] then absent[#absent + 1] = KEYS[i + 1] end
+  if not values[i] then absent[#absent + 1] = ARGV[i + 5] end
 end
 if #absent > 0 and call('EXISTS', unpack(absent)) > 0 then
   for _, key in ipairs(absent) do
@@ -69,8 +72,7 @@ end
 local function is_number(v)
   return not v or (#v <= 18 and string.find(v, '^%-?%d+$') ~= nil)
 end
-local program, last = ARGV[5], #KEYS
-local step, p, at = 1, 6, 0
+local step, p, at, back = 5, last + 5, 0, last + 32772
 local stats = {}
 """
 
@@ -95,14 +97,14 @@ while true do
     elseif op == $present then
       holds = v
     elseif op == $number then
-      if not is_number(v) then return {2, KEYS[place]} end
+      if not is_number(v) then return {2, ARGV[place + 4]} end
       holds = true
     elseif op == $new then
-      if v then return {2, KEYS[place]} end
+      if v then return {2, ARGV[place + 4]} end
       holds = true
     end
   else
-    local key = KEYS[last - place + 32768]
+    local key = ARGV[back - place]
     if op == $no_field then
       holds = not call('HGET', key, ARGV[p])
       p = p + 1
@@ -208,19 +210,20 @@ end
 
 _WRITE = """
 local done = {0}
-call('HSET', KEYS[1], ARGV[2], ARGV[3])
+call('HSET', ARGV[5], ARGV[2], ARGV[3])
 while true do
   local op, high, low = byte(program, step, step + 2)
   step = step + 3
   if op == $done then break end
   local place = high * 256 + low
   if place < 32768 then
-    local key = KEYS[place]
+    local key = ARGV[place + 4]
     if op == $touch then
       local v, time = whole(values[place - 1]), ARGV[p + 1]
       local mtime, ctime, nlink = sub(v, 24, 35), sub(v, 36, 47), sub(v, 48, 51)
+      local same = mtime == ctime
       if later(time, mtime) then mtime = time end
-      if later(time, ctime) then ctime = time end
+      if same then ctime = mtime elseif later(time, ctime) then ctime = time end
       if ARGV[p] ~= '0' then nlink = links(nlink, tonumber(ARGV[p])) end
       v = sub(v, 1, 23) .. mtime .. ctime .. nlink .. sub(v, 52)
       call('SET', key, v)
@@ -249,8 +252,8 @@ while true do
       p = p + 1
     end
   else
-    local from = last - place + 32768
-    local key = KEYS[from]
+    local from = back - place
+    local key = ARGV[from]
     if op == $hset then
       call('HSET', key, ARGV[p], ARGV[p + 1])
       p = p + 2
@@ -261,7 +264,7 @@ while true do
         for i = 0, 2 do
           local by = ARGV[p + 1 + i]
           if by ~= '0' then
-            local r = pcall_('HINCRBY', KEYS[from - i], field, by)
+            local r = pcall_('HINCRBY', ARGV[from - i], field, by)
             if type(r) == 'table' then result = 2 end
           end
         end
@@ -276,7 +279,7 @@ while true do
     elseif op == $del then
       call('DEL', key)
     elseif op == $stat_set then
-      for i = 0, 2 do pcall_('HSET', KEYS[from - i], ARGV[p], ARGV[p + 1 + i]) end
+      for i = 0, 2 do pcall_('HSET', ARGV[from - i], ARGV[p], ARGV[p + 1 + i]) end
       p = p + 4
     elseif op == $stat_del then
       pcall_('HDEL', key, ARGV[p])
@@ -315,10 +318,10 @@ while true do
       for _, field in ipairs(call('HKEYS', key)) do
         if sub(field, 1, #ARGV[p + 1]) == ARGV[p + 1] then held = true end
       end
-      if not held then call('SREM', KEYS[from - 1], key) end
+      if not held then call('SREM', ARGV[from - 1], key) end
       p = p + 2
     elseif op == $quota then
-      local space, inodes, field = KEYS[from - 1], KEYS[from - 2], ARGV[p]
+      local space, inodes, field = ARGV[from - 1], ARGV[from - 2], ARGV[p]
       local there = call('HEXISTS', inodes, field) == 1
       if not there and ARGV[p + 3] ~= '' then
         call('HSETNX', key, field, ARGV[p + 3])
@@ -332,14 +335,7 @@ while true do
     end
   end
 end
-local again = {}
-for i = step, #program, 3 do
-  local _, high, low = byte(program, i, i + 2)
-  local place = high * 256 + low
-  if place >= 32768 then place = last - place + 32768 end
-  again[#again + 1] = KEYS[place]
-end
-if #again > 0 then call('EXISTS', unpack(again)) end
+if #KEYS > 0 then call('EXISTS', unpack(KEYS)) end
 return done
 """
 

@@ -74,8 +74,9 @@ class Pending:
 
     def wake(self) -> None:
         """Wake who sleeps, or lets the next sleep return at once."""
-        with contextlib.suppress(RuntimeError):  # awake already
-            self._wakes.release()
+        if self._wakes.locked():
+            with contextlib.suppress(RuntimeError):  # another woke it meanwhile
+                self._wakes.release()
 
 
 class Connection:
@@ -104,7 +105,10 @@ class Connection:
         `on_replies` is called with them before any later reply or invalidation is looked at.
         Raises ConnectionLost: whether they were done is open.
         """
-        data = b"".join([_packed(command) for command in commands])
+        if len(commands) == 1:
+            data = _packed(commands[0])
+        else:
+            data = b"".join([_packed(command) for command in commands])
         pending = Pending(len(commands), on_replies)
         self._send(data, pending)
         self._wait(pending)
@@ -150,13 +154,15 @@ class Connection:
                 self._wake_next()
 
     def _wake_next(self) -> None:
-        with contextlib.suppress(IndexError):  # nobody waits
-            self._waiting[0].wake()
+        if self._waiting:
+            with contextlib.suppress(IndexError):  # answered meanwhile
+                self._waiting[0].wake()
 
     def _lead(self, mine: Pending) -> None:
+        gets = self._reader.gets
         try:
             while not mine.is_done:
-                reply = self._reader.gets()
+                reply = gets()
                 if reply is _MISSING:
                     self._receive()
                 elif type(reply) is hiredis.PushNotification:

@@ -4,6 +4,7 @@ What a rule saw is compared in its raw form, as the session read it, so that a r
 another way by another client still equals itself.
 """
 
+import struct
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ OTHERS_MAX = 30_000
 _FIRST_STRING = 3  # after the tokens and the fence
 _CODES = {word: bytes([number]) for word, number in CODES.items()}
 _DONE = _CODES["done"] + bytes(2)
+_SIZES = struct.Struct(">HH")
 Word = bytes | str | int
 C = TypeVar("C", bound=Check)
 
@@ -116,17 +118,25 @@ class Encoded:
         operands = len(self.verify_words) + len(self.change_words)
         if len(strings) > STRINGS_MAX or len(others) > OTHERS_MAX or operands > OPERANDS_MAX:
             raise InvalidArgument("the change is too large for one step")
+        keys = [
+            self.keys.tokens(client), self.keys.fence(client), *strings,
+            *[key if isinstance(key, bytes) else key[0] for key in reversed(others)],
+        ]  # fmt: skip
         program = b"".join(
             (
+                _SIZES.pack(len(strings), len(keys)),
                 *self.verifications, _DONE, *self.changes, _DONE,
-                *[_DONE[:1] + place.to_bytes(2) for place in self.again],
             )
         )  # fmt: skip
-        back = [key if isinstance(key, bytes) else key[0] for key in reversed(others)]
+        declared = keys
+        if not self.keys.prefix:
+            back = len(keys) - 1 + FROM_BACK
+            declared = [
+                keys[place - 1 if place < FROM_BACK else back - place] for place in self.again
+            ]
         return (
-            2 + len(strings) + len(back), self.keys.tokens(client), self.keys.fence(client),
-            *strings, *back, fence, slot, token, len(strings), program,
-            *self.verify_words, *self.change_words,
+            len(declared), *declared, fence, slot, token, program,
+            *keys, *self.verify_words, *self.change_words,
         )  # fmt: skip
 
 

@@ -108,22 +108,21 @@ def commit(spares: Spares, words: tuple[Word, ...]) -> Any:
 
 
 def _parse(words: tuple[Word, ...]) -> _Plan:
-    count = int(words[0])
-    keys = [as_bytes(key) for key in words[1 : 1 + count]]
-    fence, slot, token, strings, program = words[1 + count : 6 + count]
-    ahead = iter(words[6 + count :])
+    fence, slot, token, program = words[1 + int(words[0]) :][:4]
+    ahead = iter(words[5 + int(words[0]) :])
+    steps = as_bytes(program)
+    strings, count = int.from_bytes(steps[:2]), int.from_bytes(steps[2:4])
+    keys = [as_bytes(next(ahead)) for _ in range(count)]
     parts: list[list[_Step]] = [[], []]
     part = 0
-    for at in range(0, len(as_bytes(program)), 3):
-        op = _NAMES[as_bytes(program)[at]]
-        place = int.from_bytes(as_bytes(program)[at + 1 : at + 3])
+    for at in range(4, len(steps), 3):
+        op = _NAMES[steps[at]]
+        place = int.from_bytes(steps[at + 1 : at + 3])
         if op == "done":
             part += 1
-            if part == len(parts):
-                break  # what follows is for the server's tracking only
             continue
         parts[part].append(_Step(op, _keys(keys, op, place), _operands(op, ahead)))
-    absent = tuple(keys[2 : 2 + int(strings)])
+    absent = tuple(keys[2 : 2 + strings])
     return _Plan(keys[0], keys[1], fence, slot, token, absent, *parts)
 
 
