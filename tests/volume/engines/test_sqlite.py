@@ -1,6 +1,7 @@
 """SQLite's own duties: batches, savepoints, lost answers, read-only opens, other processes."""
 
 import errno
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -238,6 +239,29 @@ def test_an_interrupted_batch_is_not_believed_in(meta: Meta) -> None:
     assert sorted(outcomes) == ["CommitUnknown", "KeyboardInterrupt"]
     assert counted(meta) == 0
     count(meta)
+    assert counted(meta) == 1
+
+
+def test_who_is_interrupted_while_waiting_does_not_keep_the_connection(meta: Meta) -> None:
+    release, held = hold_writer(meta)
+    engine = meta._opened.engine
+    assert isinstance(engine, SqliteEngine)
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        while not engine._waiting:
+            pass
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        count(meta)
+    release.set()
+    held.join(20)
+    last = threading.Thread(target=count, args=(meta,), daemon=True)
+    last.start()
+    last.join(20)
+    assert not last.is_alive()
     assert counted(meta) == 1
 
 

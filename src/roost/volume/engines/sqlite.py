@@ -12,7 +12,7 @@ Reads: a bounded pool of connections, each read in one snapshot.  A read-only en
 these, opened with mode=ro, and writes nothing.
 
 Invariants: `_waiting` holds one job of each waiting thread at most; a job taken from it is always
-answered; nothing waits while the connection is free.
+answered, or leads; nothing waits while the connection is free.
 Locks: `_lock` guards `_waiting`, `_busy` and `_closed`; none is held while a rule runs.
 """
 
@@ -56,7 +56,8 @@ class _Job(Generic[T]):
     def __init__(self, rule: Callable[[Txn], T]) -> None:
         self.rule = rule
         self.wake = threading.Lock()  # released once: it is answered, or has the connection
-        self.answered = False
+        self.leads = False  # it has the connection
+        self.given_up = False  # nobody waits for it any more
         self.answer: T | None = None
         self.error: BaseException | None = None
 
@@ -190,18 +191,12 @@ class SqliteEngine:
         if self._read_only:
             raise FsError(errno.EROFS)
         job: _Job[T] = _Job(rule)
-        with self._lock:
-            if self._closed:
-                raise Unavailable(f"{self._path} is closed")
-            leads = not self._busy
-            if leads:
-                self._busy = True
-            else:
-                job.wake.acquire()
-                self._waiting.append(job)  # type: ignore[arg-type]  # a job of T is one of objects
-        if not leads:
-            job.wake.acquire()
-        if not job.answered:
+        try:
+            self._queue(job)  # type: ignore[arg-type]  # a job of T is one of objects
+        except BaseException:  # Ctrl-C: nobody may wait for a connection that this thread was given
+            self._give_up(job)  # type: ignore[arg-type]
+            raise
+        if job.leads:
             self._lead(job)  # type: ignore[arg-type]
         if job.error is not None:
             raise job.error
@@ -234,11 +229,44 @@ class SqliteEngine:
         while not self._readers.empty():
             self._readers.get_nowait().close()
 
+    # ---- waiting for the writing connection
+    def _queue(self, job: _Job[object]) -> None:
+        """Return when the job is answered, or leads."""
+        with self._lock:
+            if self._closed:
+                raise Unavailable(f"{self._path} is closed")
+            job.leads = not self._busy
+            if job.leads:
+                self._busy = True
+                return
+            job.wake.acquire()
+            self._waiting.append(job)
+        job.wake.acquire()
+
+    def _give_up(self, job: _Job[object]) -> None:
+        with self._lock:
+            job.given_up = True
+            leads = job.leads
+        if leads:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            while self._waiting:
+                heir = self._waiting.popleft()
+                if not heir.given_up:
+                    heir.leads = True
+                    heir.wake.release()
+                    return
+            self._busy = False
+            self._idle.notify_all()
+
     # ---- with the writing connection
     def _lead(self, own: _Job[object]) -> None:
         with self._lock:
             count = min(BATCH_JOBS_MAX - 1, len(self._waiting))
-            batch = [own, *(self._waiting.popleft() for _ in range(count))]
+            taken = [self._waiting.popleft() for _ in range(count)]
+            batch = [own, *(job for job in taken if not job.given_up)]
         try:
             self._run_batch(batch)
         except Exception as error:
@@ -253,20 +281,9 @@ class SqliteEngine:
                 job.fail(CommitUnknown(f"a commit to {self._path} was interrupted"))
             raise
         finally:
-            own.answered = True
             for job in batch[1:]:
-                job.answered = True
                 job.wake.release()
             self._hand_over()
-
-    def _hand_over(self) -> None:
-        with self._lock:
-            if not self._waiting:
-                self._busy = False
-                self._idle.notify_all()
-                return
-            heir = self._waiting.popleft()
-        heir.wake.release()
 
     def _run_batch(self, batch: list[_Job[object]]) -> None:
         try:

@@ -1,5 +1,6 @@
 """Group commit without a database: who shares a transaction, and who hears what."""
 
+import signal
 import threading
 from collections.abc import Callable, Sequence
 
@@ -223,3 +224,28 @@ def test_checks_of_one_state_of_a_node_are_one_condition() -> None:
         assert "nlink" in text
         assert text.endswith("= 1")
         assert values.count(ino) == 1
+
+
+def test_who_is_interrupted_while_waiting_does_not_keep_the_lane(
+    lane: Lane, group: GroupCommit
+) -> None:
+    first = threading.Thread(target=group.run, args=(adding(b"a"), Guard()))
+    first.start()
+    assert lane.entered.wait(20)
+    main = threading.get_ident()
+
+    def interrupt() -> None:
+        while not group._waiting:
+            pass
+        signal.pthread_kill(main, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        group.run(adding(b"b"), Guard())
+    lane.release.set()
+    first.join(20)
+    last = threading.Thread(target=group.run, args=(adding(b"c"), Guard()), daemon=True)
+    last.start()
+    last.join(20)
+    assert not last.is_alive()
+    assert lane.batches == [1, 1]

@@ -5,7 +5,7 @@ what another of them writes, commits them together, and hands its lane to whoeve
 If a predicate or a value is wrong, halves are tried by themselves, down to the commit at fault.
 
 Invariants: a job is in `_waiting` or belongs to one leader, who answers all it took; a lane is free
-only while nothing waits.
+only while nothing waits, or belongs to a job that `leads`.
 Locks: `_lock` guards `_waiting` and `_free`; nothing is called under it.
 """
 
@@ -36,7 +36,8 @@ class Job:
     commit: Commit
     guard: Guard
     wake: threading.Lock = field(default_factory=threading.Lock)  # released once, to wake it
-    answered: bool = False
+    leads: bool = False  # it has a lane
+    given_up: bool = False  # nobody waits for it any more
     done: bool = False
     error: BaseException | None = None
 
@@ -54,19 +55,30 @@ class GroupCommit:
     def run(self, commit: Commit, guard: Guard) -> None:
         """Commit; raise what the transaction raised, or OvertakenError."""
         job = Job(commit, guard)
-        with self._lock:
-            leads = self._free > 0
-            if leads:
-                self._free -= 1
-            else:
-                job.wake.acquire()
-                self._waiting.append(job)
-        if not leads:
-            job.wake.acquire()  # until a leader answers, or hands over its lane
-        if not job.answered:
+        try:
+            with self._lock:
+                job.leads = self._free > 0
+                if job.leads:
+                    self._free -= 1
+                else:
+                    job.wake.acquire()
+                    self._waiting.append(job)
+            if not job.leads:
+                job.wake.acquire()  # until a leader answers, or hands over its lane
+        except BaseException:  # Ctrl-C: nobody may wait for a lane that this thread was given
+            self._give_up(job)
+            raise
+        if job.leads:
             self._lead(job)
         if job.error is not None:
             raise job.error
+
+    def _give_up(self, job: Job) -> None:
+        with self._lock:
+            job.given_up = True
+            leads = job.leads
+        if leads:
+            self._hand_over()
 
     def _lead(self, own: Job) -> None:
         jobs: list[Job] = [own]
@@ -81,7 +93,6 @@ class GroupCommit:
                 if not job.done and job.error is None:  # Ctrl-C, in the thread that leads
                     job.error = CommitUnknown("a commit was interrupted")
             for job in (*jobs[1:], *overtaken):
-                job.answered = True
                 job.wake.release()
             self._hand_over()
 
@@ -96,6 +107,8 @@ class GroupCommit:
         footprint.add(jobs[0].commit)
         effects = len(jobs[0].commit.effects)
         for number, job in enumerate(found):
+            if job.given_up:
+                continue
             effects += len(job.commit.effects)
             if effects > EFFECTS_AT_ONCE:
                 with self._lock:
@@ -123,11 +136,13 @@ class GroupCommit:
 
     def _hand_over(self) -> None:
         with self._lock:
-            if not self._waiting:
-                self._free += 1
-                return
-            heir = self._waiting.popleft()
-        heir.wake.release()
+            while self._waiting:
+                heir = self._waiting.popleft()
+                if not heir.given_up:
+                    heir.leads = True
+                    heir.wake.release()
+                    return
+            self._free += 1
 
 
 def _is_of_one(error: Exception) -> bool:
