@@ -272,7 +272,7 @@ class VolumeClient(Tree):
         """Store the finished local file as `path` durably, and keep it as the local copy.
 
         It replaces what was there, complete or not at all; its blocks go up in parallel.  `local`
-        must not be used afterwards: it may have been moved.  Returns its bytes.
+        must not be used afterwards: it may have been moved, unless this raises.  Returns its bytes.
         """
         return self.upload(local, path, keep=True, progress=progress)
 
@@ -294,11 +294,13 @@ class VolumeClient(Tree):
         mode = stat.S_IMODE(local.stat().st_mode)
         node = self.meta.create(parent, draft, mode | stat.S_IRUSR, caller=self._caller)
         try:
-            size_bytes = self._local.store(node.ino, local, keep=keep, progress=progress)
+            stored = self._local.store(node.ino, local, progress)
             replaced = self.meta.rename(parent, draft, parent, name, caller=self._caller)
         except BaseException:
             with contextlib.suppress(RoostError):  # what went wrong first is what counts
                 self._core.remove_data(self.meta.unlink(parent, draft, skip_trash=True))
             raise
         self._core.remove_data(replaced)
-        return size_bytes
+        if keep:  # last, so that whoever is refused still has the file
+            self._local.adopt(stored, local)
+        return stored.size_bytes

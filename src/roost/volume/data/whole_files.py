@@ -115,7 +115,7 @@ class WholeFiles:
                 except OSError:
                     shutil.copyfile(local, draft)
                     local.unlink()
-                with draft.open("rb+") as file:
+                with draft.open("rb") as file:  # it may be read-only
                     os.fsync(file.fileno())
                 return self._install(draft, name)
             finally:

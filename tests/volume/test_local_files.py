@@ -1,0 +1,81 @@
+"""Whole files between this host and the volume."""
+
+import stat
+from pathlib import Path
+from typing import IO, Any
+
+import pytest
+
+from roost.testing.volumes import TestVolume
+from roost.volume.data.compact import compact_chunk
+from roost.volume.data.whole_files import WholeFiles
+from roost.volume.errors import FsError
+from roost.volume.model import ChunkNo
+
+
+@pytest.fixture
+def expected_warnings() -> list[str]:
+    return ["is not kept on this host"]
+
+
+def test_whoever_may_not_adopt_keeps_the_file(volume: TestVolume, tmp_path: Path) -> None:
+    client = volume.open()
+    client.mkdir("/taken")
+    local = tmp_path / "finished"
+    local.write_bytes(b"precious")
+    with pytest.raises(FsError, match="Is a directory"):
+        client.adopt(local, "/taken")
+    assert local.read_bytes() == b"precious"
+    assert client.listdir("/") == ["taken"]
+
+
+def test_a_cache_that_refuses_the_file_is_no_failure(
+    volume: TestVolume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_files: WholeFiles, _path: Path, _name: str) -> None:
+        raise OSError("no space left on the local disk")
+
+    client = volume.open()
+    local = tmp_path / "finished"
+    local.write_bytes(b"precious")
+    with monkeypatch.context() as patch:
+        patch.setattr(WholeFiles, "_install", refuse)
+        assert client.adopt(local, "/a") == 8
+    assert client.read("/a") == b"precious"
+    assert client.open_local("/a").read_bytes() == b"precious"
+
+
+def test_a_copy_outlives_a_compaction_in_between(volume: TestVolume, tmp_path: Path) -> None:
+    reader, other = volume.open(cache="reader"), volume.open(cache="other")
+    other.write("/a", b"one ")
+    other.append("/a", b"two ")
+    other.append("/a", b"three")
+    ino = other.node("/a").ino
+    whole = b"one two three"
+
+    def compact_once(verb: str, _key: str) -> None:
+        if verb == "get":
+            volume.store.before_call = lambda _verb, _key: None
+            assert compact_chunk(other.core, ino, ChunkNo(0)) == 2
+            other.core.removals.submit(lambda: None).result()
+
+    volume.store.before_call = compact_once
+    assert reader.download("/a", tmp_path / "copy") == len(whole)
+    assert (tmp_path / "copy").read_bytes() == whole
+
+
+def test_a_read_only_file_is_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may open anything for writing; other users are refused, as here."""
+    really_open = Path.open
+
+    def open_as_user(path: Path, mode: str = "r", *rest: Any, **more: Any) -> IO[Any]:
+        if set(mode) & set("wa+") and path.exists() and not path.stat().st_mode & stat.S_IWUSR:
+            raise PermissionError(path)
+        return really_open(path, mode, *rest, **more)
+
+    cache = WholeFiles(tmp_path / "cache", "11111111-2222-4333-8444-555555555555")
+    local = tmp_path / "finished"
+    local.write_bytes(b"hello")
+    local.chmod(0o444)
+    monkeypatch.setattr(Path, "open", open_as_user)
+    assert cache.adopt(cache.name_of(5, []), local).read_bytes() == b"hello"
