@@ -124,3 +124,12 @@ def test_a_block_larger_than_the_cache_is_handed_on_and_not_kept(
     cache = cache_over(store, pool, blocks_max=0)
     assert cache.get(ref(1)) == b"\1" * SIZE
     assert cache.size_bytes == 0
+
+
+def test_a_closed_pool_leaves_nobody_waiting(store: FaultyStore) -> None:
+    closed = BoundedPool("test-closed", 1, 1)
+    closed.close()
+    cache = cache_over(store, closed)
+    with pytest.raises(RuntimeError):
+        cache.start(ref(1))
+    assert cache.get(ref(1)) == bytes([1]) * SIZE

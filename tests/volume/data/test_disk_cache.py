@@ -250,3 +250,25 @@ def test_the_index_counts_what_it_lists() -> None:
         victims.add(victim)
     assert victims == {str(n % 20) for n in kept}
     assert index.size_bytes == 0
+
+
+@pytest.mark.parametrize("level", ["none", "full"])
+def test_a_small_range_that_is_not_proved_is_all_that_is_read(
+    tmp_path: Path,
+    clock: ManualClock,
+    level: module.ChecksumLevel,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limits = DiskLimits(MIB, free_space_ratio=0.0, checksum=level)
+    cache = DiskCache(tmp_path, UUID, limits, clock)
+    cache.keep(key(1), DATA)
+    asked: list[tuple[int, int]] = []
+    really_read = os.pread
+
+    def pread(descriptor: int, size_bytes: int, offset: int) -> bytes:
+        asked.append((size_bytes, offset))
+        return really_read(descriptor, size_bytes, offset)
+
+    monkeypatch.setattr(os, "pread", pread)
+    assert cache.find_range(key(1), SIZE, 40 * KIB, 10) == DATA[40 * KIB : 40 * KIB + 10]
+    assert asked[0] == (10, 40 * KIB)

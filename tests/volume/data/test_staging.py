@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roost.errors import MissingBlock, StorageFull, Unavailable
+from roost.errors import CorruptRecord, MissingBlock, StorageFull, Unavailable
 from roost.testing.clock import ManualClock
 from roost.testing.volumes import TestVolume
 from roost.volume.client import VolumeClient
@@ -238,5 +238,55 @@ def test_a_read_only_client_stores_nothing(volume: TestVolume) -> None:
     reader: VolumeClient = volume.open(read_only=True)
     reader.close()
     assert volume.objects() == []
+    volume.open().close()
+    assert len(volume.objects()) == 1
+
+
+def test_no_upload_begins_between_the_look_and_the_deletion(
+    volume: TestVolume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = volume.open(
+        data=DataSettings(writeback=True, upload_delay_s=DAY_S, compact=False), clock=ManualClock()
+    )
+    staging = client.core.staging
+    assert staging is not None
+    client.write("/a", b"x" * 100)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold(verb: str, _key: str) -> None:
+        if verb == "put":
+            inside.set()
+            assert go_on.wait(30)
+
+    uploader = threading.Thread(target=staging.upload_all)
+    really_forget = staging._forget
+
+    def forget(key: str) -> object:
+        uploader.start()
+        inside.wait(0.2)
+        return really_forget(key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(staging, "_forget", forget)
+        volume.store.before_call = hold
+        client.remove("/a")
+        client.core.removals.submit(lambda: None).result()
+    go_on.set()
+    uploader.join()
+    assert volume.objects() == []
+    assert client.staged().lost == ()
+
+
+def test_a_replay_that_fails_leaves_the_blocks_to_the_next_client(volume: TestVolume) -> None:
+    client = volume.open(data=BACK)
+    refuse(volume)
+    client.write("/a", b"x" * 100)
+    client.close()
+    accept(volume)
+    stray = next(staging_folder(volume).glob("*/chunks")) / os.fsdecode(b"\xff")
+    stray.write_bytes(b"made by hand")
+    with pytest.raises(CorruptRecord):
+        volume.open()
+    stray.unlink()
     volume.open().close()
     assert len(volume.objects()) == 1

@@ -78,12 +78,15 @@ class BlockCache:
             return done
         if waiting is not None:
             return waiting
-        if self._downloads.try_submit(lambda: self._fetch_quietly(ref, mine)) is None:
-            with self._lock:
-                del self._fetching[ref]
-            mine.set_exception(_Skipped())
-            return None
-        return mine
+        place = None
+        try:
+            place = self._downloads.try_submit(lambda: self._fetch_quietly(ref, mine))
+        finally:
+            if place is None:  # all busy, or closed: nobody may wait for it
+                with self._lock:
+                    del self._fetching[ref]
+                mine.set_exception(_Skipped())
+        return None if place is None else mine
 
     def wait(self, ref: BlockRef, fetch: "Future[bytes]") -> bytes:
         """Return what `start` began to fetch.  Raises as `get`."""

@@ -104,8 +104,8 @@ class DiskCache:
         """Return part of a block, proved as the checksum level says."""
         level = self._limits.checksum
         start, end = offset, offset + length
-        if level == "full" and length < size_bytes:
-            start, end = 0, 0  # only whole blocks are proved; the seal always is
+        if level == "none" or (level == "full" and length < size_bytes):
+            end = start  # nothing is proved but the seal
         elif level == "shrink":
             start = -(-start // PIECE_BYTES) * PIECE_BYTES
             end = size_bytes if end == size_bytes else end // PIECE_BYTES * PIECE_BYTES
@@ -123,7 +123,7 @@ class DiskCache:
         sound = len(data) == last - first and checksums.is_seal_sound(
             self._name(key), size_bytes, tail
         )
-        if sound and level != "none" and start < end:
+        if sound and start < end:
             proved = data[start - first : end - first]
             sound = checksums.is_sound(self._name(key), size_bytes, tail, proved, start)
         if self._judged(key, data if sound else None) is None:

@@ -111,7 +111,12 @@ class Staging(StagedElsewhere):
         self._hold(self._root / f"{self._own_name}.lock")
         self._own = self._store_of(self._own_name)
         self._writers = threading.BoundedSemaphore(limits.writers)
-        self._replay()
+        try:
+            self._replay()
+        except BaseException:  # else the owners stay locked while this process lives
+            for _, descriptor in self._locks:
+                os.close(descriptor)
+            raise
         self._threads = [
             threading.Thread(target=self._work, name=f"roost-staged-{number}", daemon=True)
             for number in range(min(limits.threads, UPLOAD_THREADS_MAX))
@@ -157,9 +162,8 @@ class Staging(StagedElsewhere):
             key = self._blocks.key(ref)
             with self._changed:
                 self._changed.wait_for(partial(self._is_idle, key))
-                entry = self._entries.get(key)
+                entry = self._forget(key)  # before an upload can claim it
             if entry is not None:
-                self._forget(key)
                 entry.folder.delete(key)
 
     def upload_all(self) -> None:
@@ -229,13 +233,15 @@ class Staging(StagedElsewhere):
             STAGED_BYTES.inc(entry.ref.size_bytes)
         self._entries[key] = entry
 
-    def _forget(self, key: str) -> None:
+    def _forget(self, key: str) -> _Entry | None:
+        """Strike a block off and return it; the lock may be held already."""
         with self._changed:
             entry = self._entries.pop(key, None)
             if entry is not None:
                 self._bytes -= entry.ref.size_bytes
                 STAGED_BLOCKS.dec()
                 STAGED_BYTES.dec(entry.ref.size_bytes)
+            return entry
 
     def _is_idle(self, key: str) -> bool:
         return key not in self._busy
