@@ -64,7 +64,7 @@ class Cluster:
             if not folder.name.isdigit():
                 continue
             try:
-                words = (folder / "cmdline").read_bytes().decode().split("\0")
+                words = os.fsdecode((folder / "cmdline").read_bytes()).split("\0")
                 state = (folder / "stat").read_text().rsplit(")", 1)[1].split()
             except (FileNotFoundError, ProcessLookupError, IndexError):
                 continue
