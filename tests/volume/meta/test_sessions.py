@@ -2,13 +2,15 @@ import json
 
 import pytest
 
+from roost.errors import CorruptRecord
 from roost.testing.clock import ManualClock
 from roost.volume.errors import VolumeReplaced
 from roost.volume.meta import sessions
 from roost.volume.meta.api import Meta, open_meta
 from roost.volume.meta.effects import PutSetting
 from roost.volume.meta.heartbeat import Heartbeat, read_again
-from roost.volume.model import ROOT
+from roost.volume.meta.open_volume import OpenVolume
+from roost.volume.model import ROOT, DeletedFile, SessionId
 from roost.volume.settings import encode_settings
 
 
@@ -91,3 +93,32 @@ def test_another_volume_in_the_same_place_ends_the_session(meta: Meta) -> None:
         meta.create(ROOT, b"f")
     heartbeat.lost = None
     meta._opened.engine.run(lambda txn: txn.do(PutSetting(original)))
+
+
+def test_a_damaged_session_does_not_keep_others_from_being_cleaned_up(
+    meta: Meta,
+    meta_url: str,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("a session that is over stays")
+    dead = [open_meta(meta_url, session=False, clock=clock) for _ in range(2)]
+    for one in dead:
+        one.begin_session(heartbeat=False)
+    damaged, sound = (one.sid for one in dead)
+    real = sessions.end
+
+    def end(volume: OpenVolume, sid: SessionId) -> tuple[DeletedFile, ...]:
+        if sid == damaged:
+            raise CorruptRecord("inode 9", "7 bytes")
+        return real(volume, sid)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sessions, "end", end)
+        clock.advance(61)
+        sessions.renew(meta._opened, "")
+        assert meta.clean_stale_sessions() == 1
+    assert sound not in [session.sid for session in meta.sessions()]
+    for one in dead:
+        one.close()

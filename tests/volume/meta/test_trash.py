@@ -2,9 +2,12 @@ import errno
 
 import pytest
 
+from roost.errors import CorruptRecord
 from roost.testing.clock import ManualClock
 from roost.volume.errors import FsError
+from roost.volume.meta import tree_removal
 from roost.volume.meta.api import Meta
+from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.trash import expired, folder_name
 from roost.volume.model import ROOT, TRASH, AttrChange, ChunkNo, Flag, Ino, RenameFlag, Slice
 
@@ -179,3 +182,28 @@ def test_the_trash_counts_the_hours_it_holds_as_they_come_and_go(
         clock.advance(27 * 3600)
         assert trashing.clean_trash() == 1
         assert trashing.check() == ()
+
+
+def test_a_damaged_hour_does_not_keep_the_hours_after_it(
+    trashing: Meta,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("not removed from the trash")
+    for name in (b"one", b"two"):
+        trashing.create(ROOT, name)
+        trashing.unlink(ROOT, name)
+        clock.advance(HOUR_S)
+    damaged = next(trashing.readdir(TRASH)).ino
+    real = tree_removal.empty_for_good
+
+    def empty(volume: OpenVolume, ino: Ino) -> int:
+        if ino == damaged:
+            raise CorruptRecord("inode 9", "7 bytes")
+        return real(volume, ino)
+
+    monkeypatch.setattr(tree_removal, "empty_for_good", empty)
+    clock.advance(27 * HOUR_S)
+    assert trashing.clean_trash() == 1
+    assert [folder.ino for folder in trashing.readdir(TRASH)] == [damaged]

@@ -125,4 +125,6 @@ def _empty(volume: OpenVolume, ino: Ino, name: bytes) -> int:
     except FsError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):  # Another client was faster.
             log.warning("not removed from the trash: %r: %s", name, error)
+    except CorruptRecord as error:  # The hours after it are cleaned all the same.
+        log.warning("not removed from the trash: %r: %s", name, error)
     return gone

@@ -5,10 +5,13 @@ Source: the volume format reference, sections 6.1 to 6.3.
 """
 
 import json
+import logging
 import os
 import socket
 from datetime import UTC, datetime
 
+from roost.errors import CorruptRecord
+from roost.volume.errors import FsError
 from roost.volume.meta.effects import DropSession, PutCounter, PutSession
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.remove import delete_sustained
@@ -21,6 +24,8 @@ LEASE_S = 5 * HEARTBEAT_S
 NEXT_SESSION = "nextSession"
 LAST_CLEANUP = "lastCleanupSessions"
 CLEANUP_EVERY_S = 10
+
+log = logging.getLogger(__name__)
 
 
 def session_info(mount_point: str, now_s: int) -> bytes:
@@ -81,14 +86,18 @@ def end(volume: OpenVolume, sid: SessionId) -> tuple[DeletedFile, ...]:
 
 
 def clean_stale(volume: OpenVolume) -> int:
-    """Clean up after sessions with an ended lease; return how many."""
+    """Clean up after sessions with an ended lease; return how many.  A damaged one waits."""
     with volume.engine.scan() as scans:
         stale = [s.sid for s in scans.sessions() if s.expire_s < volume.now_s]
     ended = 0
     for sid in stale:
-        if sid != volume.sid:
+        if sid == volume.sid:
+            continue
+        try:
             end(volume, sid)
             ended += 1
+        except (CorruptRecord, FsError) as error:
+            log.warning("a session that is over stays: sid=%d error=%s", sid, error)
     return ended
 
 
