@@ -27,7 +27,7 @@ from roost.volume.data.transfer import Progress, nobody
 from roost.volume.errors import FsError
 from roost.volume.following_store import FollowingStore
 from roost.volume.local_files import LocalFiles
-from roost.volume.meta.answers import FallocateFlag
+from roost.volume.meta.answers import AtimeMode, FallocateFlag
 from roost.volume.meta.api import Meta, open_meta
 from roost.volume.model import (
     Caller,
@@ -85,14 +85,16 @@ class VolumeClient(Tree):
         clock: Clock | None = None,
         caller: Caller | None = None,
         data: DataSettings | None = None,
+        atime: AtimeMode = AtimeMode.NEVER,
     ) -> "VolumeClient":
         """Open the volume whose metadata is at `meta_url` ("sqlite3:///var/lib/roost/meta.db").
 
-        `cache_dir` is where finished files are kept for `open_local`, on a local disk.
+        `cache_dir` is where finished files are kept for `open_local`, on a local disk.  `atime`:
+        when a read changes the access time, at most once a second; mount's --atime-mode.
         Raises NotFormatted, NewerFormat, Unsupported, Unavailable, InvalidArgument; AlreadyExists
         if the bucket is marked for another volume (a read-only client does not look).
         """
-        meta = open_meta(meta_url, read_only=read_only, clock=clock)
+        meta = open_meta(meta_url, read_only=read_only, clock=clock, atime=atime)
         try:
             chosen = data or DataSettings()
             store = FollowingStore(

@@ -101,10 +101,13 @@ class LocalFiles:
         for _ in range(_TRIES_MAX):
             attr, chunks = self._snapshot(ino)
             try:
-                return fetch(attr, chunks)
+                fetched = fetch(attr, chunks)
             except MissingBlock:
                 if self._snapshot(ino)[1] == chunks:
                     raise
+            else:
+                self._core.accessed(ino, attr)
+                return fetched
         raise Gone(f"inode {ino} changed {_TRIES_MAX} times while it was copied")
 
     def _snapshot(self, ino: Ino) -> tuple[Attr, Chunks]:

@@ -57,7 +57,10 @@ class Tree:
 
     def readlink(self, path: str) -> str:
         """Return a symbolic link's target."""
-        return os.fsdecode(self.meta.readlink(self._paths.resolve(path, follow=False).ino))
+        node = self._paths.resolve(path, follow=False)
+        target = self.meta.readlink(node.ino)
+        self._core.accessed(node.ino, node.attr)
+        return os.fsdecode(target)
 
     def mkdir(
         self, path: str, mode: int = 0o755, *, parents: bool = False, exist_ok: bool = False
@@ -120,8 +123,10 @@ class Tree:
 
     def readdir(self, path: str = "/", *, with_attrs: bool = False) -> list[DirEntry]:
         """Return a folder's entries in order of name.  Raises FsError: ENOENT, ENOTDIR."""
-        ino = self._paths.resolve(path).ino
-        return list(self.meta.readdir(ino, with_attrs=with_attrs, caller=self._caller))
+        node = self._paths.resolve(path)
+        entries = self.meta.readdir(node.ino, with_attrs=with_attrs, caller=self._caller)
+        self._core.accessed(node.ino, node.attr)
+        return list(entries)
 
     def listdir(self, path: str = "/") -> list[str]:
         """Return the names in a folder, sorted by their bytes."""

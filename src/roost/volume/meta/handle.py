@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from roost.volume.errors import FsError, VolumeReplaced
 from roost.volume.meta import check, check_quotas, cleanup, sessions, usage
+from roost.volume.meta.answers import AtimeMode
 from roost.volume.meta.heartbeat import Heartbeat
 from roost.volume.meta.open_volume import NEXT_SLICE, OpenVolume
 from roost.volume.meta.txn import Engine
@@ -87,6 +88,11 @@ class VolumeHandle:
     def is_read_only(self) -> bool:
         """True if every change is refused with EROFS."""
         return self._read_only
+
+    @property
+    def notes_access(self) -> bool:
+        """True if reads may change access times; else `accessed` does nothing."""
+        return not self._read_only and self._opened.atime_mode is not AtimeMode.NEVER
 
     @property
     def durability(self) -> str:

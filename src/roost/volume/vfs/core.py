@@ -30,7 +30,7 @@ from roost.volume.data.staged_elsewhere import StagedElsewhere
 from roost.volume.data.staging import Staged, Staging, StagingLimits
 from roost.volume.data.whole_files import WholeFiles
 from roost.volume.meta.api import Meta
-from roost.volume.model import DeletedFile, SliceRef
+from roost.volume.model import Attr, DeletedFile, Ino, SliceRef
 from roost.volume.vfs.compacting import Compaction
 
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Core:
     ) -> None:
         settings = meta.settings
         self.meta = meta
+        self.notes_access = meta.notes_access
         self.clock = clock
         self.data = data
         self.blocks = Blocks(
@@ -101,6 +102,15 @@ class Core:
             self._staging_in, self.meta.settings.uuid, self.blocks
         )
         return here.get(ref) is not None or here.find_foreign(ref) is not None
+
+    def accessed(self, ino: Ino, attr: Attr | None = None) -> None:
+        """Note a read of the node, if reads count here.  A time that is not stored fails nobody."""
+        if not self.notes_access:
+            return
+        try:
+            self.meta.accessed(ino, attr)
+        except RoostError as error:
+            log.info("access time not stored: ino=%d error=%s", ino, error)
 
     def prefetch(self, ref: BlockRef) -> None:
         """Fetch the whole block of which somebody read a part, unless enough of that goes on."""

@@ -45,6 +45,7 @@ class OpenFile:
         self._append_end: int | None = None  # known while an append is the newest pending write
         self._attr: Attr | None = None
         self._attr_s = 0.0  # when it was asked for
+        self._noted = not core.notes_access  # that `_attr` has been read from
 
     def __enter__(self) -> "OpenFile":
         self._lock.acquire()
@@ -234,7 +235,9 @@ class OpenFile:
             fresh = attr is not None and now_s - self._attr_s < ATTR_FRESH_S
             if not fresh or attr is None or size_bytes is None or offset + size_bytes > attr.length:
                 attr = self._asked()
-        self._core.meta.accessed(self.ino, attr)
+            noted, self._noted = self._noted, True
+        if not noted:
+            self._core.accessed(self.ino, attr)
         return self._reader.read(
             attr, offset, attr.length - offset if size_bytes is None else size_bytes
         )
@@ -243,10 +246,12 @@ class OpenFile:
         asked_s = self._core.clock.monotonic_s()
         attr = self._core.meta.getattr(self.ino)
         self._attr, self._attr_s = attr, asked_s
+        self._noted = not self._core.notes_access
         return attr
 
     def _know(self, attr: Attr) -> None:
         self._attr, self._attr_s = attr, self._core.clock.monotonic_s()
+        self._noted = not self._core.notes_access
 
     def _committed(self, attr: Attr | None) -> None:
         if attr is not None:
