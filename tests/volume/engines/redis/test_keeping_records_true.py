@@ -12,6 +12,8 @@ from roost.volume.engines.redis.cache import RecordCache
 from roost.volume.engines.redis.connection import Connection
 from roost.volume.errors import FsError
 from roost.volume.meta.api import Meta
+from roost.volume.meta.reads import EdgeWanted, NodeWanted
+from roost.volume.meta.txn import Txn
 from roost.volume.model import ROOT, AttrChange, Ino
 from tests.volume.engines.redis.conftest import Opener
 
@@ -143,6 +145,21 @@ def test_an_emptied_server_leaves_no_record(redis_server: RedisServer, open_volu
     with redis_server.client(database) as client:
         assert not client.exists("i2", "d1", "usedSpace"), "nothing is written into another's place"
     meta._opened.sid = type(meta.sid)(0)
+
+
+def test_a_refusal_ends_though_more_is_read_than_was_announced(two: tuple[Meta, Meta]) -> None:
+    """An entry that is known to be absent is not forgotten, and guessed, for another miss."""
+
+    def rule(txn: Txn) -> None:
+        announced_only = NodeWanted(Ino(999))
+        txn.load(NodeWanted(ROOT), EdgeWanted(ROOT, b"none", child=True), announced_only)
+        txn.node(ROOT)
+        txn.acl(1)
+        if txn.edge(ROOT, b"none") is None:
+            raise FsError(errno.ENOENT, ROOT, b"none")
+
+    with pytest.raises(FsError):
+        two[0].engine.run(rule)
 
 
 def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

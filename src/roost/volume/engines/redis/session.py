@@ -174,7 +174,9 @@ class Reading:
             self._known = {**self._known, **fetched}
             return fetched
         asked = set(lookups)
-        again = [r for r in dict.fromkeys((*self.seen, *wanted)) if r not in asked]
+        # What is known stays known: an entry forgotten here would be guessed, in each run anew.
+        known = self._known if len(self._known) <= READ_AGAIN_MAX else ()
+        again = [r for r in dict.fromkeys((*self.seen, *known, *wanted)) if r not in asked]
         fetched = self._server.fetch(again, lookups)
         for record, value in self.seen.items():
             if fetched.get(record, value) != value:
