@@ -1,5 +1,7 @@
 """Metadata URLs as JuiceFS spells them."""
 
+from pathlib import Path
+
 import pytest
 
 from roost.errors import InvalidArgument
@@ -79,3 +81,14 @@ def test_a_scheme_has_an_engine(text: str) -> None:
     kind = engine_kind(parsed(text))
     assert callable(kind.create_engine)
     assert callable(kind.open_engine)
+
+
+def test_a_password_may_come_from_a_file(folder: Path) -> None:
+    (folder / "password").write_text(" from a file\n")
+    variables = {"META_PASSWORD_FILE": str(folder / "password")}
+    assert parse_url("mysql://u@h/db", variables).password == "from a file"
+    assert parse_url("redis://h", variables).password == "from a file"
+    assert parse_url("redis://:own@h", variables).password == "own"
+    assert parse_url("redis://h", {**variables, "META_PASSWORD": "first"}).password == "first"
+    with pytest.raises(InvalidArgument, match="password file"):
+        parse_url("redis://h", {"META_PASSWORD_FILE": str(folder / "missing")})

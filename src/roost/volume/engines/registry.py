@@ -13,7 +13,8 @@ mysql://USER[:PASSWORD]@(HOST:PORT)/DB         MySQL or MariaDB, with or without
 postgres://USER[:PASSWORD]@HOST[:PORT]/DB      PostgreSQL; postgresql:// too
 memory://NAME                                  in this process, for tests
 
-A password that is not in the URL is taken from the environment, META_PASSWORD.
+A password that is not in the URL is taken from the environment: META_PASSWORD, or the file that
+META_PASSWORD_FILE names.
 Source: JuiceFS Community 1.4, documentation of metadata engines; pkg/meta/redis.go, interface.go.
 """
 
@@ -21,6 +22,7 @@ import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, cast
 from urllib.parse import parse_qsl, unquote
 
@@ -29,6 +31,7 @@ from roost.errors import InvalidArgument, Unsupported
 from roost.volume.meta.txn import Engine
 
 PASSWORD_VARIABLE = "META_PASSWORD"
+PASSWORD_FILE_VARIABLE = "META_PASSWORD_FILE"
 _REDIS_PASSWORD_VARIABLE = "REDIS_PASSWORD"  # looked at first, as JuiceFS does
 _HINT = (
     "Use redis://HOST:6379/1, sqlite3://PATH, mysql://USER@(HOST:3306)/DB"
@@ -108,7 +111,7 @@ def engine_kind(url: MetaUrl) -> EngineKind:
 def parse_url(text: str, environment: Mapping[str, str] | None = None) -> MetaUrl:
     """Return the parts of a metadata URL, with the password of the environment if it has none.
 
-    Raises InvalidArgument for another scheme or an empty place.
+    Raises InvalidArgument for another scheme, an empty place or a password file that cannot be read.
     """
     known = os.environ if environment is None else environment
     scheme, found, rest = text.partition("://")
@@ -149,7 +152,16 @@ def _split_login(place: str) -> tuple[str, str, str]:
 
 def _password_of(scheme: str, environment: Mapping[str, str]) -> str:
     own = environment.get(_REDIS_PASSWORD_VARIABLE, "") if scheme in _REDIS else ""
-    return own or environment.get(PASSWORD_VARIABLE, "")
+    given = own or environment.get(PASSWORD_VARIABLE, "")
+    file = environment.get(PASSWORD_FILE_VARIABLE, "")
+    if given or not file:
+        return given
+    try:
+        return Path(file).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidArgument(
+            f"cannot read the password file: {error}", hint=f"See {PASSWORD_FILE_VARIABLE}."
+        ) from error
 
 
 def _without_parentheses(hosts: str) -> str:
