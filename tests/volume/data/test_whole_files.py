@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from roost.errors import InvalidArgument, MissingBlock
+from roost.testing.clock import ManualClock
 from roost.volume.data import whole_files
 from roost.volume.data.local_disk import file_system_of, is_local
 from roost.volume.data.whole_files import WholeFiles
@@ -170,3 +171,15 @@ def test_a_cache_folder_that_is_not_local_is_refused(
     monkeypatch.setattr(whole_files, "file_system_of", lambda _folder: "fuse.juicefs")
     with pytest.raises(InvalidArgument, match=r"fuse\.juicefs"):
         WholeFiles(tmp_path, UUID)
+
+
+def test_what_a_crash_left_half_written_goes_after_a_day(tmp_path: Path) -> None:
+    now, later = WholeFiles(tmp_path, UUID), ManualClock()
+    draft = now._draft(now.name_of(5, [record(1)]))
+    draft.write_bytes(b"hel")
+    later.advance(draft.stat().st_ctime - later.wall_ns() / 1e9 + 25 * 3600)
+    now.fetch(now.name_of(5, [record(2)]), filled(b"hello"))
+    assert draft.exists(), "somebody may be filling it"
+    tomorrow = WholeFiles(tmp_path, UUID, clock=later)
+    tomorrow.fetch(now.name_of(5, [record(3)]), filled(b"hello"))
+    assert not draft.exists()

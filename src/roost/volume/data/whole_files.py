@@ -32,6 +32,7 @@ from roost.volume.overlay import visible
 
 CACHE_BYTES_MAX = 64 * GIB
 GRACE_S = 600.0
+_DRAFT_AGE_S = 24 * 3600.0
 _RECORD = struct.Struct(">QIQIII")
 
 
@@ -150,7 +151,11 @@ class WholeFiles:
         return path
 
     def _evict(self) -> None:
-        """Remove the least recently used files above the limit."""
+        """Remove old drafts of a crash, and the least recently used files above the limit."""
+        for draft in self._folder.glob("*.tmp"):
+            with contextlib.suppress(FileNotFoundError):
+                if draft.stat().st_ctime < self._clock.wall_ns() / 1e9 - _DRAFT_AGE_S:
+                    draft.unlink()
         found = []
         for path in self._files():
             with contextlib.suppress(FileNotFoundError):
