@@ -111,7 +111,7 @@ def engine_kind(url: MetaUrl) -> EngineKind:
 def parse_url(text: str, environment: Mapping[str, str] | None = None) -> MetaUrl:
     """Return the parts of a metadata URL, with the password of the environment if it has none.
 
-    Raises InvalidArgument for another scheme, an empty place or a password file that cannot be read.
+    Raises InvalidArgument: another scheme, an empty place, a password file that cannot be read.
     """
     known = os.environ if environment is None else environment
     scheme, found, rest = text.partition("://")
