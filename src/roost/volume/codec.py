@@ -38,20 +38,23 @@ def encode_attr(attr: Attr) -> bytes:
          …      1  storage tier; absent if 0
          …      1  zero: JuiceFS sizes its buffer one byte too large, so it is written here too
     """
+    mtime = divmod(attr.mtime_ns, _SECOND_NS)
     fixed = _FIXED.pack(
         attr.flags,
         attr.kind << 12 | attr.mode,
         attr.uid,
         attr.gid,
         *divmod(attr.atime_ns, _SECOND_NS),
-        *divmod(attr.mtime_ns, _SECOND_NS),
-        *divmod(attr.ctime_ns, _SECOND_NS),
+        *mtime,
+        *(mtime if attr.ctime_ns == attr.mtime_ns else divmod(attr.ctime_ns, _SECOND_NS)),
         attr.nlink,
         attr.length,
         attr.rdev,
         attr.parent,
     )
     acls = (attr.access_acl, attr.default_acl)
+    if acls == (0, 0) and not attr.tier:
+        return fixed + b"\0"
     tier = bytes([attr.tier]) if attr.tier else b""
     return fixed + (_ACLS.pack(*acls) if any(acls) else b"") + tier + b"\0"
 

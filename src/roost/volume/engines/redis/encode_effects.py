@@ -66,7 +66,8 @@ def _replace(e: Encoded, moves: Moves, effect: fx.ReplaceSlices) -> None:
 def _add_refs(e: Encoded, moves: Moves, effect: fx.AddSliceRefs) -> None:
     # Stored is one less than there are, and nothing for one.
     by = effect.by - 1 if effect.is_new else effect.by
-    moves.refs[slice_field(effect.slice_id, effect.size)] += by
+    name = slice_field(effect.slice_id, effect.size)
+    moves.refs[name] = moves.refs.get(name, 0) + by
 
 
 def _drop_ref(e: Encoded, moves: Moves, effect: fx.DropSliceRef) -> None:

@@ -30,7 +30,7 @@ class Moves:
         self.usage: dict[Ino, DirUsage] = {}  # what is added
         self.new_usage: dict[Ino, DirUsage] = {}  # what is set before that
         self.dropped_usage: set[Ino] = set()  # and what is dropped
-        self.refs: Counter[bytes] = Counter()
+        self.refs: dict[bytes, int] = {}
 
 
 def time_bytes(time_ns: int) -> bytes:

@@ -364,7 +364,8 @@ def _note(live: Live, encoded: Encoded, replies: Replies) -> None:
             stored["node", ino] = value
     for record in encoded.dropped:
         stored.pop(record, None)
-    live.cache.put(stored.items())
+    if stored:
+        live.cache.put(stored.items())
     if encoded.dropped:
         live.cache.drop(encoded.dropped)
     for record, how in encoded.adjusted:
