@@ -86,7 +86,7 @@ def test_summary_of_an_ordinary_folder_needs_no_volume(tmp_path: Path) -> None:
         "y/file,8192,0,1",
     ]
     refused = roost("summary", str(tmp_path / "none"))
-    assert refused.exit_code == 3
+    assert refused.exit_code == 2
     assert "No such file" in refused.stderr
 
 

@@ -69,7 +69,9 @@ class PathFolder:
     """A folder of the system."""
 
     def __init__(self, parent: Path) -> None:
-        """Make a folder of its own in `parent`.  Raises OSError."""
+        """Make a folder of its own in `parent`.  Raises InvalidArgument, OSError."""
+        if not parent.is_dir():
+            raise InvalidArgument(f"{parent}: no such folder", hint="Is the volume mounted there?")
         self._folder = parent / f"__roost_benchmark_{secrets.token_hex(4)}__"
         self._folder.mkdir()
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from roost.cli.output import plain_errors, show_json
-from roost.cli.paths import JsonOption, MetaOption, inside, open_volume
+from roost.cli.paths import JsonOption, MetaOption, inside, local_path, open_volume
 from roost.errors import InvalidArgument
 from roost.sizes import KIB, MIB, parse_size
 from roost.telemetry import logs
@@ -167,7 +167,7 @@ def folder(
         )
         with ExitStack() as stack, Console(stderr=True).status("…") as status:
             if meta is None:
-                report = measure(PathFolder(Path(path)), bench, status.update)
+                report = measure(PathFolder(local_path(path)), bench, status.update)
             else:
                 client = stack.enter_context(open_volume(meta, read_only=False))
                 report = measure(VolumeFolder(client, inside(path)), bench, status.update)

@@ -15,7 +15,9 @@ from roost.volume.tools.opened import opened
 
 def destroy(
     meta_url: MetaArgument,
-    uuid: Annotated[str, typer.Argument(help="The volume's UUID, as `roost status` shows it.")],
+    uuid: Annotated[
+        str, typer.Argument(metavar="UUID", help="The volume's UUID, as `roost status` shows it.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Even if clients have the volume open.")

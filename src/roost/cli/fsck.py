@@ -109,6 +109,8 @@ def _fsck_directories(meta_url: str, options: RepairOptions, *, as_json: bool) -
         show_json(found)
     for one in () if as_json else found:
         typer.echo(f"{'repaired' if one.repaired else 'damaged'}: inode {one.ino}: {one.what}")
+    if not found and not as_json:
+        typer.echo("clean")
     left = sum(not one.repaired for one in found)
     if left:
         complain(f"{left} problems are not repaired")

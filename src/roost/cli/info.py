@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from roost.cli.output import plain_errors, show_json
-from roost.cli.paths import JsonOption, MetaOption, inside, open_volume
+from roost.cli.paths import JsonOption, MetaOption, inside, local_path, open_volume
 from roost.cli.tree_usage import TreeUsage, tree_of_node, tree_of_path
 from roost.errors import InvalidArgument
 from roost.sizes import format_size
@@ -108,7 +108,7 @@ def info(
                 raise InvalidArgument(
                     "inodes and slices are the volume's", hint="Name it: --meta META-URL."
                 )
-            found = [_of_path(Path(path), recursive=recursive) for path in paths]
+            found = [_of_path(local_path(path), recursive=recursive) for path in paths]
         else:
             with open_volume(meta, read_only=True) as client:
                 nodes = [_node(client, path, by_inode=by_inode) for path in paths]

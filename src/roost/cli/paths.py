@@ -36,6 +36,20 @@ MetaArgument = Annotated[
 ]
 
 
+def local_path(path: str) -> Path:
+    """Return an ordinary path.
+
+    Raises InvalidArgument for a URL, as a META-URL before the path would be.
+    """
+    if "://" in path:
+        # The URL is not repeated: it may hold a password.
+        raise InvalidArgument(
+            "a URL is given where a path is wanted",
+            hint="Write --meta META-URL, and then the path inside the volume.",
+        )
+    return Path(path)
+
+
 def inside(path: str) -> str:
     """Return a path inside a volume as the client wants it."""
     return "/" + path.removeprefix(":").lstrip("/")

@@ -3,7 +3,6 @@
 import csv
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from roost.cli.output import plain_errors, show_json
-from roost.cli.paths import JsonOption, MetaOption, inside, open_volume
+from roost.cli.paths import JsonOption, MetaOption, inside, local_path, open_volume
 from roost.cli.tree_usage import (
     DEPTH_MAX,
     ENTRIES_MAX,
@@ -50,7 +49,7 @@ def summary(
     """
     with plain_errors(), Console(stderr=True).status("adding up"):
         if meta is None:
-            found = tree_of_path(Path(path)).all(depth, entries)
+            found = tree_of_path(local_path(path)).all(depth, entries)
         else:
             with open_volume(meta, read_only=True) as client:
                 node = client.node(inside(path), follow=False)
