@@ -29,3 +29,9 @@ def add_slice(meta: Meta, ino: Ino, length: int, pos: int = 0, chunk_no: int = 0
     slice_id = meta.new_slice_id()
     meta.write_slice(ino, ChunkNo(chunk_no), Slice(pos, slice_id, length, 0, length))
     return slice_id
+
+
+def stop_heartbeat(meta: Meta) -> None:
+    """Leave the session's lease and all cleaning up to the test."""
+    assert meta._heartbeat is not None
+    meta._heartbeat.stop()

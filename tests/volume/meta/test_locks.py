@@ -11,6 +11,7 @@ from roost.volume.errors import FsError
 from roost.volume.meta.api import Meta, open_meta
 from roost.volume.meta.locks import changed
 from roost.volume.model import RANGE_END_MAX, ROOT, Ino, LockKind, RangeLock
+from tests.volume.meta.helpers import stop_heartbeat
 
 READ, WRITE, UNLOCK = LockKind.READ, LockKind.WRITE, LockKind.UNLOCK
 OWNER = 2**64 - 1
@@ -116,6 +117,7 @@ def test_a_session_s_end_ends_its_locks(
 def test_the_locks_of_a_client_that_died_end_with_its_lease(
     meta: Meta, meta_url: str, clock: ManualClock, file: Ino
 ) -> None:
+    stop_heartbeat(meta)  # it would clean up too, at the same moment
     dead = open_meta(meta_url, session=False, clock=clock)
     dead.begin_session(heartbeat=False)
     dead.flock(file, 1, WRITE)

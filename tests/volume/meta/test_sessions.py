@@ -12,6 +12,7 @@ from roost.volume.meta.heartbeat import Heartbeat, read_again
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.model import ROOT, DeletedFile, SessionId
 from roost.volume.settings import encode_settings
+from tests.volume.meta.helpers import stop_heartbeat
 
 
 def test_a_writable_open_is_a_session_with_a_lease(meta: Meta, clock: ManualClock) -> None:
@@ -40,6 +41,7 @@ def test_a_heartbeat_registers_a_removed_session_again(meta: Meta) -> None:
 def test_what_a_dead_session_kept_is_deleted_after_its_lease(
     meta: Meta, meta_url: str, clock: ManualClock
 ) -> None:
+    stop_heartbeat(meta)  # it would clean up too, at the same moment
     dead = open_meta(meta_url, session=False, clock=clock)
     dead.begin_session(heartbeat=False)
     file = dead.create(ROOT, b"f").ino
@@ -114,6 +116,7 @@ def test_a_damaged_session_does_not_keep_others_from_being_cleaned_up(
             raise CorruptRecord("inode 9", "7 bytes")
         return real(volume, sid)
 
+    stop_heartbeat(meta)  # it would clean up too, at the same moment
     with monkeypatch.context() as patched:
         patched.setattr(sessions, "end", end)
         clock.advance(61)

@@ -211,3 +211,10 @@ def test_the_highest_slice_number_bounds_what_was_given(meta: Meta) -> None:
     assert meta.highest_slice_id() == 0
     given_ids = [meta.new_slice_id() for _ in range(3)]
     assert max(given_ids) <= meta.highest_slice_id()
+
+
+def test_a_chunk_before_the_file_is_refused(meta: Meta) -> None:
+    file = meta.create(ROOT, b"f").ino
+    with pytest.raises(InvalidArgument, match="before the file"):
+        meta.write_slice(file, ChunkNo(-1), Slice(0, meta.new_slice_id(), 5, 0, 5))
+    assert meta.read_chunk(file, ChunkNo(-1)) == ()

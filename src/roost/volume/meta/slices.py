@@ -41,6 +41,8 @@ def write_slice(
     InvalidArgument for a record that does not fit its chunk or its slice.
     """
     check_record(record)
+    if chunk_no < 0:
+        raise InvalidArgument(f"chunk {chunk_no} lies before the file")
     end = chunk_no * CHUNK_BYTES + record.end
     if end > FILE_BYTES_MAX:
         raise FsError(errno.EFBIG, ino)

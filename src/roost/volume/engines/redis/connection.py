@@ -137,9 +137,15 @@ class Connection:
             try:
                 self._stream.send(data)
             except OSError:
-                # Part of it may be out.  Who leads finds the stream closed and tells all.
-                self.is_broken = True
-                self._stream.close()
+                self._break()
+            except BaseException:  # Ctrl-C: half a command would swallow the next one's bytes
+                self._break()
+                raise
+
+    def _break(self) -> None:
+        """Part of a command may be out.  Who leads finds the stream closed and tells all."""
+        self.is_broken = True
+        self._stream.close()
 
     # ---- receiving
     def _wait(self, pending: Pending) -> None:
@@ -174,9 +180,10 @@ class Connection:
                         if head is not mine:
                             head.wake()
         except (OSError, hiredis.HiredisError, ConnectionLost) as error:
-            lost = ConnectionLost(f"the connection broke: {error}")
-            lost.__cause__ = error
-            self._fail_all(lost)
+            self._fail_all(_lost(error))
+        except BaseException as error:  # Ctrl-C: a reply taken is not given, all after it shift
+            self._fail_all(_lost(error))
+            raise
 
     def _receive(self) -> None:
         data = self._stream.receive()
@@ -194,3 +201,9 @@ class Connection:
                 failed = self._waiting.popleft()
                 failed.fail(error)
                 failed.wake()
+
+
+def _lost(error: BaseException) -> ConnectionLost:
+    lost = ConnectionLost(f"the connection broke: {error!r}")
+    lost.__cause__ = error
+    return lost
