@@ -1,14 +1,16 @@
 """H6 and H14: nothing is written unless all can be; what merges does not conflict."""
 
 import struct
+from typing import Any
 
 import pytest
 import redis
 
-from roost.errors import CorruptRecord
+from roost.errors import CorruptRecord, RoostError
 from roost.testing.clock import ManualClock
 from roost.testing.servers import RedisServer
 from roost.volume.codec import decode_attr
+from roost.volume.engines.redis import watch
 from roost.volume.meta import effects as fx
 from roost.volume.meta.api import Meta
 from roost.volume.meta.txn import Txn
@@ -247,3 +249,21 @@ def test_an_entry_may_be_replaced_in_one_commit(meta: Meta) -> None:
 
     meta._opened.engine.run(swap)
     assert (meta.lookup(ROOT, b"f").ino, meta.lookup(ROOT, b"g").ino) == (other, file)
+
+
+def test_an_error_inside_exec_is_not_answered_as_done(
+    meta: Meta, raw: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta._opened.engine._link.can.scripts = False  # type: ignore[attr-defined]
+    real = watch._writes
+
+    def with_one_that_fails(plan: Any, found: Any) -> tuple[list[Any], list[Any]]:
+        done, writes = real(plan, found)
+        return done, [*writes, ("HINCRBY", b"usedSpace", b"field", 1)]
+
+    meta.create(ROOT, b"before")
+    monkeypatch.setattr(watch, "_writes", with_one_that_fails)
+    with pytest.raises(RoostError):
+        meta.create(ROOT, b"f")
+    monkeypatch.undo()
+    meta.create(ROOT, b"after")

@@ -147,7 +147,7 @@ def _operands(op: str, ahead: Iterator[Word]) -> tuple[Word, ...]:
 def _attempt(connection: Connection, plan: _Plan) -> Any:
     """Return the script's answer, or None if another changed something in between."""
     watched = {step.keys[0] for step in plan.verify if step.op not in _UNWATCHED}
-    watched |= {step.keys[0] for step in plan.changes if step.op in ("touch", "change", "raise")}
+    watched |= {step.keys[0] for step in plan.changes if step.op in _DECIDED_BY_READING}
     reads: list[Command] = [("WATCH", plan.fence_key, *watched), ("GET", plan.fence_key)]
     reads += [("TYPE", key) for key in plan.strings]
     reads += [_VERIFY_READS[step.op](step) for step in plan.verify]
@@ -170,10 +170,12 @@ def _attempt(connection: Connection, plan: _Plan) -> Any:
     found = dict(zip(map(id, asking), replies[before + len(plan.verify) :], strict=True))
     done, writes = _writes(plan, found)
     result = connection.call([("MULTI",), *writes, ("EXEC",)])
-    refused = next((r for r in result if isinstance(r, hiredis.ReplyError)), None)
-    if refused is not None:
-        return refused
-    return None if result[-1] is None else [0, *done]
+    if result[-1] is None:
+        return None
+    # EXEC itself succeeds when one of its commands fails: that one's error lies in its answer.
+    inner = result[-1] if isinstance(result[-1], list) else []
+    errors = (r for r in [*result, *inner] if isinstance(r, hiredis.ReplyError))
+    return next(errors, [0, *done])
 
 
 def _verified(plan: _Plan, replies: Replies) -> Any:
@@ -268,6 +270,8 @@ _CHANGE_READS: dict[str, Callable[[_Step], Command]] = {
     "quota": lambda step: ("HEXISTS", step.keys[2], step.words[0]),
     "unlock": _key_only("HKEYS"),
 }
+# Statistics and quotas may change meanwhile: whether there are any is what was read.
+_DECIDED_BY_READING = ("touch", "change", "raise", "forget", "unlock")
 
 
 # ---- writing
