@@ -35,6 +35,8 @@ from roost.volume.model import (
     XattrFlag,
 )
 
+# Servers of SQL keep the names of attributes as text.
+XATTR_NAMES = st.sampled_from([b"a", b"b", b"\xc3\xa9", b"", b"x" * 256])
 NAMES = st.sampled_from([b"a", b"b", b"c", b"\xff"])
 CALLERS = st.sampled_from(
     [
@@ -184,7 +186,12 @@ class MetaMachine(RuleBasedStateMachine):
         ino = self.pick(data)
         self.both(lambda m: m.truncate(ino, length, caller))
 
-    @rule(data=st.data(), name=NAMES, flags=st.sampled_from(list(XattrFlag)), caller=CALLERS)
+    @rule(
+        data=st.data(),
+        name=XATTR_NAMES,
+        flags=st.sampled_from(list(XattrFlag)),
+        caller=CALLERS,
+    )
     def xattr(self, data: st.DataObject, name: bytes, flags: XattrFlag, caller: Caller) -> None:
         """Store or remove an extended attribute."""
         ino = self.pick(data)
