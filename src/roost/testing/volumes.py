@@ -103,9 +103,12 @@ def no_warnings(expected: list[str] | None = None) -> Iterator[WarningLog]:
     handler = WarningLog()
     root = logging.getLogger("roost")
     root.addHandler(handler)
+    level = root.level
+    root.setLevel(logging.WARNING)  # a command run before in this process may have turned it down
     try:
         yield handler
     finally:
+        root.setLevel(level)
         root.removeHandler(handler)
     allowed = expected or []
     found = [text for text in handler.messages if not any(part in text for part in allowed)]
