@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +95,47 @@ def test_h1_a_writer_paused_in_a_group_commit_acknowledges_nothing(house: House,
             assert set(colours_of(third)) == {*before, 7}
         finally:
             second.close()
+
+
+class SlowEars(list[str]):
+    """Hears only once it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def append(self, reason: str) -> None:
+        self.reached.set()
+        assert self.opened.wait(20)
+        super().append(reason)
+
+
+def test_who_fails_with_a_lost_lease_finds_it_told_already(house: House) -> None:
+    """The lease's thread and the log's find out together; the second waits for the first."""
+    ears = house.lost = SlowEars()
+    engine = house.open()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(engine.writer.lease_lost, LeaseLost("taken"))
+        assert ears.reached.wait(10)
+        second = pool.submit(engine.writer.lease_lost, LeaseLost("taken"))
+        assert not wait([second], timeout=0.1).done
+        ears.opened.set()
+        second.result(10)
+        assert ears == ["taken"]
+        first.result(10)
+
+
+def test_an_engine_closes_while_its_loss_is_still_being_told(house: House) -> None:
+    ears = house.lost = SlowEars()
+    engine = house.open()
+    with ThreadPoolExecutor(3) as pool:
+        telling = pool.submit(engine.writer.lease_lost, LeaseLost("taken"))
+        assert ears.reached.wait(10)
+        waiting = pool.submit(engine.writer.lease_lost, LeaseLost("taken"))
+        pool.submit(house.close).result(10)
+        waiting.result(10)
+        ears.opened.set()
+        telling.result(10)
 
 
 def test_h2_a_deposed_writer_commits_no_manifest(house: House) -> None:

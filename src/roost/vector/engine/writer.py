@@ -58,6 +58,7 @@ class WriterEngine:
         self._tell_lost = on_lost
         self._end_lock = threading.Lock()
         self._ended = ""
+        self._told = threading.Event()
         self._log = LogWriter(
             core.files,
             core.generation,
@@ -258,6 +259,7 @@ class WriterEngine:
     def close(self) -> None:
         """Stop background work, seal the log if it is whole, and step down."""
         self._core.closing.set()
+        self._told.set()  # the log's thread, joined below, may wait for it
         self._keeper.stop()
         self._lane.close()
         end = self._log.close()
@@ -270,14 +272,25 @@ class WriterEngine:
         # The lease is given back by whoever acquired it, after this.
 
     def _lost(self, error: RoostError) -> None:
-        """Take note, once, that this process cannot be the writer any more."""
+        """Take note, once, that this process cannot be the writer any more.
+
+        The lease's, the log's and the keeper's threads may find out together: who comes second
+        returns when the first has told, since a caller is told of its failure after that.
+        """
         with self._end_lock:
-            if self._ended or self._core.closing.is_set():
-                return
-            self._ended = str(error)
+            is_first = not self._ended and not self._core.closing.is_set()
+            if is_first:
+                self._ended = str(error)
+        if not is_first:
+            if self._ended:
+                self._told.wait()
+            return
         log.error("this process is no longer the writer: %s", error)
-        self._core.feed.end(str(error))
-        self._tell_lost(str(error))
+        try:
+            self._core.feed.end(str(error))
+            self._tell_lost(str(error))
+        finally:
+            self._told.set()
 
     def lease_lost(self, error: RoostError) -> None:
         """For `Lease.start_renewing`: another one took over."""
