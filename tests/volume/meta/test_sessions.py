@@ -1,18 +1,125 @@
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import pytest
 
 from roost.errors import CorruptRecord
 from roost.testing.clock import ManualClock
+from roost.volume.engines.sqlite import SqliteEngine
 from roost.volume.errors import VolumeReplaced
 from roost.volume.meta import sessions
 from roost.volume.meta.api import Meta, open_meta
 from roost.volume.meta.effects import PutSetting
 from roost.volume.meta.heartbeat import Heartbeat, read_again
 from roost.volume.meta.open_volume import OpenVolume
-from roost.volume.model import ROOT, DeletedFile, SessionId
+from roost.volume.meta.reads import Scans
+from roost.volume.meta.txn import Txn
+from roost.volume.model import ROOT, Ino, LockKind, SessionId
 from roost.volume.settings import encode_settings
 from tests.volume.meta.helpers import stop_heartbeat
+
+T = TypeVar("T")
+
+
+class MeetingEngine:
+    """An engine that lets somebody else act: after a scan, or between a decision and its commit.
+
+    SQLite decides and commits in one step; there the other acts before.
+    """
+
+    def __init__(self, engine: Any, act: Callable[[], None], *, at_run: int | None) -> None:
+        self._engine = engine
+        self._act = act
+        self._at_run = at_run
+        self._runs = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    @contextmanager
+    def scan(self) -> Iterator[Scans]:
+        with self._engine.scan() as scans:
+            yield scans
+        if self._at_run is None:
+            self._act()
+
+    def run(self, rule: Callable[[Txn], T]) -> T:
+        number, self._runs = self._runs, self._runs + 1
+        waiting = [self._act] if number == self._at_run else []
+        if isinstance(self._engine, SqliteEngine):
+            while waiting:
+                waiting.pop()()
+
+        def meeting(txn: Txn) -> T:
+            answer = rule(txn)
+            while waiting:
+                waiting.pop()()
+            return answer
+
+        return self._engine.run(meeting)
+
+
+@pytest.mark.parametrize("at_run", [None, 0, 1, 2, 3])
+def test_a_session_that_is_renewed_after_all_keeps_its_files_and_locks(
+    meta: Meta, meta_url: str, clock: ManualClock, at_run: int | None
+) -> None:
+    """A client that was paused for longer than its lease comes back while others clean up."""
+    stop_heartbeat(meta)
+    slow = open_meta(meta_url, session=False, clock=clock)
+    slow.begin_session(heartbeat=False)
+    files = []
+    for name in (b"f", b"g", b"h"):
+        files.append(slow.create(ROOT, name).ino)
+        slow.open(files[-1])
+        slow.unlink(ROOT, name)
+    locked = slow.create(ROOT, b"locked").ino
+    slow.flock(locked, 1, LockKind.WRITE)
+    clock.advance(61)
+    sessions.renew(meta._opened, "")
+    kept: list[Ino] = []
+
+    def come_back() -> None:
+        kept.extend(file for file in files if _node_is_there(meta, file))
+        sessions.renew(slow._opened, "")
+
+    engine = MeetingEngine(meta._opened.engine, come_back, at_run=at_run)
+    meta._opened.engine = engine  # type: ignore[assignment]
+    try:
+        assert meta.clean_stale_sessions() == 0
+    finally:
+        meta._opened.engine = engine._engine
+    assert len(kept) == len(files) - (at_run - 1 if at_run else 0)
+    assert [file for file in files if _node_is_there(meta, file)] == kept
+    assert slow.sid in [session.sid for session in meta.sessions()]
+    assert len(meta.engine.read(lambda reads: reads.flocks(locked))) == 1
+    slow.close()
+
+
+def _node_is_there(meta: Meta, ino: Ino) -> bool:
+    return meta.engine.read(lambda reads: reads.node(ino)) is not None
+
+
+def test_locks_last_until_the_commit_that_ends_their_session(
+    meta: Meta, meta_url: str, clock: ManualClock
+) -> None:
+    stop_heartbeat(meta)
+    slow = open_meta(meta_url, session=False, clock=clock)
+    slow.begin_session(heartbeat=False)
+    locked = slow.create(ROOT, b"locked").ino
+    slow.flock(locked, 1, LockKind.WRITE)
+    clock.advance(61)
+    sessions.renew(meta._opened, "")
+    engine = MeetingEngine(meta._opened.engine, lambda: sessions.renew(slow._opened, ""), at_run=0)
+    meta._opened.engine = engine  # type: ignore[assignment]
+    try:
+        assert meta.clean_stale_sessions() == 0
+    finally:
+        meta._opened.engine = engine._engine
+    assert len(meta.engine.read(lambda reads: reads.flocks(locked))) == 1
+    assert slow.sid in [session.sid for session in meta.sessions()]
+    slow.close()
 
 
 def test_a_writable_open_is_a_session_with_a_lease(meta: Meta, clock: ManualClock) -> None:
@@ -109,16 +216,16 @@ def test_a_damaged_session_does_not_keep_others_from_being_cleaned_up(
     for one in dead:
         one.begin_session(heartbeat=False)
     damaged, sound = (one.sid for one in dead)
-    real = sessions.end
+    real = sessions.end_if_over
 
-    def end(volume: OpenVolume, sid: SessionId) -> tuple[DeletedFile, ...]:
+    def end_if_over(volume: OpenVolume, sid: SessionId) -> bool:
         if sid == damaged:
             raise CorruptRecord("inode 9", "7 bytes")
         return real(volume, sid)
 
     stop_heartbeat(meta)  # it would clean up too, at the same moment
     with monkeypatch.context() as patched:
-        patched.setattr(sessions, "end", end)
+        patched.setattr(sessions, "end_if_over", end_if_over)
         clock.advance(61)
         sessions.renew(meta._opened, "")
         assert meta.clean_stale_sessions() == 1

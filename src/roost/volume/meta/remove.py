@@ -5,6 +5,7 @@ kept without a name while this session has it open; gone, and its data noted for
 """
 
 import errno
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
@@ -212,13 +213,20 @@ def touch(txn: Txn, parent: Ino, nlink_by: int = 0) -> None:
         txn.do(rules.touched(parent, txn.now_ns, nlink_by=nlink_by))
 
 
-def delete_sustained(volume: OpenVolume, sid: SessionId, ino: Ino) -> DeletedFile | None:
+def delete_sustained(
+    volume: OpenVolume,
+    sid: SessionId,
+    ino: Ino,
+    may: Callable[[Txn], bool] = lambda _txn: True,
+) -> DeletedFile | None:
     """Let go of a nameless file that session `sid` kept; return it if its data may go.
 
-    A file that has a name after all is only let go of.
+    A file that has a name after all is only let go of; nothing happens unless `may` allows it.
     """
 
     def delete(txn: Txn) -> DeletedFile | None:
+        if not may(txn):
+            return None
         attr = txn.exact_node(ino)
         txn.do(DropSustained(sid, ino))
         if attr is None or attr.nlink > 0:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from roost.errors import CorruptRecord
@@ -70,8 +71,32 @@ def renew(volume: OpenVolume, mount_point: str) -> None:
 def end(volume: OpenVolume, sid: SessionId) -> tuple[DeletedFile, ...]:
     """Delete what the session kept, drop its locks and the session.  A commit per kept file."""
     deleted: list[DeletedFile] = []
+    _end(volume, sid, deleted, lambda _txn: True)
+    return tuple(deleted)
 
-    def drop(txn: Txn) -> tuple[Ino, ...]:
+
+def end_if_over(volume: OpenVolume, sid: SessionId) -> bool:
+    """As `end` for a session whose lease ended; False once it is found renewed after all.
+
+    Every commit checks that the lease is still the one that ended: a client that was only slow
+    keeps its files and its locks.
+    """
+
+    def is_over(txn: Txn) -> bool:
+        session = txn.session(sid)
+        return session is None or session.expire_s < txn.now_s
+
+    return _end(volume, sid, [], is_over)
+
+
+def _end(
+    volume: OpenVolume, sid: SessionId, deleted: list[DeletedFile], may: Callable[[Txn], bool]
+) -> bool:
+    """Add to `deleted` the files whose data may go; stop, and return False, once it may not."""
+
+    def drop(txn: Txn) -> tuple[Ino, ...] | None:
+        if not may(txn):
+            return None
         kept = txn.sustained(sid)
         if not kept and txn.session(sid) is not None:
             txn.do(DropSession(sid))
@@ -79,10 +104,10 @@ def end(volume: OpenVolume, sid: SessionId) -> tuple[DeletedFile, ...]:
 
     while kept := volume.engine.run(drop):
         for ino in kept:
-            file = delete_sustained(volume, sid, ino)
+            file = delete_sustained(volume, sid, ino, may)
             if file is not None:
                 deleted.append(file)
-    return tuple(deleted)
+    return kept is not None
 
 
 def clean_stale(volume: OpenVolume) -> int:
@@ -94,8 +119,7 @@ def clean_stale(volume: OpenVolume) -> int:
         if sid == volume.sid:
             continue
         try:
-            end(volume, sid)
-            ended += 1
+            ended += end_if_over(volume, sid)
         except (CorruptRecord, FsError) as error:
             log.warning("a session that is over stays: sid=%d error=%s", sid, error)
     return ended

@@ -35,7 +35,7 @@ class Encoded:
 
     __slots__ = (
         "_others", "_strings", "adjusted", "again", "cache", "change_words", "changes", "dropped",
-        "ended", "hints", "keys", "known", "reading", "results", "stored", "to_compute",
+        "hints", "keys", "known", "reading", "results", "stored", "to_compute",
         "verifications", "verify_words",
     )  # fmt: skip
 
@@ -56,7 +56,6 @@ class Encoded:
         self.dropped: list[Record] = []  # records to be forgotten
         self.adjusted: list[tuple[Record, Callable[[Any], Any]]] = []  # and those that move on
         self.hints: list[bytes] = []  # members added to `delfiles`
-        self.ended: list[int] = []  # sessions whose locks go first
         self.to_compute: list[Ino] = []  # directories whose statistics are to be computed after
 
     # ---- keys

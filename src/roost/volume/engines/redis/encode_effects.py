@@ -16,7 +16,7 @@ from roost.volume.engines.redis.keys import (
     holder_field,
     slice_field,
 )
-from roost.volume.engines.redis.wants import fields
+from roost.volume.engines.redis.wants import fields, members
 from roost.volume.meta import effects as fx
 from roost.volume.model import DirUsage, Ino, LockHolder, QuotaKind, Slice
 
@@ -218,10 +218,19 @@ def _put_session(e: Encoded, moves: Moves, effect: fx.PutSession) -> None:
 
 
 def _drop_session(e: Encoded, moves: Moves, effect: fx.DropSession) -> None:
+    """Drop the session with its locks: in one step, or a session that lives on would lose them."""
     e.change("hdel", e.of_type(e.keys.session_infos, "hash"), effect.sid)
     e.change("zrem", e.of_type(e.keys.all_sessions, "zset"), effect.sid)
-    e.change("del", e.other(e.keys.locked(effect.sid)))
-    e.ended.append(effect.sid)
+    of_session = e.keys.locked(effect.sid)
+    locked = members(e.reading.raw(("locked", effect.sid)))
+    e.expect("set_is", e.other(of_session), len(locked), *locked)
+    e.change("del", e.other(of_session))
+    e.reading.fetch([("locks", key) for key in locked])
+    begins = b"%d_" % effect.sid
+    for key in locked:
+        for holder in fields(e.reading.raw(("locks", key))):
+            if holder.startswith(begins):
+                e.change("hdel", e.other(key), holder)
 
 
 def _put_sustained(e: Encoded, moves: Moves, effect: fx.PutSustained) -> None:

@@ -255,8 +255,6 @@ class RedisEngine:
         encoded = Encoded(self._link.keys, reading, live.cache)
         encode_checks(encoded, commit.checks)
         encode_effects(encoded, commit.effects)
-        for sid in encoded.ended:
-            upkeep.drop_locks(self.call, self._link.keys, sid)
         if encoded.hints:
             self._hints.note_deleted(encoded.hints)
         slot, token = self._slots.get(), next(self._numbers)

@@ -129,6 +129,12 @@ class Reading:
         self.seen[record] = value
         return value
 
+    def fetch(self, records: Sequence[Record]) -> None:
+        """Read in one go what `raw` will be asked for."""
+        missing = [record for record in records if self._at_hand(record) is _MISSING]
+        if missing:
+            self._fetch(missing, [])
+
     def load(self, wanted: Sequence[Wanted]) -> None:
         """As in Reads; what will be guessed is not fetched for its own sake."""
         plain: list[Record] = []

@@ -1,4 +1,4 @@
-"""Side jobs that need a search: notes by inode, locks of a session, statistics, removing all."""
+"""Side jobs that need a search: notes by inode, statistics, removing all."""
 
 import logging
 import re
@@ -16,9 +16,8 @@ from roost.volume.engines.redis.errors import ConnectionLost
 from roost.volume.engines.redis.keys import Keys
 from roost.volume.engines.redis.link import Link
 from roost.volume.engines.redis.listings import read_entries
-from roost.volume.engines.redis.wants import members
 from roost.volume.meta.usage import as_child
-from roost.volume.model import ChunkNo, DirUsage, Ino, SessionId, SliceId
+from roost.volume.model import ChunkNo, DirUsage, Ino, SliceId
 
 HINTS_MAX = 100_000
 AT_ONCE = 1000
@@ -110,21 +109,6 @@ def chunks_of(call: Call, keys: Keys, ino: Ino) -> tuple[ChunkNo, ...]:
     begins = keys.chunk(ino, 0)[:-1]
     found = {key[len(begins) :] for key in scanned_keys(call, glob(begins) + b"*")}
     return tuple(sorted(ChunkNo(int(number)) for number in found if number.isdigit()))
-
-
-def drop_locks(call: Call, keys: Keys, sid: int) -> None:
-    """Let go of all locks of a session that ended; only it could change them."""
-    begins = b"%d_" % sid
-    locked = members(call([("SMEMBERS", keys.locked(SessionId(sid)))])[0])
-    for some in in_batches(locked, AT_ONCE):
-        held = call([("HKEYS", key) for key in some])
-        commands: list[Command] = []
-        for key, holders in zip(some, held, strict=True):
-            mine = [holder for holder in holders if holder.startswith(begins)]
-            if mine:
-                commands.append(("HDEL", key, *mine))
-        if commands:
-            call(commands)
 
 
 def in_batches(items: Iterable[bytes], size: int) -> Iterator[list[bytes]]:

@@ -7,6 +7,7 @@ A record is a tuple that begins with its kind:
 ("slices", ino, chunk_no) ("chunks", ino, first, end)         a chunk; which chunks exist
 ("ref", slice_id, size) ("counter", name) ("setting",) ("acls",)
 ("session", sid) ("sustained", sid) ("locked", sid)
+("locks", key)                                                one of the keys that "locked" names
 ("deleted", member) ("delayed", field)                        the names they have in their keys
 ("usage", ino) ("quotas", kind) ("flocks", ino) ("ranges", ino) ("detached", ino)
 
@@ -37,6 +38,7 @@ _SIMPLE: dict[str, Callable[[Keys, Record], Command]] = {
     "setting": lambda keys, r: ("GET", keys.setting),
     "sustained": lambda keys, r: ("SMEMBERS", keys.sustained(r[1])),
     "locked": lambda keys, r: ("SMEMBERS", keys.locked(r[1])),
+    "locks": lambda keys, r: ("HGETALL", r[1]),
     "deleted": lambda keys, r: ("ZSCORE", keys.deleted_files, r[1]),
     "delayed": lambda keys, r: ("HGET", keys.delayed, r[1]),
     "flocks": lambda keys, r: ("HGETALL", keys.flocks(r[1])),
