@@ -38,6 +38,16 @@ def parsed(text: str) -> MetaUrl:
             "mysql://u:pw@h:3306/db",
             MetaUrl("mysql", user="u", password="pw", hosts=("h:3306",), database="db"),
         ),
+        (
+            "mysql://u:p@w@unix(/run/a b/m.sock)/db?tls=false",
+            MetaUrl("mysql", "/run/a b/m.sock", "u", "p@w", (), "db", (("tls", "false"),)),
+        ),
+        (
+            "postgres://u:pw@/db?host=/run/postgresql",
+            MetaUrl(
+                "postgres", "/run/postgresql", "u", "pw", (), "db", (("host", "/run/postgresql"),)
+            ),
+        ),
         ("postgresql://u@h/db", MetaUrl("postgres", user="u", hosts=("h",), database="db")),
     ],
 )
@@ -54,7 +64,13 @@ def test_a_missing_password_comes_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["redis://:secret@h:1/2", "mysql://u:secret@(h:1)/db", "unix://:secret@/run/r.sock"]
+    "text",
+    [
+        "redis://:secret@h:1/2",
+        "mysql://u:secret@(h:1)/db",
+        "unix://:secret@/run/r.sock",
+        "mysql://u:secret@unix(/run/m)/db",
+    ],
 )
 def test_what_is_shown_of_a_url_has_no_password(text: str) -> None:
     url = parsed(text)
@@ -62,7 +78,19 @@ def test_what_is_shown_of_a_url_has_no_password(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "://", "oracle://h/db", "sqlite3://", "mysql://u@h", "redis://"]
+    "text",
+    [
+        "",
+        "://",
+        "oracle://h/db",
+        "sqlite3://",
+        "mysql://u@h",
+        "redis://",
+        "postgres://u@/db",
+        "mysql://u@unix(/run/m)",
+        "mysql://u@unix(/run/m/db",
+        "mysql://u@unix(m)/db",
+    ],
 )
 def test_what_is_no_url_is_refused_with_a_hint(text: str) -> None:
     with pytest.raises(InvalidArgument) as refusal:

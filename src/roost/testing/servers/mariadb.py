@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from pathlib import Path
 
 import pymysql
 
@@ -38,6 +39,16 @@ class MariadbServer(Server):
         return f"mysql://{USER}:{PASSWORD}@(127.0.0.1:{self.port})"
 
     @property
+    def unix_url(self) -> str:
+        """The same server by its socket."""
+        return f"mysql://{USER}:{PASSWORD}@unix({self.socket})"
+
+    @property
+    def socket(self) -> Path:
+        """The server's socket."""
+        return self.folder / "mariadb.sock"
+
+    @property
     def settings(self) -> tuple[str, ...]:
         """The settings that decide what a commit survives, for a bench to print."""
         number = 1 if self.flush else 2
@@ -62,9 +73,7 @@ class MariadbServer(Server):
 
     def connection(self) -> "pymysql.Connection[pymysql.cursors.Cursor]":
         """Return a connection of the administrator, for a look from outside."""
-        return pymysql.connect(
-            unix_socket=str(self.folder / "mariadb.sock"), user="root", autocommit=True
-        )
+        return pymysql.connect(unix_socket=str(self.socket), user="root", autocommit=True)
 
     def _prepare(self) -> None:
         installer = find_program("mariadb-install-db") or ""
@@ -86,7 +95,7 @@ class MariadbServer(Server):
             find_program("mariadbd") or "",
             "--no-defaults",
             f"--datadir={self.folder / 'data'}",
-            f"--socket={self.folder / 'mariadb.sock'}",
+            f"--socket={self.socket}",
             f"--pid-file={self.folder / 'mariadb.pid'}",
             f"--port={self.port}",
             "--bind-address=127.0.0.1",

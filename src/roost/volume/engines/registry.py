@@ -10,7 +10,9 @@ rediss://…                                     the same over TLS
 unix://[USER[:PASSWORD]@]PATH[?db=DB]          a Redis server's socket
 sqlite3://PATH                                 a file
 mysql://USER[:PASSWORD]@(HOST:PORT)/DB         MySQL or MariaDB, with or without the parentheses
+mysql://USER[:PASSWORD]@unix(PATH)/DB          the same by the server's socket
 postgres://USER[:PASSWORD]@HOST[:PORT]/DB      PostgreSQL; postgresql:// too
+postgres://USER[:PASSWORD]@/DB?host=FOLDER     the same by the socket in this folder
 memory://NAME                                  in this process, for tests
 
 A password that is not in the URL is taken from the environment: META_PASSWORD, or the file that
@@ -38,7 +40,7 @@ _HINT = (
     " or postgres://USER@HOST:5432/DB."
 )
 _REDIS = ("redis", "rediss", "unix")
-_SERVERS = ("redis", "rediss", "mysql", "postgres")
+_SQL = ("mysql", "postgres")
 _ALIASES = {"postgresql": "postgres"}
 _MODULES: Mapping[str, str] = {
     "memory": "roost.volume.engines.memory_opening",
@@ -56,7 +58,7 @@ class MetaUrl:
     """A metadata URL, taken apart."""
 
     scheme: str  # redis, rediss, unix, sqlite3, mysql, postgres, memory
-    path: str = ""  # of a file or socket, or a name in memory
+    path: str = ""  # of a file, a socket or its folder, or a name in memory
     user: str = ""
     password: str = field(default="", repr=False)
     hosts: tuple[str, ...] = ()  # HOST or HOST:PORT as written; [::1]:PORT for IPv6
@@ -75,6 +77,8 @@ class MetaUrl:
         if self.hosts:
             database = f"/{self.database}" if self.database else ""
             return f"{self.scheme}://{login}{','.join(self.hosts)}{database}"
+        if self.scheme in _SQL:
+            return f"{self.scheme}://{login}unix({self.path})/{self.database}"
         return f"{self.scheme}://{login}{self.path}"
 
 
@@ -133,7 +137,10 @@ def parse_url(text: str, environment: Mapping[str, str] | None = None) -> MetaUr
             raise _not_a_url(f"unix://{place}")
         database = dict(options).get("db", "0")
         return MetaUrl(scheme, place, user, password, database=database, options=options)
+    path, place = _split_socket(scheme, place, dict(options).get("host", ""))
     hosts, _, database = place.partition("/")
+    if path and database:
+        return MetaUrl(scheme, path, user, password, database=database, options=options)
     if scheme == "mysql":
         hosts = _without_parentheses(hosts)
     if not hosts or (not database and scheme not in _REDIS):
@@ -148,6 +155,18 @@ def _split_login(place: str) -> tuple[str, str, str]:
         return "", "", place
     user, _, password = login.partition(":")
     return unquote(user), unquote(password), rest
+
+
+def _split_socket(scheme: str, place: str, host: str) -> tuple[str, str]:
+    """Return the path of a socket, "" if none is named, and the place without it: "/DB"."""
+    if scheme == "mysql" and place.startswith("unix("):
+        path, closed, rest = place.removeprefix("unix(").rpartition(")")
+        if not closed or not path.startswith("/"):
+            raise _not_a_url(f"mysql://{place}")
+        return path, rest
+    if scheme == "postgres" and place.startswith("/") and host.startswith("/"):
+        return host, place
+    return "", place
 
 
 def _password_of(scheme: str, environment: Mapping[str, str]) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from roost.errors import InvalidArgument
+from roost.errors import InvalidArgument, Unavailable
 from roost.testing.clock import ManualClock
-from roost.testing.servers import require
+from roost.testing.servers import MariadbServer, PostgresServer, require
 from roost.volume.engines.registry import parse_url
 from roost.volume.engines.sql.rows import Row
 from roost.volume.engines.sql_servers.opening import server_of
@@ -106,6 +106,33 @@ def test_tables_are_those_that_juicefs_makes(
     juicefs("format", prefixed, "theirs", "--storage", "file", "--bucket", str(tmp_path))
     assert definitions(url) == ours
     assert rows(prefixed, "SELECT name, value FROM jfs_counter ORDER BY name") == counters
+
+
+def test_a_volume_is_reached_by_the_server_s_socket_as_juicefs_spells_it(
+    url: str,
+    mariadb_server: MariadbServer,
+    postgres_server: PostgresServer,
+    juicefs: Juicefs,
+    tmp_path: Path,
+) -> None:
+    database = url.partition("?")[0].rpartition("/")[2]
+    if url.startswith("mysql"):
+        by_socket = f"{mariadb_server.unix_url}/{database}"
+    else:
+        where = f"host={postgres_server.folder}&port={postgres_server.port}"
+        by_socket = f"postgres://roost@/{database}?{where}&sslmode=disable"
+    juicefs("format", by_socket, "theirs", "--storage", "file", "--bucket", str(tmp_path))
+    with open_meta(by_socket) as meta:
+        meta.create(ROOT, b"f")
+        assert meta.settings.name == "theirs"
+        with open_meta(url) as other:
+            assert [entry.name for entry in other.readdir(ROOT)] == [b"f"]
+            assert len(other.sessions()) == 2
+
+
+def test_a_socket_that_is_not_there_is_said_by_name(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match=r"unix\(.*nobody\.sock\)"):
+        open_meta(f"mysql://u:secret@unix({tmp_path}/nobody.sock)/db")
 
 
 def test_juicefs_finds_nothing_wrong_in_what_was_made_here(

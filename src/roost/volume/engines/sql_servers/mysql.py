@@ -112,11 +112,13 @@ class MysqlServer:
     dialect: Dialect = field(default_factory=mysql)
     repeatable: bool = False  # the binary log does not allow READ COMMITTED
     ssl: bool = False
+    socket: str = ""  # the path of the server's socket; then host and port mean nothing
 
     @property
     def place(self) -> str:
         """As in Server."""
-        return f"mysql://{self.host}:{self.port}/{self.database}"
+        where = f"unix({self.socket})" if self.socket else f"{self.host}:{self.port}"
+        return f"mysql://{where}/{self.database}"
 
     @property
     def leaves_open(self) -> bool:
@@ -129,6 +131,7 @@ class MysqlServer:
             raw = pymysql.connect(
                 host=self.host,
                 port=self.port,
+                unix_socket=self.socket or None,
                 user=self.user,
                 password=self.password,
                 database=self.database,

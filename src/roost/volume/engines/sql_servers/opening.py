@@ -49,7 +49,7 @@ def open_engine(url: MetaUrl, clock: Clock, *, read_only: bool) -> Engine:
 
 def server_of(url: MetaUrl) -> Server:
     """Return the server that a URL names.  Raises InvalidArgument; Unavailable."""
-    if len(url.hosts) != 1:
+    if not url.path and len(url.hosts) != 1:
         raise InvalidArgument(f"one host is wanted: {url.display}")
     if url.scheme == "mysql":
         return _mysql(url)
@@ -66,6 +66,7 @@ def _mysql(url: MetaUrl) -> Server:
         url.database,
         mysql(_prefix(url)),
         ssl=url.option("tls", "false") not in ("false", "preferred"),
+        socket=url.path,
     )
     with _connection(server) as connection:
         ((has_log, form),) = connection.run([("SELECT @@log_bin, @@binlog_format", ())])[0]
@@ -89,8 +90,12 @@ def _postgres(url: MetaUrl) -> Server:
 
 
 def _host_and_port(url: MetaUrl, port: int) -> tuple[str, int]:
-    host, found, number = url.hosts[0].rpartition(":")
-    if not found or url.hosts[0].endswith("]"):
+    """Return them; of a socket its path, and the port is part of its name in PostgreSQL."""
+    if url.path:
+        host, found, number = url.path, "port", url.option("port", str(port))
+    else:
+        host, found, number = url.hosts[0].rpartition(":")
+    if not found or (url.hosts and url.hosts[0].endswith("]")):
         return url.hosts[0].strip("[]"), port
     if not number.isdecimal():
         raise InvalidArgument(f"not a port: {number!r}")
