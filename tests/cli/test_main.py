@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from roost.cli.main import COMMANDS, app, load
+import roost
+from roost.cli.main import COMMANDS, ELSEWHERE, app, load
 from roost.cli.output import show_json
 from roost.volume.meta.answers import QuotaOf
 from roost.volume.model import Quota, QuotaKind
@@ -52,6 +53,20 @@ def test_every_module_that_registers_commands_is_listed() -> None:
 def test_help_lists_every_command() -> None:
     shown = CliRunner().invoke(app, ["--help"]).output
     assert [name for name in COMMANDS if f"│ {name} " not in shown] == []
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V"])
+def test_the_version_is_shown(flag: str) -> None:
+    assert CliRunner().invoke(app, [flag]).output == f"roost version {roost.__version__}\n"
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_command_that_only_juicefs_has_is_refused_by_name(name: str) -> None:
+    assert name not in COMMANDS
+    said = CliRunner().invoke(app, [name, "redis://localhost", "/mnt/jfs"])
+    assert said.exit_code == 2
+    assert f"no command {name} yet" in said.output
+    assert "hint: Use" in said.output or "hint: Mount" in said.output
 
 
 def test_an_unknown_command_is_told_its_neighbours() -> None:

@@ -7,13 +7,15 @@ import sys
 import traceback
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
+import roost
 from roost.cli.output import EXIT_DEFECT, plain_errors
+from roost.errors import Unsupported
 
 # Name of a command -> (module of `roost.cli` that registers it, first paragraph of its help).
 COMMANDS = {
@@ -104,6 +106,18 @@ COMMANDS = {
         "objbench",
         "Test an object store and measure it; what is written is removed again.",
     ),
+    "version": ("version", "Show the version of Roost."),
+}
+
+# Commands of JuiceFS that people will type and that Roost has not, with what does the work.
+ELSEWHERE = {
+    "mount": "Mount it with the official client, `juicefs mount META-URL MOUNTPOINT`, or use "
+    "`roost ls|cp|cat --meta META-URL` and `roost.volume.Volume`, which need no mount.",
+    "umount": "Use `juicefs umount MOUNTPOINT`.",
+    "gateway": "Use `juicefs gateway META-URL ADDRESS` on the same volume.",
+    "webdav": "Use `juicefs webdav META-URL ADDRESS` on the same volume.",
+    "mdtest": "Use `roost bench meta`.",
+    "debug": "Use `roost status META-URL` and the logs.",
 }
 
 
@@ -123,6 +137,8 @@ class _Lazy(TyperGroup):
             return super().invoke(ctx)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] in ELSEWHERE:
+            raise Unsupported(f"roost has no command {args[0]} yet", hint=ELSEWHERE[args[0]])
         name, listed, rest = super().resolve_command(ctx, args)
         return name, listed and load(str(name)), rest
 
@@ -148,8 +164,21 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"roost version {roost.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def roost() -> None:
+def roost_(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", help="Show the version.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
     """A vector search cluster on a shared file system."""
 
 
