@@ -1,5 +1,7 @@
 """Stores of OpenDAL: the suite over its own memory and folders, options from JuiceFS's words."""
 
+import socket
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +22,7 @@ class TestMemory(BlobStoreSuite):
     @pytest.fixture
     def store(self) -> BlobStore:
         operator = opendal.Operator("memory")
-        return DalStore(operator, "memory/", has_folders=True)
+        return DalStore(operator, "memory/", has_folders=True, first_try_s=5)
 
 
 class TestFolders(BlobStoreSuite):
@@ -31,7 +33,7 @@ class TestFolders(BlobStoreSuite):
     @pytest.fixture
     def store(self, tmp_path: Path) -> BlobStore:
         operator = opendal.Operator("fs", root=str(tmp_path))
-        return DalStore(operator, "fs/", has_folders=True, drafts=True)
+        return DalStore(operator, "fs/", has_folders=True, drafts=True, first_try_s=5)
 
 
 def test_a_draft_is_no_object(tmp_path: Path) -> None:
@@ -90,6 +92,24 @@ def test_keys_may_stand_in_the_environment() -> None:
     place = Place("cos", "https://b.cos.x.myqcloud.com")
     _, found = options_of(place, {"COS_SECRETID": "k", "COS_SECRETKEY": "s"})
     assert (found["secret_id"], found["secret_key"]) == ("k", "s")
+
+
+@pytest.mark.parametrize("place", ["hdfs://127.0.0.1:{}/x", "webdav://127.0.0.1:{}"])
+def test_a_host_that_says_nothing_is_given_up_by_name(place: str) -> None:
+    """Both services wait for the whole time-out of a request, and HDFS hides a refusal, too."""
+    storage = place.partition(":")[0]
+    patience = Patience(first_try_s=0.2, first_answer_s=0.1)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        bucket = place.format(silent.getsockname()[1]).replace("webdav://", "http://")
+        store = open_store(Place(storage, bucket.removeprefix("hdfs://")), patience=patience)
+        for call in (lambda: store.head("a"), lambda: list(store.list())):
+            began_s = time.monotonic()
+            with pytest.raises(Unavailable, match="does not answer") as failure:
+                call()
+            assert time.monotonic() - began_s < 10
+            assert "address" in failure.value.hint
 
 
 @pytest.mark.parametrize("storage", sorted(set(SERVICES) - {"webdav", "hdfs", "b2"}))

@@ -69,6 +69,51 @@ def test_every_verb_is_asked_again(store: RetryingStore, faulty: FaultyStore, af
         store.get("a")
 
 
+class SlowToFail:
+    """Fails every call after some seconds, as a host does that drops packets."""
+
+    def __init__(self, clock: HurriedClock, error: Unavailable, seconds: float = 5) -> None:
+        self._clock, self._error, self._seconds = clock, error, seconds
+
+    def __call__(self, _verb: str, _key: str) -> None:
+        self._clock.advance(self._seconds)
+        raise self._error
+
+
+@pytest.mark.parametrize("verb", ["head", "list"])
+def test_a_store_that_never_answered_is_given_up_sooner(
+    faulty: FaultyStore, clock: HurriedClock, verb: str
+) -> None:
+    store = RetryingStore(faulty, Patience(first_answer_s=20), clock)
+    faulty.before_call = SlowToFail(clock, Unavailable("no route"))
+    calls = {"head": lambda: store.head("a"), "list": lambda: list(store.list())}
+    began_s = clock.monotonic_s()
+    with pytest.raises(Unavailable, match="no route"):
+        calls[verb]()
+    assert clock.monotonic_s() - began_s <= 25
+    assert faulty.calls[verb] > 2
+
+
+@pytest.mark.parametrize("first", ["success", "absent", "an answer of trouble"])
+def test_a_store_that_has_answered_is_waited_for(
+    faulty: FaultyStore, clock: HurriedClock, first: str
+) -> None:
+    store = RetryingStore(faulty, Patience(), clock)
+    error = Unavailable("down")
+    if first == "success":
+        assert list(store.list()) == []
+    elif first == "absent":
+        with pytest.raises(BlobNotFound):
+            store.get("a")
+    else:
+        error = Unavailable("s3://b/a: Server returned status: 503 Service Unavailable")
+    faulty.before_call = SlowToFail(clock, error, 15)
+    began_s = clock.monotonic_s()
+    with pytest.raises(Unavailable):
+        store.get("a")
+    assert clock.monotonic_s() - began_s > 100
+
+
 def test_delays_double_up_to_a_bound_and_tries_end(
     store: RetryingStore, faulty: FaultyStore, clock: HurriedClock
 ) -> None:

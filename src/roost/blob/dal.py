@@ -17,12 +17,14 @@ from roost.blob.many import options_of
 from roost.blob.patience import Patience
 from roost.blob.place import Place
 from roost.blob.store import BlobInfo, BlobNotFound, check_key, key_problem
-from roost.errors import CorruptRecord, InvalidArgument, Unsupported
+from roost.errors import CorruptRecord, InvalidArgument, RoostError, Unavailable, Unsupported
 
 T = TypeVar("T")
 
 _FOLDER_WORDS = ("is a directory", "not a directory")
 _DRAFT = ".tmp."  # as JuiceFS names what is being written
+_NOBODY = ".roost.nobody"  # asked for to hear anything at all
+_TIMED_OUT = "timeout reached"
 
 
 def open_dal(place: Place, patience: Patience, environment: Mapping[str, str]) -> "DalStore":
@@ -42,6 +44,7 @@ def open_dal(place: Place, patience: Patience, environment: Mapping[str, str]) -
         f"{place.storage}://{where.strip('/')}/",
         has_folders=service.has_folders,
         drafts=service.drafts,
+        first_try_s=patience.first_try_s,
     )
 
 
@@ -55,9 +58,15 @@ class DalStore:
         *,
         has_folders: bool = False,
         drafts: bool = False,
+        first_try_s: float | None = None,
     ) -> None:
-        """`has_folders`, `drafts`: as in `many.Service`."""
+        """`has_folders`, `drafts`: as in `many.Service`.
+
+        With `first_try_s` the store must have answered once within that before anything else is
+        asked: the libraries beneath hide connections that fail, and wait for the whole time-out.
+        """
         self._operator = operator
+        self._first_try_s = first_try_s
         self._name = name
         self._has_folders = has_folders
         self._drafts = drafts
@@ -171,8 +180,29 @@ class DalStore:
             return self.head(entry.path)
         return _info(entry.path, found)
 
+    def _greet(self, first_try_s: float) -> None:
+        """Wait for a first answer, whatever it says.  Raises Unavailable: there is none."""
+        layer = opendal.layers.TimeoutLayer(timeout=first_try_s, io_timeout=first_try_s)
+        hurried = self._operator.layer(layer)
+        try:
+            self._translated(_NOBODY, lambda: hurried.stat(_NOBODY))
+        except Unavailable as error:
+            if _TIMED_OUT in error.message:
+                raise Unavailable(
+                    f"{self._name} does not answer ({first_try_s:g} s)",
+                    hint="Check the address, and that this host may reach it.",
+                ) from error
+        except RoostError:  # that nobody is there, or we may not ask, is an answer
+            pass
+        self._first_try_s = None
+
     def _call(self, key: str, call: Callable[[], T]) -> T:
         claim()
+        if self._first_try_s is not None:
+            self._greet(self._first_try_s)
+        return self._translated(key, call)
+
+    def _translated(self, key: str, call: Callable[[], T]) -> T:
         try:
             return call()
         except (dal.NotFound, dal.NotADirectory, dal.IsADirectory) as error:

@@ -13,6 +13,9 @@ class Patience:
     delay_first_s: float = 0.1
     delay_max_s: float = 10.0
     total_s: float = 180.0  # no try is begun after this
+    # Until a store has answered for the first time, its address is the likelier reason for silence.
+    first_try_s: float = 15.0
+    first_answer_s: float = 20.0  # no try is begun after this
 
 
 PATIENT = Patience()

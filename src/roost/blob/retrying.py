@@ -1,7 +1,8 @@
 """A store that asks again: the one place where calls of a store are repeated.
 
 Only Unavailable is repeated, and not a missing bucket or a refusal of who we are.  Delays double
-up to a bound, each cut by a random half so that many clients do not come back at once.
+up to a bound, each cut by a random half so that many clients do not come back at once.  A store
+that has never answered is given up sooner: a wrong address is told while somebody still looks on.
 """
 
 import logging
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 from typing_extensions import Buffer
 
+from roost.blob.failures import status_of
 from roost.blob.patience import PATIENT, Patience
 from roost.blob.store import (
     BlobExists,
@@ -22,7 +24,7 @@ from roost.blob.store import (
     StoreDenied,
 )
 from roost.clock import Clock, SystemClock
-from roost.errors import Unavailable
+from roost.errors import RoostError, Unavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -41,6 +43,7 @@ class RetryingStore:
         self._inner = inner
         self._patience = patience
         self._clock = clock or SystemClock()
+        self._has_answered = False
 
     @property
     def name(self) -> str:
@@ -89,6 +92,8 @@ class RetryingStore:
                     if info.key > last:
                         yield info
                         last, failures, began_s = info.key, 0, self._clock.monotonic_s()
+                        self._has_answered = True
+                self._has_answered = True
                 return
             except Unavailable as error:
                 failures += 1
@@ -104,10 +109,16 @@ class RetryingStore:
         failures, began_s = 0, self._clock.monotonic_s()
         while True:
             try:
-                return call(failures)
+                answer = call(failures)
             except Unavailable as error:
                 failures += 1
                 self._pause(error, failures, began_s)
+            except RoostError:  # what is absent, taken or full was said by the store
+                self._has_answered = True
+                raise
+            else:
+                self._has_answered = True
+                return answer
 
     def _pause(self, error: Unavailable, failures: int, began_s: float) -> None:
         """Wait before the next try, or raise `error` if there is none."""
@@ -116,7 +127,10 @@ class RetryingStore:
         delay_s = min(self._patience.delay_first_s * 2.0 ** (failures - 1), 1e6)
         delay_s = min(delay_s, self._patience.delay_max_s) * random.uniform(0.5, 1.0)
         waited_s = self._clock.monotonic_s() - began_s
-        if waited_s + delay_s > self._patience.total_s:
+        self._has_answered = self._has_answered or status_of(error.message) != 0
+        patience = self._patience
+        total_s = patience.total_s if self._has_answered else patience.first_answer_s
+        if waited_s + delay_s > total_s:
             raise error
         log.info("store failed, asking again: try=%d delay=%.1fs: %s", failures, delay_s, error)
         self._clock.wait(threading.Event(), delay_s)
