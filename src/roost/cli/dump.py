@@ -42,6 +42,8 @@ def dump(
 ) -> None:
     """Write the metadata as JSON, as `juicefs dump` does; either client can load it.
 
+    JuiceFS's other form, `juicefs dump --binary`, is neither written nor loaded.
+
     Example: roost dump redis://localhost/1 photos.json.gz
     """
     options = DumpOptions(subdir, keep_secret_key, skip_trash, skip_damaged)
@@ -68,6 +70,7 @@ def load(
 ) -> None:
     """Fill an empty database from a JSON dump of Roost or JuiceFS.
 
+    A binary dump (`juicefs dump --binary`) is refused: dump again without --binary.
     Never use the old database and the new one for the same bucket at once.
 
     Example: roost load sqlite3:///srv/photos.db photos.json.gz

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roost.clock import SystemClock
-from roost.errors import CorruptRecord, RoostError, Unavailable
+from roost.errors import CorruptRecord, RoostError, Unavailable, Unsupported
 from roost.volume.engines.memory import MemoryEngine
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.api import format_volume, open_meta
@@ -230,6 +231,17 @@ def test_a_cut_or_changed_gzip_is_refused(full_url: str, far: str) -> None:
         with pytest.raises(CorruptRecord):
             load(far, unpacked(io.BufferedReader(io.BytesIO(bad))))
         assert is_empty(far)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_binary_dump_of_juicefs_is_refused_by_name(
+    far: str, pack: Callable[[bytes], bytes]
+) -> None:
+    raw = pack((DUMPS / "binary.dump").read_bytes())  # juicefs dump --binary
+    with pytest.raises(Unsupported, match="binary dump of JuiceFS") as refusal:
+        load(far, unpacked(io.BufferedReader(io.BytesIO(raw))))
+    assert "--binary" in refusal.value.hint
+    assert is_empty(far)
 
 
 def test_a_database_that_is_not_empty_is_left_alone(full_url: str, place: str) -> None:

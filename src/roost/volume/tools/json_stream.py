@@ -13,12 +13,15 @@ from collections.abc import Iterator
 from json.decoder import JSONDecodeError
 from typing import Any, BinaryIO
 
-from roost.errors import CorruptRecord
+from roost.errors import CorruptRecord, Unsupported
 
 READ_BYTES = 1 << 18
 VALUE_CHARS_MAX = 1 << 26
 STRING_CHARS_MAX = 1 << 20  # far more than an extended attribute can be
 _TOKEN_CHARS_MAX = 16  # of what is cut at the end of the buffer: a number, a word, an escape
+
+# Its first segment, the settings, is of kind 1.  Source: JuiceFS, pkg/meta/backup.go.
+_BINARY_DUMP = (1).to_bytes(4)
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 
@@ -33,7 +36,8 @@ _scan = json.JSONDecoder(parse_constant=_refuse_constant, strict=True).scan_once
 class JsonStream:
     """A place in a JSON document that is read from `file`.
 
-    Whatever is wrong with the document, its end included, raises CorruptRecord with the place.
+    Whatever is wrong with the document, its end included, raises CorruptRecord with the place;
+    what JuiceFS writes with --binary raises Unsupported.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -44,6 +48,7 @@ class JsonStream:
         self._at = 0
         self._before = 0  # characters dropped before the buffer
         self._ended = False
+        self._is_new = True
 
     @property
     def where(self) -> str:
@@ -145,6 +150,13 @@ class JsonStream:
             return
         try:
             raw = self._file.read(wanted_bytes)
+            if self._is_new and raw.startswith(_BINARY_DUMP):
+                raise Unsupported(
+                    f"{self._name}: a binary dump of JuiceFS, which Roost does not read",
+                    hint="Dump again without --binary, or let `juicefs load` fill a database and"
+                    " dump that.",
+                )
+            self._is_new = False
             self._ended = not raw
             more = self._decoder.decode(raw, final=self._ended)
         except UnicodeDecodeError as error:
