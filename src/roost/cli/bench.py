@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
+from roost.cli.data_options import DataPath, with_data_options
 from roost.cli.output import plain_errors, show_json
 from roost.cli.paths import JsonOption, MetaOption, inside, local_path, open_volume
 from roost.errors import InvalidArgument
@@ -136,6 +137,7 @@ def files(
 
 
 @app.command(FOLDER_COMMAND)
+@with_data_options
 def folder(
     path: Annotated[str, typer.Argument(help="The folder to measure in.")],
     block_size: Annotated[
@@ -149,6 +151,8 @@ def folder(
     ] = 1,
     meta: MetaOption = None,
     as_json: JsonOption = False,
+    *,
+    data: DataPath,
 ) -> None:
     """JuiceFS's bench of a folder: big and small files, stat.  The word `folder` can be left out.
 
@@ -169,7 +173,7 @@ def folder(
             if meta is None:
                 report = measure(PathFolder(local_path(path)), bench, status.update)
             else:
-                client = stack.enter_context(open_volume(meta, read_only=False))
+                client = stack.enter_context(open_volume(meta, read_only=False, data=data))
                 report = measure(VolumeFolder(client, inside(path)), bench, status.update)
     if as_json:
         show_json(report.as_json())

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from roost.cli.data_options import DataPath, with_data_options
 from roost.cli.output import plain_errors
 from roost.cli.paths import MetaOption, inside, located
 from roost.sizes import MIB
@@ -16,6 +17,8 @@ _PIECE_BYTES = 4 * MIB
 def cat(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files.")],
     meta: MetaOption = None,
+    *,
+    data: DataPath,
 ) -> None:
     """Write the bytes of files to standard output.
 
@@ -29,7 +32,7 @@ def cat(
                     while piece := local.read(_PIECE_BYTES):
                         sys.stdout.buffer.write(piece)
         else:
-            with where.open(read_only=True) as client:
+            with where.open(read_only=True, data=data) as client:
                 for path in where.paths:
                     with client.open_file(inside(path)) as file:
                         while piece := file.read(_PIECE_BYTES):
@@ -39,4 +42,4 @@ def cat(
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("cat")(cat)
+    app.command("cat")(with_data_options(cat))

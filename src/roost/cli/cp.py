@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from roost.cli.data_options import DataPath, with_data_options
 from roost.cli.output import plain_errors
-from roost.cli.paths import CacheOption, MetaOption, inside, located
+from roost.cli.paths import MetaOption, inside, located
 from roost.errors import InvalidArgument, NotFound
 from roost.volume import Volume
 from roost.volume.client import VolumeClient
@@ -28,7 +29,8 @@ def cp(
         bool, typer.Option("-r", "-R", "--recursive", help="Folders with all in them.")
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,
-    cache_dir: CacheOption = None,
+    *,
+    data: DataPath,
 ) -> None:
     """Copy files.  With --meta, a path that begins with ":" is in the volume, any other is local.
 
@@ -45,7 +47,7 @@ def cp(
             return
         to_volume = target.startswith(":")
         read_only = not to_volume
-        with where.open(read_only=read_only, cache_dir=cache_dir) as client:
+        with where.open(read_only=read_only, data=data) as client:
             copier = _Copier(client, recursive)
             with _progress(quiet) as bar:
                 copier.told = _teller(bar)
@@ -179,4 +181,4 @@ def _teller(bar: Progress) -> Told:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("cp")(cp)
+    app.command("cp")(with_data_options(cp))

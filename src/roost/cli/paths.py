@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from roost.cli.data_options import DataPath
 from roost.errors import InvalidArgument
 from roost.volume.access.places import SCHEMES, Place, place_of, split_url
 from roost.volume.client import VolumeClient
@@ -55,9 +56,12 @@ def inside(path: str) -> str:
     return "/" + path.removeprefix(":").lstrip("/")
 
 
-def open_volume(meta_url: str, *, read_only: bool, cache_dir: Path | None = None) -> VolumeClient:
+def open_volume(meta_url: str, *, read_only: bool, data: DataPath | None = None) -> VolumeClient:
     """Open a volume for one command."""
-    return VolumeClient.open(meta_url, read_only=read_only, cache_dir=cache_dir)
+    chosen = data or DataPath()
+    return VolumeClient.open(
+        meta_url, read_only=read_only, cache_dir=chosen.cache_dir, data=chosen.settings
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +71,10 @@ class Located:
     place: Place | None
     paths: tuple[str, ...]
 
-    def open(self, *, read_only: bool, cache_dir: Path | None = None) -> VolumeClient:
+    def open(self, *, read_only: bool, data: DataPath | None = None) -> VolumeClient:
         """Open the volume.  Raises InvalidArgument if it has another name than the paths say."""
         assert self.place is not None
-        client = open_volume(self.place.meta_url, read_only=read_only, cache_dir=cache_dir)
+        client = open_volume(self.place.meta_url, read_only=read_only, data=data)
         if self.place.name not in ("", client.settings.name):
             client.close()
             raise InvalidArgument(

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from typer.core import TyperCommand
 
+from roost.cli.data_options import DataPath, with_data_options
 from roost.cli.output import complain, plain_errors, show_json
-from roost.cli.paths import CacheOption, JsonOption
+from roost.cli.paths import JsonOption
 from roost.errors import Failure, InvalidArgument
 from roost.sizes import format_size, parse_size
 from roost.volume.sync.checkpoint import Checkpoint, identity_of
@@ -150,8 +151,9 @@ def sync(
     no_https: Annotated[bool, typer.Option("--no-https", help="Reach buckets over HTTP.")] = False,
     storage_class: Annotated[str, typer.Option(help="Storage class of new objects.")] = "",
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress.")] = False,
-    cache_dir: CacheOption = None,
     as_json: JsonOption = False,
+    *,
+    data: DataPath,
 ) -> None:
     """Make DST like SRC: copy what it lacks or has otherwise; delete only if told to.
 
@@ -197,7 +199,8 @@ def sync(
             durable=options.must_be_durable or enable_checkpoint,
             https=not no_https,
             storage_class=storage_class,
-            cache_dir=cache_dir,
+            cache_dir=data.cache_dir,
+            data=data.settings,
         )
         with _places(src, dst, options, manner) as (source, target):
             checkpoint = None
@@ -266,7 +269,10 @@ def _places(
 ) -> Iterator[tuple[Endpoint, Endpoint]]:
     """Open both sides; a source that nothing is deleted from is opened for reading only."""
     reading = Manner(
-        read_only=not options.must_be_durable, https=manner.https, cache_dir=manner.cache_dir
+        read_only=not options.must_be_durable,
+        https=manner.https,
+        cache_dir=manner.cache_dir,
+        data=manner.data,
     )
     writing = Manner(
         read_only=options.dry,
@@ -274,6 +280,7 @@ def _places(
         https=manner.https,
         storage_class=manner.storage_class,
         cache_dir=manner.cache_dir,
+        data=manner.data,
     )
     with contextlib.ExitStack() as closing:
         name = ""
@@ -329,4 +336,4 @@ def _lines(path: Path) -> Iterator[str]:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("sync", cls=OrderedRules)(sync)
+    app.command("sync", cls=OrderedRules)(with_data_options(sync))

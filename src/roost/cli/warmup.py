@@ -11,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from roost.cli.data_options import DataPath, with_data_options
 from roost.cli.output import complain, plain_errors, show_json
-from roost.cli.paths import CacheOption, JsonOption, MetaOption, inside, open_volume
+from roost.cli.paths import JsonOption, MetaOption, inside, open_volume
 from roost.errors import Failure, InvalidArgument
 from roost.sizes import format_size
 from roost.volume.client import default_cache_dir
@@ -41,8 +42,9 @@ def warmup(
     whole: Annotated[
         bool, typer.Option("--whole", help="Keep each file whole, ready to be memory-mapped.")
     ] = False,
-    cache_dir: CacheOption = None,
     as_json: JsonOption = False,
+    *,
+    data: DataPath,
 ) -> None:
     """Fetch files into this host's cache, so that the first reader finds them there.
 
@@ -59,10 +61,10 @@ def warmup(
         if not wanted:
             raise InvalidArgument("nothing to warm up", hint="Give a path, or -f LIST.")
         if background:
-            _go_on_alone(cache_dir or default_cache_dir())
+            _go_on_alone(data.cache_dir or default_cache_dir())
             return
         action = Action.EVICT if evict else Action.CHECK if check else Action.WARM
-        with open_volume(meta, read_only=True, cache_dir=cache_dir) as client:
+        with open_volume(meta, read_only=True, data=data) as client:
             run = Warmup(client, action, threads=threads, whole=whole, failed=_Failures())
             with _shown(as_json) as bar:
                 warmth = _watched(run, [inside(path) for path in wanted], bar)
@@ -141,4 +143,4 @@ def _shown(quiet: bool) -> Progress:
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("warmup")(warmup)
+    app.command("warmup")(with_data_options(warmup))

@@ -22,6 +22,7 @@ from roost.blob.prefix import PrefixStore
 from roost.errors import InvalidArgument, Unsupported
 from roost.volume.access.places import SCHEMES, place_of, split_url
 from roost.volume.client import VolumeClient
+from roost.volume.data.settings import DataSettings
 from roost.volume.sync.bucket import Bucket
 from roost.volume.sync.endpoint import Endpoint
 from roost.volume.sync.local_tree import LocalTree
@@ -41,6 +42,7 @@ class Manner:
     https: bool = True
     storage_class: str = ""
     cache_dir: Path | None = None
+    data: DataSettings | None = None
 
 
 def open_place(url: str, manner: Manner) -> Endpoint:
@@ -62,7 +64,10 @@ def open_place(url: str, manner: Manner) -> Endpoint:
         authority, path = split_url(url)
         place = place_of(authority)
         client = VolumeClient.open(
-            place.meta_url, read_only=manner.read_only, cache_dir=manner.cache_dir
+            place.meta_url,
+            read_only=manner.read_only,
+            cache_dir=manner.cache_dir,
+            data=manner.data,
         )
         if place.name not in ("", client.settings.name):
             client.close()

