@@ -10,15 +10,15 @@ GREATEST(a, b)   the larger of two numbers
 MySQL sessions run with ANSI_QUOTES and PIPES_AS_CONCAT (see `mysql`), so "name" and || are known.
 """
 
-import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Value = int | str | bytes | None
 Statement = tuple[str, tuple[Value, ...]]
 PREFIX = "jfs_"
 
 _EXACT = re.compile(r"EXACT\(([\w.]+)\)")
+_TEMPLATES_MAX = 4096  # statements over many rows are as many as there are numbers of rows
 _CONFLICT = re.compile(r"ON CONFLICT \([^)]*\) DO UPDATE SET")
 _EXCLUDED = re.compile(r"excluded\.(\w+)")
 
@@ -34,21 +34,26 @@ class Dialect:
     prefix: str = PREFIX
     assigns_in_order: bool = False
     has_sequences: bool = False
+    _spelled: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _formats: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def spell(self, template: str) -> str:
         """Return the statement as the database wants it, still with `?` for values."""
-        return _spell(self, template)
+        found = self._spelled.get(template)
+        if found is None:
+            found = _kept(self._spelled, template, _spell(self, template))
+        return found
 
     def render(self, statement: Statement) -> str:
         """Return the statement with its values in it.  Not for SQLite, which binds them."""
         template, values = statement
-        parts = _parts(self, template)
-        assert len(parts) == len(values) + 1, statement
-        written = [parts[0]]
-        for value, part in zip(values, parts[1:], strict=True):
-            written.append(self.literal(value))
-            written.append(part)
-        return "".join(written)
+        found = self._formats.get(template)
+        if found is None:
+            made = self.spell(template).replace("%", "%%").replace("?", "%s")
+            found = _kept(self._formats, template, made)
+        literal = self.literal
+        # Most values are numbers, which the format writes by itself; not so enumerations.
+        return found % tuple([value if type(value) is int else literal(value) for value in values])
 
     def literal(self, value: Value) -> str:
         """Return a value as SQL, safe whatever it holds."""
@@ -83,7 +88,13 @@ def postgres(prefix: str = PREFIX) -> Dialect:
     return Dialect("postgres", prefix, has_sequences=True)
 
 
-@functools.lru_cache(maxsize=4096)
+def _kept(known: dict[str, str], template: str, made: str) -> str:
+    if len(known) >= _TEMPLATES_MAX:
+        known.clear()
+    known[template] = made
+    return made
+
+
 def _spell(dialect: Dialect, template: str) -> str:
     text = template
     if dialect.prefix != PREFIX:
@@ -100,8 +111,3 @@ def _spell(dialect: Dialect, template: str) -> str:
     text = text.replace("TEXT(?)", "CONVERT(? USING utf8mb4)").replace("AS BLOB)", "AS BINARY)")
     text = _CONFLICT.sub("ON DUPLICATE KEY UPDATE", text)
     return _EXCLUDED.sub(r"VALUES(\1)", text).replace("FOR SHARE", "LOCK IN SHARE MODE")
-
-
-@functools.lru_cache(maxsize=4096)
-def _parts(dialect: Dialect, template: str) -> tuple[str, ...]:
-    return tuple(_spell(dialect, template).split("?"))

@@ -69,13 +69,14 @@ def _tuple(made: Callable[[Row], T]) -> Callable[[list[Row]], tuple[T, ...]]:
     return lambda found: tuple(map(made, found))
 
 
-_NODE = f"SELECT {NODE_COLUMNS} FROM jfs_node WHERE inode = ?"
+NODE_BY_INO = f"SELECT {NODE_COLUMNS} FROM jfs_node WHERE inode = ?"
+EDGE_BY_NAME = "SELECT type, inode FROM jfs_edge WHERE parent = ? AND name = ?"
 _attr_of_first = _first(codec.attr_of)
 
 
 def node(ino: Ino) -> Query[Attr | None]:
     """As Reads.node."""
-    return Query(("node", ino), _NODE, (ino,), _attr_of_first)
+    return Query(("node", ino), NODE_BY_INO, (ino,), _attr_of_first)
 
 
 def edge(parent: Ino, name: bytes) -> Query[Edge | None]:
@@ -84,8 +85,7 @@ def edge(parent: Ino, name: bytes) -> Query[Edge | None]:
     def made(found: list[Row]) -> Edge | None:
         return codec.edge_of(found[0][0], found[0][1], parent) if found else None
 
-    text = "SELECT type, inode FROM jfs_edge WHERE parent = ? AND name = ?"
-    return Query(("edge", parent, name), text, (parent, name), made)
+    return Query(("edge", parent, name), EDGE_BY_NAME, (parent, name), made)
 
 
 def has_entries(ino: Ino) -> Query[bool]:

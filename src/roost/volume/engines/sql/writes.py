@@ -10,6 +10,7 @@ another in its place, and commits that touch one record are not written together
 """
 
 import functools
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -20,7 +21,7 @@ from roost.volume.engines.sql.dialect import Dialect, Statement, Value
 from roost.volume.engines.sql.node_writes import change_statement, fused
 from roost.volume.engines.sql.queries import ACL_COLUMNS, NODE_COLUMNS, QUOTA_COLUMNS
 from roost.volume.meta import effects as fx
-from roost.volume.model import DirUsage, Ino, QuotaKind, SliceId
+from roost.volume.model import Ino, QuotaKind, SliceId
 
 ROWS_AT_ONCE = 200
 Row = tuple[Value, ...]
@@ -34,7 +35,7 @@ _KNOW_SLICE = (
     "INSERT INTO jfs_chunk_ref (chunkid, size, refs) VALUES (?, ?, ?) ON CONFLICT (chunkid)"
     " DO UPDATE SET refs = jfs_chunk_ref.refs + excluded.refs"
 )
-_USE_DIRECTORY = (
+USE_DIRECTORY = (
     "UPDATE jfs_dir_stats SET data_length = data_length + ?, used_space = used_space + ?,"
     " used_inodes = used_inodes + ? WHERE inode = ?"
 )
@@ -82,11 +83,10 @@ def statements(
 
     `counted` are directories known to have statistics; others are computed if they have none.
     """
-    others, usage = fx.split_usage(effects)
     plan = _Plan(dialect)
-    for effect in others:
+    for effect in effects:
         plan.add(effect)
-    return plan.statements(usage, counted)
+    return plan.statements(counted)
 
 
 @dataclass(slots=True)
@@ -103,6 +103,7 @@ class _Plan:
     edges: list[Row] = field(default_factory=list)
     symlinks: list[Row] = field(default_factory=list)
     usage: list[Row] = field(default_factory=list)
+    used: dict[Ino, tuple[int, int, int]] = field(default_factory=dict)
     refs: dict[tuple[SliceId, bool], tuple[int, int]] = field(default_factory=dict)
     others: list[Statement] = field(default_factory=list)
     quotas: dict[tuple[QuotaKind, int, bool], tuple[int, int]] = field(default_factory=dict)
@@ -113,30 +114,38 @@ class _Plan:
     def add(self, effect: fx.Effect) -> None:
         """Take in one effect."""
         match effect:
-            case fx.AddNode(ino, attr):
-                self.nodes.append((ino, *codec.node_columns(attr)))
             case fx.ChangeNode(ino, change):
                 self.changes.setdefault(ino, []).append(change)
-            case fx.DropNode(ino):
-                self.dropped_nodes.append(ino)
+            case fx.AddNode(ino, attr):
+                self.nodes.append((ino, *codec.node_columns(attr)))
             case fx.AddEdge(parent, name, edge):
                 self.edges.append((parent, name, edge.ino, int(edge.kind)))
-            case fx.DropEdge(parent, name):
-                self.dropped_edges.append((parent, name))
-            case fx.PutSymlink(ino, target):
-                self.symlinks.append((ino, target))
-            case fx.DropXattrs(ino):
-                self.dropped_xattrs.append(ino)
             case fx.AddCounter(name, by):
                 self.counters[name] = self.counters.get(name, 0) + by
-            case fx.AddSliceRefs(slice_id, by, size, is_new):
-                before = self.refs.get((slice_id, is_new), (0, size))[0]
-                self.refs[slice_id, is_new] = (before + by, size)
+            case fx.UseDirectory(ino, by):
+                length, space, count = self.used.get(ino, (0, 0, 0))
+                self.used[ino] = (length + by.length, space + by.space_bytes, count + by.inodes)
+            case fx.DropEdge(parent, name):
+                self.dropped_edges.append((parent, name))
+            case fx.DropNode(ino):
+                self.dropped_nodes.append(ino)
+            case fx.PutSymlink(ino, target):
+                self.symlinks.append((ino, target))
             case fx.PutDirUsage(ino, None):
                 self.dropped_usage.append(ino)
             case fx.PutDirUsage(ino, usage):
                 assert usage is not None
                 self.usage.append((ino, usage.length, usage.space_bytes, usage.inodes))
+            case _:
+                self._add_rarer(effect)
+
+    def _add_rarer(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.DropXattrs(ino):
+                self.dropped_xattrs.append(ino)
+            case fx.AddSliceRefs(slice_id, by, size, is_new):
+                before = self.refs.get((slice_id, is_new), (0, size))[0]
+                self.refs[slice_id, is_new] = (before + by, size)
             case fx.UseQuota(kind, key, space_bytes, inodes, create):
                 space, count = self.quotas.get((kind, key, create), (0, 0))
                 self.quotas[kind, key, create] = (space + space_bytes, count + inodes)
@@ -146,42 +155,54 @@ class _Plan:
             case _:
                 self.others.extend(_single(effect, self.dialect))
 
-    # ---- writing
-    def statements(self, usage: dict[Ino, DirUsage], counted: Collection[Ino]) -> list[Statement]:
+    # ---- writing; most commits are of few kinds, so each kind is looked for before it is written
+    def statements(self, counted: Collection[Ino]) -> list[Statement]:
         """Return everything in order."""
-        return [
-            *self._removals(),
-            *_insert("jfs_node", NODE_COLUMNS, self.nodes),
-            *self._changes(),
-            *_insert("jfs_edge", "parent, name, inode, type", self.edges),
-            *_insert("jfs_symlink", "inode, target", self.symlinks),
-            *self._refs(),
-            *self.others,
-            *self._usage(usage, counted),
-            *self._quotas(),
-            *self._counters(),
-            *self.last,
-        ]
+        made: list[Statement] = []
+        if self.dropped_edges or self.dropped_nodes or self.dropped_xattrs or self.dropped_usage:
+            made.extend(self._removals())
+        if self.nodes:
+            made.extend(_insert("jfs_node", NODE_COLUMNS, self.nodes))
+        if self.changes:
+            made.extend(self._changes())
+        if self.edges:
+            made.extend(_insert("jfs_edge", "parent, name, inode, type", self.edges))
+        if self.symlinks:
+            made.extend(_insert("jfs_symlink", "inode, target", self.symlinks))
+        if self.refs:
+            made.extend(self._refs())
+        made.extend(self.others)
+        if self.usage or self.used:
+            made.extend(self._usage(counted))
+        if self.quotas:
+            made.extend(self._quotas())
+        if self.counters:
+            made.extend(self._counters())
+        made.extend(self.last)
+        return made
 
-    def _removals(self) -> Iterable[Statement]:
+    def _removals(self) -> Iterator[Statement]:
         for places in _parts(sorted(self.dropped_edges)):
             text = " OR ".join(["(parent = ? AND name = ?)"] * len(places))
             values = tuple(value for place in places for value in place)
             yield f"DELETE FROM jfs_edge WHERE {text}", values
-        yield from _delete("jfs_node", self.dropped_nodes)
-        yield from _delete("jfs_symlink", self.dropped_nodes)
-        yield from _delete("jfs_xattr", [*self.dropped_nodes, *self.dropped_xattrs])
-        yield from _delete("jfs_dir_stats", self.dropped_usage)
-        yield from _delete("jfs_dir_quota", self.dropped_usage)
+        if self.dropped_nodes:
+            yield from _delete("jfs_node", self.dropped_nodes)
+            yield from _delete("jfs_symlink", self.dropped_nodes)
+        if self.dropped_nodes or self.dropped_xattrs:
+            yield from _delete("jfs_xattr", [*self.dropped_nodes, *self.dropped_xattrs])
+        if self.dropped_usage:
+            yield from _delete("jfs_dir_stats", self.dropped_usage)
+            yield from _delete("jfs_dir_quota", self.dropped_usage)
 
-    def _changes(self) -> Iterable[Statement]:
+    def _changes(self) -> Iterator[Statement]:
         for ino, changes in sorted(self.changes.items()):
-            for change in fused(changes):
+            for change in changes if len(changes) == 1 else fused(changes):
                 statement = change_statement(ino, change, self.dialect)
                 if statement is not None:
                     yield statement
 
-    def _refs(self) -> Iterable[Statement]:
+    def _refs(self) -> Iterator[Statement]:
         for (slice_id, is_new), (by, size) in sorted(self.refs.items()):
             if is_new:
                 yield _KNOW_SLICE, (slice_id, size, by)
@@ -189,7 +210,7 @@ class _Plan:
                 text = "UPDATE jfs_chunk_ref SET refs = refs + ? WHERE chunkid = ?"
                 yield text, (by, slice_id)
 
-    def _usage(self, usage: dict[Ino, DirUsage], counted: Collection[Ino]) -> Iterable[Statement]:
+    def _usage(self, counted: Collection[Ino]) -> Iterator[Statement]:
         yield from _insert(
             "jfs_dir_stats",
             "inode, data_length, used_space, used_inodes",
@@ -197,12 +218,12 @@ class _Plan:
             " ON CONFLICT (inode) DO UPDATE SET data_length = excluded.data_length,"
             " used_space = excluded.used_space, used_inodes = excluded.used_inodes",
         )
-        for ino, by in sorted(usage.items()):
-            yield _USE_DIRECTORY, (by.length, by.space_bytes, by.inodes, ino)
+        for ino, by in sorted(self.used.items()):
+            yield USE_DIRECTORY, (*by, ino)
             if ino not in counted:
-                yield _COMPUTE_USAGE, (ino,)
+                yield compute_usage(ino)
 
-    def _quotas(self) -> Iterable[Statement]:
+    def _quotas(self) -> Iterator[Statement]:
         for (kind, key, create), use in sorted(self.quotas.items()):
             if kind is QuotaKind.DIRECTORY:
                 assert not create, "only users and groups are counted without a quota"
@@ -212,7 +233,7 @@ class _Plan:
             else:
                 yield _USE_OWNER_QUOTA, (*use, int(kind), key)
 
-    def _counters(self) -> Iterable[Statement]:
+    def _counters(self) -> Iterator[Statement]:
         rows = sorted((name, by) for name, by in self.counters.items() if by)
         return _insert(
             "jfs_counter",
@@ -222,12 +243,17 @@ class _Plan:
         )
 
 
+def compute_usage(ino: Ino) -> Statement:
+    """Return what computes a directory's statistics from its entries, if it has none."""
+    return _COMPUTE_USAGE, (ino,)
+
+
 def _insert(
     table: str, columns: str, rows: Sequence[Row], otherwise: str = ""
-) -> Iterable[Statement]:
+) -> Iterator[Statement]:
     for some in _parts(rows):
         text = _insert_text(table, columns, len(some), otherwise)
-        yield text, tuple(value for row in some for value in row)
+        yield text, some[0] if len(some) == 1 else tuple(itertools.chain.from_iterable(some))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -236,12 +262,14 @@ def _insert_text(table: str, columns: str, count: int, otherwise: str) -> str:
     return f"INSERT INTO {table} ({columns}) VALUES {', '.join([marks] * count)}{otherwise}"
 
 
-def _delete(table: str, inos: Collection[Ino]) -> Iterable[Statement]:
+def _delete(table: str, inos: Collection[Ino]) -> Iterator[Statement]:
     for some in _parts(sorted(set(inos))):
         yield f"DELETE FROM {table} WHERE inode IN ({', '.join('?' * len(some))})", (*some,)
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    if 0 < len(items) <= ROWS_AT_ONCE:
+        return iter((items,))
     return (items[start : start + ROWS_AT_ONCE] for start in range(0, len(items), ROWS_AT_ONCE))
 
 
