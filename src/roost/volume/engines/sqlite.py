@@ -31,10 +31,9 @@ from urllib.parse import quote
 
 from roost.clock import Clock
 from roost.errors import CommitUnknown, RoostError, StorageFull, Unavailable
-from roost.volume.engines.sql.dialect import SQLITE
-from roost.volume.engines.sql.writes import statements
 from roost.volume.engines.sqlite_reads import SqliteReads, scans_of
 from roost.volume.engines.sqlite_tables import COMMIT_TABLE, drop_tables
+from roost.volume.engines.sqlite_writes import write_effects
 from roost.volume.errors import FsError
 from roost.volume.meta.reads import Reads, Scans
 from roost.volume.meta.txn import Txn
@@ -44,6 +43,10 @@ READ_CONNECTIONS_MAX = 8
 BUSY_WAIT_MS = 5000  # as JuiceFS; another process may hold the lock that long
 BUSY_ATTEMPTS_MAX = 6
 TOKEN_DAYS_KEPT = 7
+_TOKEN = (
+    "INSERT INTO roost_commit (client, batch, at) VALUES (?, ?, ?)"
+    " ON CONFLICT (client) DO UPDATE SET batch = excluded.batch, at = excluded.at"
+)
 
 T = TypeVar("T")
 Connect = Callable[..., sqlite3.Connection]
@@ -259,7 +262,8 @@ class SqliteEngine:
                     heir.wake.release()
                     return
             self._busy = False
-            self._idle.notify_all()
+            if self._closed:
+                self._idle.notify_all()
 
     # ---- with the writing connection
     def _lead(self, own: _Job[object]) -> None:
@@ -273,9 +277,7 @@ class SqliteEngine:
             log.exception("a batch of metadata commits failed")
             for failed in batch:
                 failed.fail(error)
-        except (
-            BaseException
-        ):  # Ctrl-C, in the thread that leads: its neighbours must not believe it
+        except BaseException:  # Ctrl-C, in the thread that leads: neighbours must not believe it
             self._abandon()
             for job in batch:
                 job.fail(CommitUnknown(f"a commit to {self._path} was interrupted"))
@@ -288,7 +290,10 @@ class SqliteEngine:
     def _run_batch(self, batch: list[_Job[object]]) -> None:
         try:
             self._begin()
-            writes = sum([self._run_job(job) for job in batch])
+            if len(batch) == 1:
+                writes = self._run_rule(batch[0])
+            else:
+                writes = any([self._run_in_savepoint(job) for job in batch])
         except sqlite3.Error as error:
             self._abandon()
             self._fail_all(batch, error)
@@ -299,10 +304,7 @@ class SqliteEngine:
         self._batch += 1
         try:
             now_s = self._clock.wall_ns() // 1_000_000_000
-            self._writer.execute(
-                "INSERT OR REPLACE INTO roost_commit (client, batch, at) VALUES (?, ?, ?)",
-                (self._client, self._batch, now_s),
-            )
+            self._writer.execute(_TOKEN, (self._client, self._batch, now_s))
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             self._decide(batch, error)
@@ -319,19 +321,25 @@ class SqliteEngine:
                     raise
                 log.warning("the metadata database is locked by another process: %s", self._path)
 
-    def _run_job(self, job: _Job[object]) -> bool:
-        """Run one operation in its savepoint; True if it wrote.
+    def _run_in_savepoint(self, job: _Job[object]) -> bool:
+        """Run one operation of several; True if it wrote.  As _run_rule."""
+        self._writer.execute("SAVEPOINT operation")
+        wrote = self._run_rule(job)
+        if job.error is not None:
+            self._writer.execute("ROLLBACK TO operation")
+        self._writer.execute("RELEASE operation")
+        return wrote
+
+    def _run_rule(self, job: _Job[object]) -> bool:
+        """Run one operation; True if it wrote.  What a failed one wrote, the caller takes back.
 
         Raises sqlite3.Error only if the whole transaction can no longer be relied on.
         """
-        self._writer.execute("SAVEPOINT operation")
         try:
             txn = Txn(SqliteReads(self._writer), self._clock.wall_ns())
             job.answer = job.rule(txn)
             effects = txn.commit.effects
-            for text, values in statements(effects, SQLITE):
-                self._writer.execute(SQLITE.spell(text), values)
-            self._writer.execute("RELEASE operation")
+            write_effects(self._writer, effects)
             return bool(effects)
         except sqlite3.Error as error:
             if not self._writer.in_transaction:
@@ -341,8 +349,6 @@ class SqliteEngine:
             job.fail(error)
         except Exception as error:  # noqa: BLE001  # a bug in one must not fail its neighbours
             job.fail(error)
-        self._writer.execute("ROLLBACK TO operation")
-        self._writer.execute("RELEASE operation")
         return False
 
     def _abandon(self) -> None:

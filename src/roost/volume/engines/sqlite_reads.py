@@ -8,12 +8,15 @@ import sqlite3
 from typing import TypeVar
 
 from roost.volume.engines.sql.dialect import SQLITE, Value
-from roost.volume.engines.sql.queries import Query
+from roost.volume.engines.sql.queries import EDGE_BY_NAME, NODE_BY_INO, Query
 from roost.volume.engines.sql.reads import QueryReads
-from roost.volume.engines.sql.rows import Row
+from roost.volume.engines.sql.rows import Row, attr_of, edge_of
 from roost.volume.engines.sql.scans import SqlScans
+from roost.volume.model import Attr, Edge, Ino
 
 T = TypeVar("T")
+_NODE = SQLITE.spell(NODE_BY_INO)
+_EDGE = SQLITE.spell(EDGE_BY_NAME)
 
 
 class SqliteReads(QueryReads):
@@ -26,6 +29,17 @@ class SqliteReads(QueryReads):
         """As in QueryReads."""
         text = SQLITE.spell(query.text)
         return query.made(self._connection.execute(text, query.values).fetchall())
+
+    # The two reads of every operation, without a query around them.
+    def node(self, ino: Ino) -> Attr | None:
+        """As in Reads."""
+        rows = self._connection.execute(_NODE, (ino,)).fetchall()
+        return attr_of(rows[0]) if rows else None
+
+    def edge(self, parent: Ino, name: bytes) -> Edge | None:
+        """As in Reads."""
+        rows = self._connection.execute(_EDGE, (parent, name)).fetchall()
+        return edge_of(rows[0][0], rows[0][1], parent) if rows else None
 
 
 def scans_of(connection: sqlite3.Connection) -> SqlScans:
