@@ -65,6 +65,16 @@ def test_everything_survives_a_dump_and_a_load(place: str, full_url: str) -> Non
     assert dumped(place).decode() == first.decode()
 
 
+def test_a_file_with_several_names_knows_all_its_folders(place: str, full_url: str) -> None:
+    with open_meta(full_url, read_only=True) as meta:
+        ino = meta.resolve("/harder").ino
+        parents = meta._opened.engine.read(lambda reads: reads.parents(ino))
+    loaded(place, dumped(full_url))
+    with open_meta(place, read_only=True) as meta:
+        assert meta._opened.engine.read(lambda reads: reads.parents(ino)) == parents
+    assert len(parents) == 3
+
+
 def test_of_a_sub_directory_its_tree_becomes_the_root(full_url: str, tmp_path: Path) -> None:
     url = f"memory://sub-{tmp_path}"
     loaded(url, dumped(full_url, subdir='/a "b" %41\\'))

@@ -20,12 +20,13 @@ class Moves:
     """Names that nodes gain and lose in one commit, for the counts of their parents."""
 
     __slots__ = (
-        "dropped", "dropped_usage", "edges", "new_parents", "new_usage", "refs", "usage",
+        "added", "dropped", "dropped_usage", "edges", "new_parents", "new_usage", "refs", "usage",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.edges: list[tuple[Ino, Ino, int]] = []  # (node, directory, +1 or -1)
         self.new_parents: dict[Ino, Ino] = {}
+        self.added: set[Ino] = set()
         self.dropped: set[Ino] = set()
         self.usage: dict[Ino, DirUsage] = {}  # what is added
         self.new_usage: dict[Ino, DirUsage] = {}  # what is set before that
@@ -49,6 +50,7 @@ def add_node(e: Encoded, moves: Moves, effect: fx.AddNode) -> None:
     e.again[place] = None
     e.stored["node", effect.ino] = raw
     moves.new_parents[effect.ino] = effect.attr.parent
+    moves.added.add(effect.ino)
 
 
 def change_node(e: Encoded, moves: Moves, effect: fx.ChangeNode) -> None:
@@ -173,10 +175,13 @@ def count_parents(e: Encoded, moves: Moves) -> None:
         if moves.new_parents.get(ino) or ino in moves.dropped:
             continue
         if ino not in counts:
-            raw = e.reading.raw(("node", ino))
-            if raw is None:
-                continue  # a damaged entry
-            before = int.from_bytes(raw[_PARENT_AT:_PARENT_END])
+            if ino in moves.added:
+                before = 0  # all its names are among the edges
+            else:
+                raw = e.reading.raw(("node", ino))
+                if raw is None:
+                    continue  # a damaged entry
+                before = int.from_bytes(raw[_PARENT_AT:_PARENT_END])
             if moves.new_parents.get(ino, before):
                 continue
             counts[ino] = Counter({before: 1} if before else {})
