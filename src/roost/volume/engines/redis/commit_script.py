@@ -27,11 +27,13 @@ _WORDS = (
     # verifications: what must be so
     "identity", "value", "absent", "present", "number", "new",
     "field", "no_field", "exists", "not_exists", "type", "field_number", "list", "list_begins",
-    "hash", "set_is", "score", "no_score", "hash_size", "stat",
+    "hash", "set_is", "score", "no_score", "hash_size", "stat", "none_exist",
     # changes
     "touch", "change", "set", "raise", "incr", "del",
     "hset", "hdel", "hincr", "push", "replace", "zadd", "zrem", "sadd", "srem", "forget",
     "unlock", "quota", "use", "stat_set", "stat_del",
+    # of many keys at once, named among the operands
+    "set_many", "hset_many", "push_many",
 )  # fmt: skip
 CODES = {word: number for number, word in enumerate(_WORDS)}
 FROM_BACK = 1 << 15
@@ -161,6 +163,15 @@ while true do
     elseif op == $hash_size then
       holds = call('HLEN', key) == tonumber(ARGV[p])
       p = p + 1
+    elseif op == $none_exist then
+      local last_key = p + tonumber(ARGV[p])
+      if call('EXISTS', unpack(ARGV, p + 1, last_key)) > 0 then
+        for i = p + 1, last_key do
+          if call('EXISTS', ARGV[i]) == 1 then return {2, ARGV[i]} end
+        end
+      end
+      holds = true
+      p = last_key + 1
     end
   end
   if not holds then return {1, at} end
@@ -332,6 +343,14 @@ while true do
         call('HINCRBY', inodes, field, ARGV[p + 2])
       end
       p = p + 4
+    elseif op == $set_many or op == $hset_many or op == $push_many then
+      local last_word = p + tonumber(ARGV[p])
+      if op == $set_many then call('MSET', unpack(ARGV, p + 1, last_word))
+      elseif op == $hset_many then call('HSET', key, unpack(ARGV, p + 1, last_word))
+      else
+        for i = p + 1, last_word, 2 do call('RPUSH', ARGV[i], ARGV[i + 1]) end
+      end
+      p = last_word + 1
     end
   end
 end

@@ -1,6 +1,6 @@
 """What a commit changes, as words of the commit script."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,6 +9,7 @@ from roost.volume.engines.redis import encode_nodes as nodes
 from roost.volume.engines.redis import records
 from roost.volume.engines.redis.cache import Record
 from roost.volume.engines.redis.encode import Encoded
+from roost.volume.engines.redis.encode_many import encode_many
 from roost.volume.engines.redis.encode_nodes import Moves
 from roost.volume.engines.redis.keys import (
     counter_offset,
@@ -21,10 +22,10 @@ from roost.volume.meta import effects as fx
 from roost.volume.model import DirUsage, Ino, LockHolder, QuotaKind, Slice
 
 
-def encode_effects(e: Encoded, effects: Iterable[fx.Effect]) -> None:
+def encode_effects(e: Encoded, effects: Sequence[fx.Effect]) -> None:
     """Add what a commit changes, in order; sums of statistics and counts come last."""
     moves = Moves()
-    for effect in effects:
+    for effect in encode_many(e, effects):
         _EFFECTS[type(effect)](e, moves, effect)
     if moves.edges:
         nodes.count_parents(e, moves)

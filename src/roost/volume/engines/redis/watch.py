@@ -34,8 +34,8 @@ _OPERANDS = {  # how many follow a step; of others the first says so
     "stat_set": 4, "stat_del": 1,
 }  # fmt: skip
 _KEYS = {"unlock": 2, "quota": 3, "use": 3, "stat_set": 3}
-_UNWATCHED = {"number", "field_number", "type", "stat"}
-_UNFIT = {"new", "number", "field_number", "type", "stat"}
+_UNWATCHED = {"number", "field_number", "type", "stat", "none_exist"}
+_UNFIT = {"new", "number", "field_number", "type", "stat", "none_exist"}
 
 
 class Spares:
@@ -148,6 +148,9 @@ def _attempt(connection: Connection, plan: _Plan) -> Any:
     """Return the script's answer, or None if another changed something in between."""
     watched = {step.keys[0] for step in plan.verify if step.op not in _UNWATCHED}
     watched |= {step.keys[0] for step in plan.changes if step.op in _DECIDED_BY_READING}
+    for step in plan.verify:
+        if step.op == "none_exist":
+            watched |= set(map(as_bytes, step.words))
     reads: list[Command] = [("WATCH", plan.fence_key, *watched), ("GET", plan.fence_key)]
     reads += [("TYPE", key) for key in plan.strings]
     reads += [_VERIFY_READS[step.op](step) for step in plan.verify]
@@ -182,14 +185,14 @@ def _verified(plan: _Plan, replies: Replies) -> Any:
     for at, (step, reply) in enumerate(zip(plan.verify, replies, strict=False), 1):
         if step.op in _UNFIT:
             if not _fits(step, reply):
-                return [2, step.keys[0]]
+                return [2, as_bytes(step.words[0]) if step.op == "none_exist" else step.keys[0]]
         elif not _holds(step, reply):
             return [1, at]
     return None
 
 
 def _fits(step: _Step, reply: Any) -> bool:
-    if step.op == "new":
+    if step.op in ("new", "none_exist"):
         return not reply
     if step.op == "type":
         return as_text(reply) in ("none", step.words[0])
@@ -249,6 +252,7 @@ _VERIFY_READS: dict[str, Callable[[_Step], Command]] = {
     "stat": _with_field("HGET"),
     "absent": _key_only("EXISTS"),
     "new": _key_only("EXISTS"),
+    "none_exist": lambda step: ("EXISTS", *step.words),
     "present": _key_only("EXISTS"),
     "exists": _key_only("EXISTS"),
     "not_exists": _key_only("EXISTS"),
@@ -303,7 +307,7 @@ def _writes(plan: _Plan, found: dict[int, Any]) -> tuple[list[Any], list[Command
 
 _PLAIN = {
     "set": "SET", "hset": "HSET", "incr": "INCRBY", "hdel": "HDEL", "del": "DEL",
-    "hincr": "HINCRBY", "stat_del": "HDEL", "push": "RPUSH",
+    "hincr": "HINCRBY", "stat_del": "HDEL", "push": "RPUSH", "hset_many": "HSET",
     "zrem": "ZREM", "sadd": "SADD", "srem": "SREM",
 }  # fmt: skip
 
@@ -311,6 +315,10 @@ _PLAIN = {
 def _others(step: _Step, found: Any) -> list[Command]:
     key, words = step.keys[0], step.words
     match step.op:
+        case "set_many":
+            return [("MSET", *words)]
+        case "push_many":
+            return [("RPUSH", *pair) for pair in pairs([as_bytes(word) for word in words])]
         case "stat_set":
             return [("HSET", of, words[0], n) for of, n in zip(step.keys, words[1:], strict=True)]
         case "zadd":

@@ -21,20 +21,17 @@ from roost.volume.engines.sql.dialect import Dialect, Statement, Value
 from roost.volume.engines.sql.node_writes import change_statement, fused
 from roost.volume.engines.sql.queries import ACL_COLUMNS, NODE_COLUMNS, QUOTA_COLUMNS
 from roost.volume.meta import effects as fx
-from roost.volume.model import Ino, QuotaKind, SliceId
+from roost.volume.model import ChunkNo, Ino, QuotaKind, SliceId
 
 ROWS_AT_ONCE = 200
 Row = tuple[Value, ...]
 T = TypeVar("T")
 
-_APPEND = (
-    "INSERT INTO jfs_chunk (inode, indx, slices) VALUES (?, ?, ?) ON CONFLICT (inode, indx)"
+_APPENDING = (
+    " ON CONFLICT (inode, indx)"
     " DO UPDATE SET slices = CAST(jfs_chunk.slices || excluded.slices AS BLOB)"
 )
-_KNOW_SLICE = (
-    "INSERT INTO jfs_chunk_ref (chunkid, size, refs) VALUES (?, ?, ?) ON CONFLICT (chunkid)"
-    " DO UPDATE SET refs = jfs_chunk_ref.refs + excluded.refs"
-)
+_KNOWING = " ON CONFLICT (chunkid) DO UPDATE SET refs = jfs_chunk_ref.refs + excluded.refs"
 USE_DIRECTORY = (
     "UPDATE jfs_dir_stats SET data_length = data_length + ?, used_space = used_space + ?,"
     " used_inodes = used_inodes + ? WHERE inode = ?"
@@ -105,6 +102,7 @@ class _Plan:
     usage: list[Row] = field(default_factory=list)
     used: dict[Ino, tuple[int, int, int]] = field(default_factory=dict)
     refs: dict[tuple[SliceId, bool], tuple[int, int]] = field(default_factory=dict)
+    chunks: dict[tuple[Ino, ChunkNo], bytes] = field(default_factory=dict)
     others: list[Statement] = field(default_factory=list)
     quotas: dict[tuple[QuotaKind, int, bool], tuple[int, int]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
@@ -120,6 +118,9 @@ class _Plan:
                 self.nodes.append((ino, *codec.node_columns(attr)))
             case fx.AddEdge(parent, name, edge):
                 self.edges.append((parent, name, edge.ino, int(edge.kind)))
+            case fx.AppendSlices(ino, chunk_no, records):
+                before = self.chunks.get((ino, chunk_no), b"")
+                self.chunks[ino, chunk_no] = before + encode_slices(records)
             case fx.AddCounter(name, by):
                 self.counters[name] = self.counters.get(name, 0) + by
             case fx.UseDirectory(ino, by):
@@ -152,6 +153,9 @@ class _Plan:
             case fx.DropSliceRef(slice_id):
                 text = "DELETE FROM jfs_chunk_ref WHERE chunkid = ? AND refs <= 0"
                 self.last.append((text, (slice_id,)))
+            case fx.DropChunk() | fx.ReplaceSlices():
+                self.others.extend(self._appended())  # what came before
+                self.others.extend(_single(effect, self.dialect))
             case _:
                 self.others.extend(_single(effect, self.dialect))
 
@@ -172,6 +176,8 @@ class _Plan:
         if self.refs:
             made.extend(self._refs())
         made.extend(self.others)
+        if self.chunks:
+            made.extend(self._appended())
         if self.usage or self.used:
             made.extend(self._usage(counted))
         if self.quotas:
@@ -203,12 +209,22 @@ class _Plan:
                     yield statement
 
     def _refs(self) -> Iterator[Statement]:
+        """Slices in order of id; those made known stand together up to one that is."""
+        new: list[Row] = []
         for (slice_id, is_new), (by, size) in sorted(self.refs.items()):
             if is_new:
-                yield _KNOW_SLICE, (slice_id, size, by)
-            else:
-                text = "UPDATE jfs_chunk_ref SET refs = refs + ? WHERE chunkid = ?"
-                yield text, (by, slice_id)
+                new.append((slice_id, size, by))
+                continue
+            yield from _know_slices(new)
+            new.clear()
+            yield "UPDATE jfs_chunk_ref SET refs = refs + ? WHERE chunkid = ?", (by, slice_id)
+        yield from _know_slices(new)
+
+    def _appended(self) -> list[Statement]:
+        """Return what appends records to chunks, and forget them."""
+        rows = [(*place, records) for place, records in self.chunks.items()]
+        self.chunks.clear()
+        return list(_insert("jfs_chunk", "inode, indx, slices", rows, _APPENDING))
 
     def _usage(self, counted: Collection[Ino]) -> Iterator[Statement]:
         yield from _insert(
@@ -262,6 +278,10 @@ def _insert_text(table: str, columns: str, count: int, otherwise: str) -> str:
     return f"INSERT INTO {table} ({columns}) VALUES {', '.join([marks] * count)}{otherwise}"
 
 
+def _know_slices(rows: Sequence[Row]) -> Iterator[Statement]:
+    return _insert("jfs_chunk_ref", "chunkid, size, refs", rows, _KNOWING)
+
+
 def _delete(table: str, inos: Collection[Ino]) -> Iterator[Statement]:
     for some in _parts(sorted(set(inos))):
         yield f"DELETE FROM {table} WHERE inode IN ({', '.join('?' * len(some))})", (*some,)
@@ -283,8 +303,6 @@ def _single(effect: fx.Effect, dialect: Dialect) -> list[Statement]:
             # No upsert: a collation may take another name for the same.
             text = "INSERT INTO jfs_xattr (inode, name, value) VALUES (?, TEXT(?), ?)"
             return [drop, (text, (ino, name, value))]
-        case fx.AppendSlices(ino, chunk_no, records):
-            return [(_APPEND, (ino, chunk_no, encode_slices(records)))]
         case fx.ReplaceSlices(ino, chunk_no, count, new):
             text = (
                 "UPDATE jfs_chunk SET slices = CAST(? || SUBSTR(CAST(slices AS BLOB), ?) AS BLOB)"
