@@ -235,6 +235,27 @@ def test_what_is_unknown_or_cannot_be_is_refused(
     assert is_empty(far)
 
 
+@pytest.mark.parametrize("names", [("a", "b", "b"), ("b", "a", "c", "b")])
+def test_a_name_that_stands_twice_is_refused(place: str, names: tuple[str, ...]) -> None:
+    if place.startswith("memory") and names == ("b", "a", "c", "b"):
+        pytest.skip("the reference takes it for a defect")
+    document = json.loads((DUMPS / "odd-names.json").read_bytes())
+    attr = {
+        "inode": 2, "type": "fifo", "mode": 0, "uid": 0, "gid": 0, "atime": 0, "mtime": 0,
+        "ctime": 0, "length": 0,
+    }  # fmt: skip
+    top = json.dumps(document["FSTree"]["attr"])
+    entries = ",".join(
+        f'"{name}": {{"attr": {json.dumps(attr | {"inode": 100 + at})}}}'
+        for at, name in enumerate(names)
+    )
+    setting = json.dumps(document["Setting"])
+    raw = f'{{"Setting": {setting}, "FSTree": {{"attr": {top}, "entries": {{{entries}}}}}}}'
+    with pytest.raises(RoostError):
+        load(place, io.BytesIO(raw.encode()))
+    assert is_empty(place)
+
+
 def test_a_cut_or_changed_gzip_is_refused(full_url: str, far: str) -> None:
     packed = gzip.compress(dumped(full_url))
     for bad in (packed[:-9], packed[:-8] + b"\0" * 8, packed[:100] + b"\xff" + packed[101:]):

@@ -107,7 +107,7 @@ _ATTR_FIELDS = {
 """The greatest value of each number; times may be anything."""
 _ATTR_KEYS = frozenset([*_ATTR_FIELDS, "type"])
 _NEEDED = frozenset(["inode", "type", "mode", "uid", "gid", "atime", "mtime", "ctime", "length"])
-_TIME_S_MAX = 1 << 40
+TIME_S_MAX = 1 << 40
 
 
 def attr_of(document: Json, parent: Ino, where: str) -> tuple[Ino, Attr]:
@@ -127,9 +127,7 @@ def attr_of(document: Json, parent: Ino, where: str) -> tuple[Ino, Attr]:
         if name == "type":
             continue
         most = _ATTR_FIELDS[name]
-        if type(value) is not int or not (
-            0 <= value <= most if most else abs(value) <= _TIME_S_MAX
-        ):
+        if type(value) is not int or not (0 <= value <= most if most else abs(value) <= TIME_S_MAX):
             raise CorruptRecord(where, f"{name} is {value!r}")
     get = document.get
     length = document["length"] if kind is Kind.FILE else 0

@@ -106,6 +106,29 @@ class JsonStream:
             self._fill()
         return pattern.match(self._text, self._at) is not None
 
+    def run(self, pattern: "re.Pattern[str]", most: int, chars_max: int) -> list["re.Match[str]"]:
+        """Take what follows as long as it matches, piece by piece, up to `most` pieces.
+
+        None of them, of which none has more than `chars_max` characters, is taken in part.
+        """
+        if len(self._text) - self._at < chars_max:
+            self._fill()
+        text, at = self._text, self._at
+        last = len(text) if self._ended else len(text) - chars_max
+        found: list[re.Match[str]] = []
+        while at < last and len(found) < most:
+            piece = pattern.match(text, at)
+            if piece is None:
+                break
+            found.append(piece)
+            at = piece.end()
+        self._at = at
+        return found
+
+    def back_to(self, piece: "re.Match[str]") -> None:
+        """Stand behind a piece of the last run, so that `where` tells of it."""
+        self._at = piece.end()
+
     def end(self) -> None:
         """Demand that nothing follows.  An attached checksum, as of gzip, is then verified."""
         if self._peek():

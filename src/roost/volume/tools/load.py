@@ -137,9 +137,9 @@ class Batches:
         self._pool = ThreadPoolExecutor(1, "roost-load")
         self._pending: Future[None] | None = None
 
-    def add(self, effect: Effect) -> None:
-        self._effects.append(effect)
-        self._bytes += effect_bytes(effect)
+    def add(self, *effects: Effect) -> None:
+        self._effects += effects
+        self._bytes += sum(map(effect_bytes, effects))
         if len(self._effects) >= EFFECTS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
             self._send()
 
@@ -159,8 +159,13 @@ class Batches:
             self._pending = self._pool.submit(self._commit, effects)
 
     def _commit(self, effects: list[Effect]) -> None:
-        # An engine may want to know how a node counts its parents.
-        children = [NodeWanted(one.edge.ino) for one in effects if isinstance(one, AddEdge)]
+        # An engine may want to know how a node that is there already counts its parents.
+        new = {one.ino for one in effects if isinstance(one, AddNode)}
+        children = [
+            NodeWanted(one.edge.ino)
+            for one in effects
+            if isinstance(one, AddEdge) and one.edge.ino not in new
+        ]
 
         def put(txn: Txn) -> None:
             txn.load(*children)
@@ -269,11 +274,21 @@ class _Loading:
         if self._trees is not None:
             self._progress(self._trees.names, self._counters.get("usedInodes", 0))
 
+    def _check_names(self, directories: dict[Ino, int]) -> None:
+        """Raise CorruptRecord if a directory has fewer names than the dump has for it."""
+        if not directories:
+            return
+        with self._engine.scan() as scans:
+            for ino, count in directories.items():
+                if sum(1 for _ in scans.entries_of(ino)) != count:
+                    raise CorruptRecord(self._stream.where, f"directory {ino} has a name twice")
+
     def _finish(self) -> LoadReport:
         """Store counters, quotas, what is to be deleted, and at the very end the settings."""
         assert self._trees is not None
         assert self._settings is not None
         self._batch.commit()
+        self._check_names(self._trees.unsorted)
         totals, old = self._trees.totals, self._counters
         counters = {
             USED_SPACE: totals.space_bytes,

@@ -10,6 +10,7 @@ Source: the volume format reference, section 7.1.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from operator import lt
 from typing import Any
 
 from roost.errors import CorruptRecord
@@ -36,16 +37,26 @@ from roost.volume.model import (
     TRASH,
     AclRule,
     Attr,
+    ChunkNo,
     DirUsage,
     Edge,
     Ino,
     Kind,
     Quota,
     QuotaKind,
+    Slice,
 )
 from roost.volume.tools import dump_records as records
 from roost.volume.tools.json_stream import JsonStream
 from roost.volume.tools.numbers_seen import NumbersSeen
+from roost.volume.tools.plain_files import (
+    AT_ONCE,
+    ENTRY_CHARS_MAX,
+    PLAIN,
+    PlainFile,
+    document_of,
+    plain_files,
+)
 
 _LEAF = re.compile(
     r'\s*\{\s*"attr"\s*:\s*\{\s*"inode"\s*:\s*\d+\s*,\s*(?:"flags"\s*:\s*\d+\s*,\s*)?'
@@ -56,6 +67,7 @@ _FIELDS = frozenset(
 )
 _TOPS = (ROOT, TRASH)
 _NO_INO = Ino(0)
+_FIRST_CHUNK = ChunkNo(0)
 Emit = Callable[..., None]
 """Takes effects, in the order in which they are to be applied."""
 
@@ -88,12 +100,18 @@ class _Frame:
     length: int = 0  # of the direct children, as is `space_bytes` and `inodes`
     space_bytes: int = 0
     inodes: int = 0
+    last_name: bytes = b""
+    is_sorted: bool = True
     below_bytes: int = 0  # of all below, as is `below_inodes`
     below_inodes: int = 0
 
 
 class TreeLoader:
-    """Turns trees into effects.  `totals` is right when all trees have been read."""
+    """Turns trees into effects.  `totals` is right when all trees have been read.
+
+    `unsorted` are then the directories whose names were in no order, with the number of names: only
+    what is stored can tell whether one stood twice.
+    """
 
     def __init__(
         self,
@@ -107,6 +125,7 @@ class TreeLoader:
         """Read from `stream`; `limits` are the quotas of directories by inode."""
         self.totals = Totals()
         self.names = 0
+        self.unsorted: dict[Ino, int] = {}
         self._stream = stream
         self._emit = emit
         self._limits = limits
@@ -123,6 +142,8 @@ class TreeLoader:
         while stack:
             frame = stack[-1]
             if frame.entries is not None:
+                if frame.inodes:
+                    self._take_plain(frame)
                 name = next(frame.entries, None)
                 if name is None:
                     frame.entries = None
@@ -173,6 +194,8 @@ class TreeLoader:
         for unfit in ("chunks", "symlink"):
             if unfit in frame.document:
                 raise CorruptRecord(self._where, f"directory {frame.ino} has {unfit}")
+        if not frame.is_sorted:
+            self.unsorted[frame.ino] = frame.inodes
         nlink = 2 + (0 if is_trash(frame.ino) else frame.subdirectories)
         attr = self._with_rules(frame.document, replace(frame.attr, nlink=nlink))
         self._emit(AddNode(frame.ino, attr))
@@ -233,8 +256,52 @@ class TreeLoader:
             raise CorruptRecord(where, f"inode {ino} stands twice but has one name")
         self._add_name(parent, name, ino, attr)
 
+    def _take_plain(self, parent: _Frame) -> None:
+        """Take the plain files that stand behind another entry."""
+        while found := self._stream.run(PLAIN, AT_ONCE, ENTRY_CHARS_MAX):
+            files = None if parent.ino == TRASH else plain_files(found, parent.ino)
+            if files is None or not self._inos.add_new([file.ino for file in files]):
+                for one in found:
+                    self._stream.back_to(one)
+                    self._add_leaf(parent, *document_of(one))
+            else:
+                self._add_files(parent, files)
+
+    def _add_files(self, parent: _Frame, files: list[PlainFile]) -> None:
+        self._note_names(parent, [file.name for file in files])
+        effects: list[Effect] = []
+        for name, ino, attr, part in files:
+            effects += (AddNode(ino, attr), AddEdge(parent.ino, name, Edge(Kind.FILE, ino)))
+            if part is not None:
+                effects.append(AppendSlices(ino, _FIRST_CHUNK, (part,)))
+                effects.append(self._reference(part))
+        self._emit(*effects)
+        attrs = [file.attr for file in files]
+        space = sum(map(space_of, attrs))
+        parent.length += sum(attr.length for attr in attrs)
+        parent.space_bytes += space
+        parent.inodes += len(files)
+        parent.below_bytes += space
+        parent.below_inodes += len(files)
+        self.names += len(files)
+        self.totals.inodes += len(files)
+        self.totals.space_bytes += space
+        self.totals.next_ino = max(self.totals.next_ino, max(file.ino for file in files) + 1)
+        if self._count_owners:
+            for attr in attrs:
+                self._count_owner(attr, space_of(attr))
+
+    def _note_names(self, parent: _Frame, names: list[bytes]) -> None:
+        if not all(map(lt, [parent.last_name, *names], names)):
+            for before, name in zip([parent.last_name, *names], names, strict=False):
+                if before == name:
+                    raise CorruptRecord(self._where, f"entry {name!r} stands twice")
+            parent.is_sorted = False
+        parent.last_name = names[-1]
+
     def _add_name(self, parent: _Frame, text: str, ino: Ino, attr: Attr) -> None:
         name = records.name_of(text, self._where)
+        self._note_names(parent, [name])
         self._emit(AddEdge(parent.ino, name, Edge(attr.kind, ino)))
         space = space_of(attr)
         parent.length += attr.length if attr.is_file else 0
@@ -253,11 +320,12 @@ class TreeLoader:
             if not chunk.slices or chunk.chunk_no * CHUNK_BYTES >= attr.length:
                 continue
             self._emit(AppendSlices(ino, chunk.chunk_no, chunk.slices))
-            for one in chunk.slices:
-                if one.id:
-                    is_new = self._slices.add(one.id)
-                    self._emit(AddSliceRefs(one.id, 1, one.size, is_new=is_new))
-                    self.totals.next_slice = max(self.totals.next_slice, one.id + 1)
+            self._emit(*(self._reference(one) for one in chunk.slices if one.id))
+
+    def _reference(self, one: Slice) -> AddSliceRefs:
+        if one.id >= self.totals.next_slice:
+            self.totals.next_slice = one.id + 1
+        return AddSliceRefs(one.id, 1, one.size, is_new=self._slices.add(one.id))
 
     # ---- what all nodes have
     def _check_fields(self, document: Any) -> None:
@@ -296,9 +364,13 @@ class TreeLoader:
         elif ino >= totals.next_ino:
             totals.next_ino = ino + 1
         if self._count_owners:
-            for owners, owner in ((totals.users, attr.uid), (totals.groups, attr.gid)):
-                used, inodes = owners.get(owner, (0, 0))
-                owners[owner] = (used + space, inodes + 1)
+            self._count_owner(attr, space)
+
+    def _count_owner(self, attr: Attr, space: int) -> None:
+        totals = self.totals
+        for owners, owner in ((totals.users, attr.uid), (totals.groups, attr.gid)):
+            used, inodes = owners.get(owner, (0, 0))
+            owners[owner] = (used + space, inodes + 1)
 
 
 def effect_bytes(effect: Effect) -> int:

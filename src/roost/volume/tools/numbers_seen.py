@@ -1,5 +1,7 @@
 """A set of numbers that are handed out densely: one bit each, in pages that exist when needed."""
 
+from collections.abc import Sequence
+
 _PAGE_BITS = 1 << 16
 
 
@@ -19,6 +21,14 @@ class NumbersSeen:
         if page[place] & mask:
             return False
         page[place] |= mask
+        return True
+
+    def add_new(self, numbers: Sequence[int]) -> bool:
+        """Note numbers of which none has been seen; False, and none is noted, if one has."""
+        if len(set(numbers)) < len(numbers) or any(map(self.__contains__, numbers)):
+            return False
+        for number in numbers:
+            self.add(number)
         return True
 
     def __contains__(self, number: int) -> bool:
