@@ -6,6 +6,8 @@ EXACT(name)      the bytes of a text column, compared byte for byte whatever the
 TEXT(?)          the text whose UTF-8 bytes are given
 CAST(… AS BLOB)  bytes joined by ||
 GREATEST(a, b)   the larger of two numbers
+PACKED(a, b)     columns of numbers; in MySQL one text, NULL if the first column is, because
+                 its client spends more on a column than on a row (see `rows.unpacked`)
 
 MySQL sessions run with ANSI_QUOTES and PIPES_AS_CONCAT (see `mysql`), so "name" and || are known.
 """
@@ -19,6 +21,7 @@ PREFIX = "jfs_"
 
 _EXACT = re.compile(r"EXACT\(([\w.]+)\)")
 _TEMPLATES_MAX = 4096  # statements over many rows are as many as there are numbers of rows
+_PACKED = re.compile(r"PACKED\(([^)]*)\)")
 _CONFLICT = re.compile(r"ON CONFLICT \([^)]*\) DO UPDATE SET")
 _EXCLUDED = re.compile(r"excluded\.(\w+)")
 
@@ -101,6 +104,8 @@ def _spell(dialect: Dialect, template: str) -> str:
         text = text.replace(PREFIX, dialect.prefix)
         # Volumes that share a database do not share the private table either.
         text = text.replace("roost_commit", f"roost_{dialect.prefix.removeprefix(PREFIX)}commit")
+    if dialect.name != "mysql":
+        text = _PACKED.sub(r"\1", text)
     if dialect.name == "sqlite":
         text = _EXACT.sub(r"CAST(\1 AS BLOB)", text)
         return text.replace("TEXT(?)", "CAST(? AS TEXT)").replace("GREATEST(", "MAX(")
@@ -108,6 +113,13 @@ def _spell(dialect: Dialect, template: str) -> str:
         text = _EXACT.sub(r"convert_to(\1, 'UTF8')", text)
         return text.replace("TEXT(?)", "convert_from(?, 'UTF8')").replace("AS BLOB)", "AS bytea)")
     text = _EXACT.sub(r"CAST(CONVERT(\1 USING utf8mb4) AS BINARY)", text)
+    text = _PACKED.sub(_concatenated, text)
     text = text.replace("TEXT(?)", "CONVERT(? USING utf8mb4)").replace("AS BLOB)", "AS BINARY)")
     text = _CONFLICT.sub("ON DUPLICATE KEY UPDATE", text)
     return _EXCLUDED.sub(r"VALUES(\1)", text).replace("FOR SHARE", "LOCK IN SHARE MODE")
+
+
+def _concatenated(packed: re.Match[str]) -> str:
+    first, *others = packed[1].split(", ")
+    rest = "".join([f", ' ', COALESCE({column}, 0)" for column in others])
+    return f"CONCAT({first}{rest})"

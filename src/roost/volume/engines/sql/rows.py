@@ -38,6 +38,13 @@ _FLOCK_KINDS = {letter: kind for kind, letter in _FLOCK_LETTERS.items()}
 _U64 = 1 << 64
 
 
+def unpacked(columns: Row) -> Row | None:
+    """Return the numbers of PACKED columns; None if the first is NULL."""
+    if len(columns) == 1 and columns[0] is not None:
+        return tuple(map(int, columns[0].split()))
+    return None if columns[0] is None else columns
+
+
 # ---- nodes and entries
 def attr_of(row: Row) -> Attr:
     """Return the attributes in a row of jfs_node.  Raises CorruptRecord for an unknown kind."""

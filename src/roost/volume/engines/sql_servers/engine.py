@@ -235,9 +235,11 @@ class ServerEngine:
 
     def _commit_together(self, jobs: Sequence[Job]) -> None:
         """Commit all jobs in one transaction.  Raises SqlError, CommitUnknown."""
-        guard = Guard()
-        for job in jobs:
-            guard.merge(job.guard)
+        guard = jobs[0].guard
+        if len(jobs) > 1:
+            guard = Guard()
+            for job in jobs:
+                guard.merge(job.guard)
         effects = [effect for job in jobs for effect in job.commit.effects]
         counted = {
             effect.ino

@@ -12,7 +12,7 @@ from roost.volume.engines.sql.reads import QueryReads
 from roost.volume.engines.sql.rows import Row
 from roost.volume.engines.sql_servers.cache import CacheView
 from roost.volume.meta.reads import CounterWanted, EdgeWanted, NodeWanted, SlicesWanted, Wanted
-from roost.volume.model import Ino
+from roost.volume.model import Attr, Edge, Ino
 
 T = TypeVar("T")
 Asked = dict[Key, Query[object]]
@@ -20,12 +20,12 @@ Records = dict[Key, object]
 
 _CHILD = ", ".join(f"n.{column.strip()}" for column in NODE_COLUMNS.split(","))
 _EDGE_AND_CHILD = (
-    f"SELECT e.type, e.inode, {_CHILD} FROM jfs_edge e LEFT JOIN jfs_node n ON n.inode = e.inode"
-    " WHERE e.parent = ? AND e.name = ?"
+    f"SELECT e.type, e.inode, PACKED({_CHILD})"
+    " FROM jfs_edge e LEFT JOIN jfs_node n ON n.inode = e.inode WHERE e.parent = ? AND e.name = ?"
 )
 _WITH_NODE_LOCKED = frozenset({"flocks", "range_locks"})  # else two find nothing, and both add
 
-_TAKEN_FOR_ABSENT = frozenset({"edge", "has_entries", "xattr"})
+_TAKEN_FOR_ABSENT = frozenset({"has_entries", "xattr"})  # and entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,15 @@ def parts_of(asked: Iterable[Query[object]], *, lock: bool) -> list[Part]:
 def _nodes(inos: Sequence[Ino], *, lock: bool) -> Part:
     def records(rows: list[Row]) -> Records:
         made: Records = {("node", ino): None for ino in inos}
-        made.update((("node", row[0]), codec.attr_of(row)) for row in rows)
+        for columns in rows:
+            row = codec.unpacked(columns)
+            assert row is not None, "the key of a table"
+            made["node", row[0]] = codec.attr_of(row)
         return made
 
     order = " ORDER BY inode FOR UPDATE" if lock else ""
     marks = ", ".join("?" * len(inos))
-    text = f"SELECT {NODE_COLUMNS} FROM jfs_node WHERE inode IN ({marks}){order}"
+    text = f"SELECT PACKED({NODE_COLUMNS}) FROM jfs_node WHERE inode IN ({marks}){order}"
     return Part((text, (*inos,)), records)
 
 
@@ -70,8 +73,8 @@ def _edge_and_child(query: Query[object]) -> Part:
     def records(rows: list[Row]) -> Records:
         made: Records = {query.key: query.made(rows)}
         if rows:
-            child = rows[0][2:]
-            made["node", rows[0][1]] = None if child[0] is None else codec.attr_of(child)
+            child = codec.unpacked(rows[0][2:])
+            made["node", rows[0][1]] = None if child is None else codec.attr_of(child)
         return made
 
     return Part((_EDGE_AND_CHILD, query.values), records)
@@ -118,15 +121,36 @@ class CachedReads(QueryReads):
 
     def __init__(self, view: CacheView) -> None:
         self._view = view
-        self.asked: Asked = {}
+        self._wanted: list[Wanted] = []
+        self._asked: Asked = {}
+
+    @property
+    def asked(self) -> Asked:
+        """What the rule announced or asked for; made when it has to run again."""
+        return {**wanted_queries(self._wanted), **self._asked}
 
     def load(self, wanted: Sequence[Wanted]) -> None:
         """As in Reads; what is announced is fetched if the rule has to run again."""
-        self.asked.update(wanted_queries(wanted))
+        self._wanted.extend(wanted)
+
+    # The two reads of every operation, without a query around them.
+    def node(self, ino: Ino) -> Attr | None:
+        """As in Reads.  Raises NotAtHand."""
+        found = self._view.get(("node", ino))
+        if found is None:
+            return self.answer(queries.node(ino))
+        self._wanted.append(NodeWanted(ino))
+        return cast("Attr | None", found[0])
+
+    def edge(self, parent: Ino, name: bytes) -> Edge | None:
+        """As in Reads."""
+        self._wanted.append(EdgeWanted(parent, name))
+        found = self._view.get(("edge", parent, name))
+        return None if found is None else cast("Edge | None", found[0])
 
     def answer(self, query: Query[T]) -> T:
         """As in QueryReads.  Raises NotAtHand."""
-        self.asked[query.key] = _any(query)
+        self._asked[query.key] = _any(query)
         found = self._view.get(query.key)
         if found is None:
             if query.key[0] in _TAKEN_FOR_ABSENT:
