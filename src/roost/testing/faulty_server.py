@@ -4,10 +4,13 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from roost.volume.engines.sql.dialect import Dialect, Statement
 from roost.volume.engines.sql.rows import Row
 from roost.volume.engines.sql_servers.driver import Connection, Failed, Server, SqlError
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -56,18 +59,25 @@ class FaultyConnection:
 
     def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """As in Connection."""
+        return self._trip(statements, self._inner.run)
+
+    def transact(self, statements: Sequence[Statement]) -> None:
+        """As in Connection."""
+        self._trip(statements, self._inner.transact)
+
+    def _trip(self, statements: Sequence[Statement], call: Callable[[Sequence[Statement]], T]) -> T:
         faults = self._faults
         if self._broken:
             raise SqlError(Failed.LOST, "broken before (injected)")
         if faults.before_each is not None:
             faults.before_each(statements)
         if not faults.next():
-            return self._inner.run(statements)
+            return call(statements)
         self._broken = True
         faults.down = faults.down or faults.then_down
         if faults.after:
             with suppress(SqlError):  # an answer that says so is lost as well
-                self._inner.run(statements)
+                call(statements)
         self._inner.close()
         raise faults.error or SqlError(Failed.LOST, "connection reset (injected)")
 
@@ -103,10 +113,6 @@ class FaultyServer:
         if self._faults.down:
             raise SqlError(Failed.LOST, "connection refused (injected)")
         return FaultyConnection(self._inner.connect(), self._faults)
-
-    def transaction(self, statements: list[Statement]) -> list[Statement]:
-        """As in Server."""
-        return self._inner.transaction(statements)
 
     def begin(self) -> list[Statement]:
         """As in Server."""

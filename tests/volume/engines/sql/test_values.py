@@ -175,8 +175,9 @@ def test_rules_of_juicefs_get_numbers_beyond_ours(meta: Meta, rows: Rows, url: s
     engine = meta._opened.engine
     engine.run(lambda txn: txn.do(fx.PutAcl(1, AclRule(1, 2, 3, 4))))
     rows('INSERT INTO jfs_acl (owner, "group", mask, other) VALUES (7, 7, 7, 7)')
-    assert rows("SELECT MAX(id) FROM jfs_acl") == [(2,)]
-    assert engine.read(lambda reads: reads.acl(2)) == AclRule(7, 7, 7, 7)
+    ((number,),) = rows("SELECT MAX(id) FROM jfs_acl")
+    assert number > 1  # how much, other tests in the same database decide
+    assert engine.read(lambda reads: reads.acl(number)) == AclRule(7, 7, 7, 7)
 
 
 def test_a_row_that_does_not_parse_is_damage(meta: Meta, rows: Rows, clients: Clients) -> None:

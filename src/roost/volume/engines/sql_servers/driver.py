@@ -55,6 +55,14 @@ class Connection(Protocol):
         """
         ...
 
+    def transact(self, statements: Sequence[Statement]) -> None:
+        """Execute a whole transaction in one round trip.
+
+        Stops at the first statement that fails; the transaction is then undone, or open if
+        `Server.leaves_open`.  Raises SqlError.
+        """
+        ...
+
     def close(self) -> None:
         """Let go; never raises."""
         ...
@@ -75,15 +83,11 @@ class Server(Protocol):
 
     @property
     def leaves_open(self) -> bool:
-        """True if a `transaction` that failed must be ended by ROLLBACK."""
+        """True if a transaction that failed must be ended by ROLLBACK."""
         ...
 
     def connect(self) -> Connection:
         """Open a connection in autocommit mode.  Raises SqlError LOST."""
-        ...
-
-    def transaction(self, statements: list[Statement]) -> list[Statement]:
-        """Return a whole transaction; a failing statement leaves it undone or open."""
         ...
 
     def begin(self) -> list[Statement]:

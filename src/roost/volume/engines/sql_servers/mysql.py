@@ -1,5 +1,9 @@
 """MySQL and MariaDB, through PyMySQL.
 
+A commit goes out as one text and takes one round trip.  To MariaDB it is one compound statement,
+which is answered once, and mostly one that the server has parsed before (`mysql_blocks`).  MySQL
+knows no such statement: it gets, and answers, each by itself.
+
 Sessions run in READ COMMITTED: what a commit depends on it locks, and without gap locks creators in
 one directory do not deadlock.  A binary log of statements does not allow that; there it is
 REPEATABLE READ, where the first plain read comes after the locks as well.
@@ -24,6 +28,7 @@ from roost.volume.engines.sql_servers.driver import (
     Failed,
     SqlError,
 )
+from roost.volume.engines.sql_servers.mysql_blocks import Blocks
 
 PORT = 3306
 _MODES = (
@@ -33,6 +38,12 @@ _MODES = (
 _TWO_ROWS = "(SELECT 1 UNION SELECT 2)"  # where one is expected: an error
 _BEGIN: Statement = ("START TRANSACTION", ())
 _RECORD_CHANGED = 1020
+_NOT_UNDERSTOOD = (
+    ER.PARSE_ERROR,
+    ER.UNKNOWN_STMT_HANDLER,
+    ER.UNSUPPORTED_PS,
+    1461,  # as many prepared statements as the server allows
+)
 _IDLE_KILLED = 4031
 _KINDS = {
     ER.SUBQUERY_NO_1_ROW: Failed.GUARD,
@@ -59,10 +70,16 @@ _KINDS = {
 }
 
 
+class _NotUnderstood(SqlError):
+    """The server cannot do what a text asks for, or not this way; it began nothing."""
+
+
 def _error(error: Exception) -> SqlError:
     code = error.args[0] if error.args and isinstance(error.args[0], int) else None
     if code is None or isinstance(error, (OSError, pymysql.InterfaceError)):
         return SqlError(Failed.LOST, str(error) or type(error).__name__)
+    if code in _NOT_UNDERSTOOD:
+        return _NotUnderstood(Failed.OTHER, str(error.args[-1]))
     return SqlError(_KINDS.get(code, Failed.OTHER), str(error.args[-1]))
 
 
@@ -72,6 +89,8 @@ class MysqlConnection:
     def __init__(self, raw: "pymysql.Connection[pymysql.cursors.Cursor]", dialect: Dialect) -> None:
         self._raw = raw
         self._render = dialect.render
+        has_blocks = "MariaDB" in raw.get_server_info()  # type: ignore[no-untyped-call]  # as above
+        self._blocks = Blocks(dialect) if has_blocks else None
         self._server_id = int(raw.thread_id())  # type: ignore[no-untyped-call]  # it has no types
 
     @property
@@ -81,7 +100,21 @@ class MysqlConnection:
 
     def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """As in Connection; the statements are one text."""
-        text = "; ".join(map(self._render, statements))
+        return self._run("; ".join(map(self._render, statements)))
+
+    def transact(self, statements: Sequence[Statement]) -> None:
+        """As in Connection; a failing statement leaves the transaction open."""
+        if self._blocks is not None:
+            block = self._blocks.of(statements)
+            try:
+                self._run(block.text)
+                block.done()
+                return
+            except _NotUnderstood:  # by an old server, or what stands before it: not begun
+                self._blocks = None
+        self.run([_BEGIN, *statements, COMMIT])
+
+    def _run(self, text: str) -> list[list[Row]]:
         try:
             with self._raw.cursor() as cursor:
                 cursor.execute(text)
@@ -161,10 +194,6 @@ class MysqlServer:
             if error.kind is Failed.LOST:
                 raise
         return connection
-
-    def transaction(self, statements: list[Statement]) -> list[Statement]:
-        """As in Server; a failing statement leaves it open."""
-        return [_BEGIN, *statements, COMMIT]
 
     def begin(self) -> list[Statement]:
         """As in Server."""

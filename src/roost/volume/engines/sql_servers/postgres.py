@@ -48,7 +48,7 @@ _KINDS = {
 }
 _LOST_CLASSES = ("08", "57")  # connection; operator intervention
 _LOST = ("53300", "25P03")  # too many connections; idle in a transaction for too long
-_BINARY = 1
+_TEXT, _BINARY = 0, 1
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
@@ -92,6 +92,10 @@ class PostgresConnection:
             raise _failed(getattr(error, "sqlstate", None), str(error)) from error
         return self._rows(results, new)
 
+    def transact(self, statements: Sequence[Statement]) -> None:
+        """As in Connection: one round trip is one transaction."""
+        self.run(statements)
+
     def close(self) -> None:
         """As in Connection."""
         self._pg.finish()
@@ -100,8 +104,9 @@ class PostgresConnection:
         """Put a statement under way; return its template if it is prepared by this."""
         name = self._prepared.get(template)
         is_new = name is None
-        given = [_parameter(value) for value in values]
-        formats = [int(isinstance(value, bytes)) for value in values]
+        # Most values are numbers, and written here without a call each; not so enumerations.
+        given = [b"%d" % value if type(value) is int else _parameter(value) for value in values]
+        formats = [_BINARY if type(value) is bytes else _TEXT for value in values]
         if name is None:
             text = _numbered(self._dialect, template)
             if len(self._prepared) >= PREPARED_MAX:
@@ -154,11 +159,16 @@ class PostgresConnection:
             if result.status not in _DONE:
                 failure = failure or _failure_of(result)
             elif failure is None:
-                self._transformer.set_pgresult(result)
-                found.append(self._transformer.load_rows(0, result.ntuples, tuple))
+                found.append(self._load(result))
         if failure is not None:
             raise failure
         return found
+
+    def _load(self, result: PGresult) -> list[Row]:
+        if not result.ntuples:
+            return []
+        self._transformer.set_pgresult(result)
+        return self._transformer.load_rows(0, result.ntuples, tuple)
 
 
 def _failure_of(result: PGresult) -> SqlError:
@@ -208,10 +218,6 @@ class PostgresServer:
         except psycopg.Error as error:
             raise _failed(error.sqlstate, str(error)) from error
         return PostgresConnection(raw, self.dialect)
-
-    def transaction(self, statements: list[Statement]) -> list[Statement]:
-        """As in Server: one round trip is one transaction."""
-        return statements
 
     def begin(self) -> list[Statement]:
         """As in Server."""

@@ -187,7 +187,10 @@ class Session:
         connection = self._connected()
         self._is_open = is_open or self._server.leaves_open
         try:
-            connection.run([*written, COMMIT] if is_open else self._server.transaction(written))
+            if is_open:
+                connection.run([*written, COMMIT])
+            else:
+                connection.transact(written)
         except SqlError as error:
             if error.kind is not Failed.LOST:
                 self.end()
