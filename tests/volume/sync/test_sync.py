@@ -16,7 +16,9 @@ from roost.volume.sync.copying import Changed
 from roost.volume.sync.endpoint import Endpoint
 from roost.volume.sync.items import Item, Kind
 from roost.volume.sync.local_tree import LocalTree
+from roost.volume.sync.one_file import OneFile
 from roost.volume.sync.options import Options, Selection
+from roost.volume.sync.places import Manner, open_file_or_folder
 from roost.volume.sync.rules import Rule
 from roost.volume.sync.runner import Job
 from roost.volume.sync.tally import Counts
@@ -318,7 +320,10 @@ def test_a_tree_lists_links_and_folders_alike(tmp_path: Path, maker: object) -> 
         ("a/up", "link"),
     ]
     followed = [item.key for item in endpoint.list("", "", follow=True)]
-    assert followed == ["a/", "a/b/", "a/b/f", "a/to/", "a/to/f"]
+    assert followed == ["a/", "a/b/", "a/b/f", "a/to/", "a/to/f", "a/up"]
+    up = endpoint.head("a/up", follow=True)
+    assert up is not None
+    assert up.key == "a/up/"
     assert [item.key for item in endpoint.list("a/", "a/b/f", follow=False)] == [
         "a/b/f",
         "a/to",
@@ -331,3 +336,146 @@ def test_a_tree_lists_links_and_folders_alike(tmp_path: Path, maker: object) -> 
     with pytest.raises(InvalidArgument):
         endpoint.delete("a/to/f")
     endpoint.close()
+
+
+def test_what_cannot_be_copied_is_not_gone_from_the_source(tmp_path: Path) -> None:
+    """A pipe, a broken link and a link in a circle are there: their copies are no extras."""
+    source = make(tmp_path / "s", "f", "d/f")
+    target = make(tmp_path / "t", "pipe", "broken", "d/up", "extra")
+    os.mkfifo(source / "pipe")
+    (source / "broken").symlink_to("nowhere")
+    (source / "d/up").symlink_to("..")
+    counts = sync(source, target, Options(delete_dst=True, dirs=True))
+    assert names(target) == "broken d d/f d/up f pipe"
+    assert (counts.failed, counts.deleted) == (0, 1)
+    sync(source, target, Options(delete_dst=True, force_update=True), lines=["pipe", "broken"])
+    assert names(target) == "broken d d/f d/up f pipe"
+
+
+def test_what_cannot_be_copied_is_not_deleted_at_the_target(tmp_path: Path) -> None:
+    source = make(tmp_path / "s", "f")
+    target = make(tmp_path / "t", "f")
+    os.mkfifo(target / "pipe")
+    counts = sync(source, target, Options(delete_dst=True, delete_src=True))
+    assert (target / "pipe").is_fifo()
+    assert (counts.extra, counts.deleted) == (1, 1)
+
+
+@pytest.mark.timeout(20)
+def test_a_file_is_written_in_place_of_a_pipe_not_into_it(tmp_path: Path) -> None:
+    source = make(tmp_path / "s", "a", "b", size=10)
+    target = make(tmp_path / "t", "x")
+    os.mkfifo(target / "a")
+    (target / "b").symlink_to("nowhere")
+    assert sync(source, target, Options(inplace=True)).failed == 0
+    assert tree_of(target) == {"a": b"x" * 10, "b": b"x" * 10, "x": b"x"}
+
+
+class Vanishing(LocalTree):
+    """A source that is taken away while it is listed."""
+
+    def __init__(self, root: Path, after: int) -> None:
+        super().__init__(root)
+        self._where = root
+        self._after = after
+
+    def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
+        for number, item in enumerate(super().list(prefix, start, follow=follow)):
+            if number == self._after:
+                break
+            yield item
+        self._where.rename(self._where.with_name("away"))
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_source_that_vanishes_while_it_is_listed_deletes_nothing(
+    tmp_path: Path, after: int
+) -> None:
+    source = make(tmp_path / "s", "a", "b", "c")
+    target = make(tmp_path / "t", "c", "d", "e/f")
+    work = Job(Vanishing(source, after), LocalTree(target), options=Options(delete_dst=True))
+    with pytest.raises(NotFound):
+        run(work)
+    assert {"c", "d", "e/f"} <= set(tree_of(target))
+
+
+def test_a_single_file_that_vanishes_is_not_deleted_at_the_target(tmp_path: Path) -> None:
+    source, target = make(tmp_path / "s", "a"), make(tmp_path / "t", "a")
+    one, _ = open_file_or_folder(str(source / "a"), Manner())
+    (source / "a").unlink()
+    there = OneFile(LocalTree(target), "a", "a")
+    with pytest.raises(NotFound):
+        run(Job(one, there, options=Options(delete_dst=True)))
+    assert names(target) == "a"
+
+
+class Forgetful(LocalTree):
+    """A source whose listing leaves a file out."""
+
+    def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
+        found = super().list(prefix, start, follow=follow)
+        return (item for item in found if item.key != "b")
+
+
+def test_what_a_listing_left_out_is_not_deleted(tmp_path: Path) -> None:
+    source, target = make(tmp_path / "s", "a", "b"), make(tmp_path / "t", "a", "b", "c")
+    watcher = Quiet()
+    work = Job(Forgetful(source), LocalTree(target), options=Options(delete_dst=True))
+    assert run(work, watcher).failed == 0  # the second look finds it at both sides
+    assert list(watcher.errors) == ["b"]
+    assert names(target) == "a b"
+
+
+class Disorderly(Bucket):
+    """A store that lists names out of order."""
+
+    def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
+        found = list(super().list(prefix, start, follow=follow))
+        return iter([*found[1:], found[0]])
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_listing_out_of_order_deletes_nothing(tmp_path: Path, side: str) -> None:
+    """Merged with another it would make every key that comes too late look as if it were gone."""
+    store = MemoryStore()
+    for key in "abc":
+        store.put(key, b"x")
+    folder = LocalTree(make(tmp_path / "f", "a", "b", "c"))
+    pair = (Disorderly(store), folder) if side == "source" else (folder, Disorderly(store))
+    with pytest.raises(Unsupported, match="order"):
+        run(Job(*pair, options=Options(delete_dst=True)))
+    assert names(tmp_path / "f") == "a b c"
+    assert [info.key for info in store.list()] == ["a", "b", "c"]
+
+
+def test_a_source_is_not_deleted_for_a_copy_of_another_size(tmp_path: Path) -> None:
+    """With --update equal times count as equal files; nothing says that they are."""
+    source, target = make(tmp_path / "s", "a", size=10), make(tmp_path / "t", "a", size=3)
+    sync(source, target, Options(update=True, delete_src=True))
+    assert names(source) == "a"
+
+
+def test_a_folder_that_a_file_stands_in_the_way_of_fails(tmp_path: Path) -> None:
+    source, target = make(tmp_path / "s", "d/", "x"), make(tmp_path / "t", "d")
+    counts = sync(source, target, Options(dirs=True))
+    assert counts.failed == 1
+    assert sync(source, target, Options(dirs=True), lines=["d"]).failed == 1
+    assert names(target) == "d x"
+
+
+class SlowToDelete(LocalTree):
+    def delete(self, key: str) -> None:
+        time.sleep(0.2)
+        super().delete(key)
+
+
+def test_nothing_is_written_behind_a_link_that_is_deleted(tmp_path: Path) -> None:
+    precious = make(tmp_path / "precious", "other")
+    source = make(tmp_path / "s", "a/f")
+    target = make(tmp_path / "t", "b")
+    (target / "a").symlink_to(precious)
+    options = Options(delete_dst=True, dirs=True, links=True)
+    assert run(Job(LocalTree(source), SlowToDelete(target), options=options)).failed == 0
+    assert names(precious) == "other"
+    assert names(target) == "a a/f"
+    assert not (target / "a").is_symlink()

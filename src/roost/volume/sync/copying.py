@@ -18,7 +18,7 @@ _SECOND_NS = 1_000_000_000
 
 
 class Changed(Failure):
-    """The source changed while it was copied."""
+    """The source changed while it was listed or copied."""
 
 
 @dataclass(slots=True)

@@ -55,7 +55,8 @@ class Endpoint(Protocol):
         """Yield the items whose key begins with the folder `prefix` and is not below `start`.
 
         In ascending order.  With `follow` symbolic links are what they lead to; one that leads
-        nowhere, or to a folder it lies in, is passed over.
+        nowhere, or to a folder it lies in, is of the kind OTHER: a copy of it is not to be taken
+        for something that the source lacks.
         """
         ...
 

@@ -15,11 +15,12 @@ class Kind(Enum):
     FILE = "file"
     FOLDER = "folder"
     LINK = "link"
+    OTHER = "other"  # a pipe, a device, a link that leads nowhere: there, and never copied
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A file, a folder or a symbolic link.  `key` is its path below the root that is synced.
+    """What a key stands for on one side.  `key` is its path below the root that is synced.
 
     A folder's key ends in "/" and its size is 0.  `target` is a link's.  Mode and owner are None
     where the store keeps none.

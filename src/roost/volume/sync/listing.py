@@ -16,7 +16,7 @@ ListFolder = Callable[[str], Sequence["Found"]]
 class Found:
     """An entry of a folder: its key, a folder's with "/", and how to learn the rest of it.
 
-    `item` returns None for what vanished, leads nowhere, or is no file, folder or link.
+    `item` returns None for what vanished.
     """
 
     key: str

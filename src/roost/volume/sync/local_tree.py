@@ -150,14 +150,14 @@ class LocalTree:
         try:
             with os.scandir(self._path(folder) or "/") as entries:
                 return [self._found(folder, entry, follow) for entry in entries]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _found(self, folder: str, entry: "os.DirEntry[str]", follow: bool) -> Found:
         key = folder + entry.name
         is_folder = entry.is_dir(follow_symlinks=follow)
         if is_folder and entry.is_symlink() and self._is_loop(key):
-            return Found(key, lambda: None)
+            return Found(key, lambda: Item(key, Kind.OTHER))
         return Found(key + "/" if is_folder else key, lambda: self._item(key, follow))
 
     def _is_loop(self, key: str) -> bool:
@@ -169,15 +169,15 @@ class LocalTree:
     def _item(self, key: str, follow: bool) -> Item | None:
         path = self._path(key)
         try:
-            found = os.stat(path, follow_symlinks=follow)
+            found = self._stat(path, follow)
             target = os.readlink(path) if stat.S_ISLNK(found.st_mode) else ""
         except OSError as error:
             if error.errno in _ABSENT:
                 return None
             raise
         kind = _kind(found.st_mode)
-        if kind is None:
-            return None
+        if follow and kind is Kind.LINK:
+            kind, target = Kind.OTHER, ""
         return Item(
             key + "/" if kind is Kind.FOLDER else key,
             kind,
@@ -189,6 +189,16 @@ class LocalTree:
             target,
         )
 
+    def _stat(self, path: str, follow: bool) -> os.stat_result:
+        """Return the attributes; those of a link itself if it leads nowhere."""
+        if follow:
+            try:
+                return os.stat(path)
+            except OSError as error:
+                if error.errno not in _ABSENT:
+                    raise
+        return os.lstat(path)
+
 
 class _Reader:
     def __init__(self, descriptor: int) -> None:
@@ -199,12 +209,12 @@ class _Reader:
         return os.pread(self._descriptor, size_bytes, offset)
 
 
-def _kind(mode: int) -> Kind | None:
+def _kind(mode: int) -> Kind:
     if stat.S_ISREG(mode):
         return Kind.FILE
     if stat.S_ISDIR(mode):
         return Kind.FOLDER
-    return Kind.LINK if stat.S_ISLNK(mode) else None
+    return Kind.LINK if stat.S_ISLNK(mode) else Kind.OTHER
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -27,8 +27,8 @@ class OneFile:
         return self._inner.abilities
 
     def is_there(self) -> bool:
-        """As in Endpoint."""
-        return self._inner.is_there()
+        """As in Endpoint; the file itself."""
+        return self.head(self._shown, follow=False) is not None
 
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""

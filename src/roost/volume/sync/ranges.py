@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import dropwhile
 
-from roost.errors import InvalidArgument
+from roost.errors import InvalidArgument, NotFound, Unsupported
 from roost.volume.sync.endpoint import Endpoint
-from roost.volume.sync.items import order
+from roost.volume.sync.items import Item, order
 from roost.volume.sync.options import Options, Selection
 from roost.volume.sync.plan import Pair, Planner, Quota, paired
 
@@ -78,19 +78,43 @@ class Ranges:
 
     def _pairs(self, prefix: str, after: str) -> Iterator[Pair]:
         start = max(self._selection.start, after, key=order)
-        source = self._source.list(prefix, start, follow=self._follow)
+        source = self._still_there(self._source.list(prefix, start, follow=self._follow))
         options = self._options
         if options.force_update and not (
             options.delete_dst or options.existing or options.ignore_existing or options.dirs
         ):
             pairs = paired(source, iter(()))  # what lies there does not matter
         else:
-            pairs = paired(source, self._target.list(prefix, start, follow=self._follow_target))
+            target = self._target.list(prefix, start, follow=self._follow_target)
+            pairs = paired(source, _ascending(target, self._target))
         if prefix and not after:
             yield self.head(prefix)
         if after:
             pairs = dropwhile(lambda pair: _order_of(pair) <= order(after), pairs)
         yield from pairs
+
+    def _still_there(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield the source's items; raise NotFound at their end if it was taken away meanwhile.
+
+        What is left of the target would else look as if it were gone from the source.
+        """
+        yield from _ascending(items, self._source)
+        if not self._source.is_there():
+            raise NotFound(f"{self._source.name} is not there any more")
+
+
+def _ascending(items: Iterator[Item], side: Endpoint) -> Iterator[Item]:
+    """Yield the items; raise Unsupported if their keys do not ascend: two sides cannot be merged.
+
+    A key that comes too late would look as if it were gone.
+    """
+    last: bytes | None = None
+    for item in items:
+        key = order(item.key)
+        if last is not None and key <= last:
+            raise Unsupported(f"{side.name} lists names out of order: {item.key!r}")
+        last = key
+        yield item
 
 
 def _order_of(pair: Pair) -> bytes:

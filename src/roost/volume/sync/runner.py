@@ -18,6 +18,7 @@ from roost.errors import Failure, NotFound, RoostError
 from roost.volume.sync.checkpoint import FAILED_KEPT_MAX, Checkpoint, Progress
 from roost.volume.sync.copying import Copier
 from roost.volume.sync.endpoint import Endpoint
+from roost.volume.sync.items import Kind
 from roost.volume.sync.options import CHECKPOINT_INTERVAL_S_DEFAULT, Options, Selection
 from roost.volume.sync.plan import Pair, Planner, Quota
 from roost.volume.sync.ranges import Ranges
@@ -148,7 +149,11 @@ class Sync:
         while not self._window.wait_for_room(_TICK_S):
             self._tick()
         slot = self._window.add(step)
-        if slot is not None:
+        if slot is None:
+            return
+        if step.verb is Verb.DELETE_TARGET and step.target and step.target.kind is Kind.LINK:
+            self._run(slot)  # at once: what the source has in its place is not written behind it
+        else:
             self._pool.submit(self._run, slot)
 
     def _plan_only(self, step: Step) -> None:
@@ -180,9 +185,11 @@ class Sync:
             if pair == (None, None):
                 self._succeeded(line, key)
                 continue
-            for step in planner.steps(iter([pair])):
-                if step.verb in QUIET or self._perform(step):
-                    self._succeeded(line, key)
+            done = [
+                step.verb in QUIET or self._perform(step) for step in planner.steps(iter([pair]))
+            ]
+            if all(done):
+                self._succeeded(line, key)
 
     # ---- doing
     def _run(self, slot: Slot) -> None:

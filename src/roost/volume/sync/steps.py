@@ -54,6 +54,8 @@ def decide(source: Item | None, target: Item | None, options: Options) -> Verb:
     if source is None:
         assert target is not None
         return _extra(target, options)
+    if source.kind is Kind.OTHER:
+        return Verb.SKIP
     if source.is_folder:
         return _folder(target, options)
     if target is None:
@@ -70,7 +72,9 @@ def needs_mode(source: Item, target: Item) -> bool:
 
 
 def _extra(target: Item, options: Options) -> Verb:
-    if not options.delete_dst or (target.is_folder and not options.dirs):
+    if not options.delete_dst or target.kind is Kind.OTHER:
+        return Verb.EXTRA
+    if target.is_folder and not options.dirs:
         return Verb.EXTRA
     return Verb.LEAVE if target.is_folder else Verb.DELETE_TARGET
 
@@ -78,9 +82,9 @@ def _extra(target: Item, options: Options) -> Verb:
 def _folder(target: Item | None, options: Options) -> Verb:
     if not options.dirs:
         return Verb.IGNORE
-    if target is None:
-        return Verb.SKIP if options.existing else Verb.MAKE_FOLDER
-    return Verb.SKIP
+    if target is not None and target.is_folder:
+        return Verb.SKIP
+    return Verb.SKIP if options.existing else Verb.MAKE_FOLDER
 
 
 def _both(source: Item, target: Item, options: Options) -> Verb:
@@ -104,7 +108,7 @@ def _both(source: Item, target: Item, options: Options) -> Verb:
 
 
 def _same(source: Item, target: Item, options: Options) -> Verb:
-    if options.delete_src:
+    if options.delete_src and source.size_bytes == target.size_bytes:
         return Verb.DELETE_SOURCE
     if options.perms and source.kind is Kind.FILE and needs_mode(source, target):
         return Verb.SET_MODE

@@ -62,12 +62,14 @@ class VolumeTree:
         """As in Endpoint."""
         plain = key.rstrip("/")
         try:
-            attr = self._client.stat(self._path(key), follow=follow)
+            attr = self._stat(key, follow)
             target = self._client.readlink(self._path(key)) if not follow and _is_link(attr) else ""
         except FsError as error:
             if error.errno in _ABSENT:
                 return None
             raise
+        if follow and _is_link(attr):
+            return Item(plain, Kind.OTHER)
         return _item(plain, attr, target)
 
     @contextlib.contextmanager
@@ -165,6 +167,16 @@ class VolumeTree:
     def _path(self, key: str) -> str:
         return f"{self._root.rstrip('/')}/{key.rstrip('/')}" if key else self._root
 
+    def _stat(self, key: str, follow: bool) -> Attr:
+        """Return the attributes; those of a link itself if it leads nowhere."""
+        if follow:
+            try:
+                return self._client.stat(self._path(key))
+            except FsError as error:
+                if error.errno not in _ABSENT:
+                    raise
+        return self._client.stat(self._path(key), follow=False)
+
     def _set(self, path: str, change: AttrChange) -> None:
         self._client.setattr(path, change)
 
@@ -195,7 +207,7 @@ class VolumeTree:
         try:
             entries = self._client.readdir(self._path(folder), with_attrs=True)
         except FsError as error:
-            if error.errno == errno.ENOENT:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 return []
             raise
         found = []
@@ -206,13 +218,13 @@ class VolumeTree:
                 found.append(self._link(key, follow))
             else:
                 item = _item(key, entry.attr, "")
-                found.append(Found(item.key if item else key, partial(_same, item)))
+                found.append(Found(item.key, partial(_same, item)))
         return found
 
     def _link(self, key: str, follow: bool) -> Found:
         item = self.head(key, follow=follow)
         if item is not None and item.is_folder and self._is_loop(key):
-            item = None
+            item = Item(key, Kind.OTHER)
         return Found(item.key if item else key, partial(_same, item))
 
     def _is_loop(self, key: str) -> bool:
@@ -243,10 +255,8 @@ def _times(mtime_ns: int) -> AttrChange:
     return AttrChange(atime_ns=mtime_ns, mtime_ns=mtime_ns)
 
 
-def _item(key: str, attr: Attr, target: str) -> Item | None:
-    kind = _KINDS.get(attr.kind)
-    if kind is None:
-        return None
+def _item(key: str, attr: Attr, target: str) -> Item:
+    kind = _KINDS.get(attr.kind, Kind.OTHER)
     return Item(
         key + "/" if kind is Kind.FOLDER else key,
         kind,

@@ -11,6 +11,9 @@ from roost.volume.sync.options import Options
 from roost.volume.sync.steps import Step, Verb, needs_mode
 from roost.volume.sync.tally import Tally
 
+_NOT_WRITTEN_TO = (Kind.LINK, Kind.OTHER)
+"""Kinds that make room for a file: else it would be written through a link, or into a pipe."""
+
 
 class Watcher(Protocol):
     """Who wants to know.  `planned` comes from the thread that decides, `failed` from any."""
@@ -55,8 +58,7 @@ class Worker:
             self.source.delete(step.key)
             self.tally.add("deleted")
         elif step.verb is Verb.DELETE_TARGET:
-            self.target.delete(step.key)
-            self.tally.add("deleted")
+            self._delete_extra(step.key)
         elif step.verb is Verb.LEAVE:
             self._leave(step)
 
@@ -66,8 +68,8 @@ class Worker:
         if item.kind is Kind.LINK:
             self.target.make_link(item.key, item.target)
         else:
-            if options.inplace and step.target is not None and step.target.kind is Kind.LINK:
-                self.target.delete(item.key)  # else it would be written through the link
+            if options.inplace and step.target is not None and step.target.kind in _NOT_WRITTEN_TO:
+                self.target.delete(item.key)
             total = self.copier.copy(item)
             try:
                 if options.check_change:
@@ -102,6 +104,17 @@ class Worker:
             self.tally.add("copied")
         else:
             self.tally.add("skipped", size_bytes=item.size_bytes)
+
+    def _delete_extra(self, key: str) -> None:
+        """Delete what the source lacks, once it has said so about this key itself.
+
+        A listing may be wrong, or old: what it did not bring is no reason to lose the last copy.
+        """
+        found = self.source.head(key, follow=False)
+        if found is not None and found.key == key:
+            raise Changed(f"{key} is at the source, though its listing lacked it: not deleted")
+        self.target.delete(key)
+        self.tally.add("deleted")
 
     def _leave(self, step: Step) -> None:
         if step.source is None:
