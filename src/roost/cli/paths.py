@@ -8,14 +8,16 @@ means nothing there, except in `cp`, where only paths with it are the volume's. 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from roost.cli.data_options import DataPath
 from roost.errors import InvalidArgument
 from roost.volume.access.places import SCHEMES, Place, place_of, split_url
-from roost.volume.client import VolumeClient
+
+if TYPE_CHECKING:
+    from roost.volume.client import VolumeClient
 
 _URLS = tuple(f"{scheme}://" for scheme in SCHEMES)
 
@@ -56,8 +58,11 @@ def inside(path: str) -> str:
     return "/" + path.removeprefix(":").lstrip("/")
 
 
-def open_volume(meta_url: str, *, read_only: bool, data: DataPath | None = None) -> VolumeClient:
+def open_volume(meta_url: str, *, read_only: bool, data: DataPath | None = None) -> "VolumeClient":
     """Open a volume for one command."""
+    # A third of a second of modules, which commands on metadata alone do without.
+    from roost.volume.client import VolumeClient
+
     chosen = data or DataPath()
     return VolumeClient.open(
         meta_url, read_only=read_only, cache_dir=chosen.cache_dir, data=chosen.settings
@@ -71,7 +76,7 @@ class Located:
     place: Place | None
     paths: tuple[str, ...]
 
-    def open(self, *, read_only: bool, data: DataPath | None = None) -> VolumeClient:
+    def open(self, *, read_only: bool, data: DataPath | None = None) -> "VolumeClient":
         """Open the volume.  Raises InvalidArgument if it has another name than the paths say."""
         assert self.place is not None
         client = open_volume(self.place.meta_url, read_only=read_only, data=data)
