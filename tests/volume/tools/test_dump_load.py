@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from roost.clock import SystemClock
 from roost.errors import CorruptRecord, RoostError, Unavailable, Unsupported
 from roost.volume.engines.memory import MemoryEngine
+from roost.volume.engines.redis.scans import RedisScans
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.api import format_volume, open_meta
 from roost.volume.meta.opening import drop_memory_volume, open_engine
-from roost.volume.model import ROOT
+from roost.volume.model import ROOT, ChunkNo, Slice
 from roost.volume.settings import new_settings
 from roost.volume.tools import json_stream
 from roost.volume.tools import load as load_module
@@ -155,6 +157,31 @@ def test_any_tree_comes_back(tree: object) -> None:
     raw = dumped("memory://source")
     loaded(FAR, raw)
     assert tree_of(dumped(FAR)) == tree_of(raw)
+
+
+def test_a_file_removed_between_its_attributes_and_its_data_is_left_out(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    format_volume(redis_url, new_settings("racing", bucket="/b", trash_days=0))
+    with open_meta(redis_url) as meta:
+        for name in (b"gone", b"sparse", b"stays"):
+            ino = meta.create(ROOT, name).ino
+            meta.truncate(ino, 5)
+            if name != b"sparse":
+                meta.write_slice(ino, ChunkNo(0), Slice(0, meta.new_slice_id(), 5, 0, 5))
+        real = RedisScans.slices_of
+
+        def slices_of(scans: RedisScans, *arguments: Any) -> Any:
+            gone = meta.resolve("/gone").ino
+            meta.unlink(ROOT, b"gone")
+            for file in meta.deleted_files(1 << 60, 10):
+                assert file.ino == gone
+                meta.release_deleted_file(file)
+            return real(scans, *arguments)
+
+        monkeypatch.setattr(RedisScans, "slices_of", slices_of)
+        raw = dumped(redis_url)
+    assert list(json.loads(raw)["FSTree"]["entries"]) == ["sparse", "stays"]
 
 
 # ---- damage

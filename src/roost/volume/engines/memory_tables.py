@@ -258,7 +258,9 @@ class Tables:
         """As in Scans."""
         return iter(sorted(self.folders.get(ino, {}).items()))
 
-    def slices_of(self, inos: Sequence[Ino]) -> dict[Ino, list[ChunkSlices]]:
+    def slices_of(
+        self, inos: Sequence[Ino], lengths: Sequence[int] | None = None
+    ) -> dict[Ino, list[ChunkSlices]]:
         """As in Scans."""
         return {
             ino: [ChunkSlices(ino, no, slices) for no, slices in sorted(self.chunks[ino].items())]

@@ -264,8 +264,13 @@ class Scans(Protocol):
         """Yield a directory's entries in order of name."""
         ...
 
-    def slices_of(self, inos: Sequence[Ino]) -> dict[Ino, list[ChunkSlices]]:
-        """Return per file its chunks that have records, in order; files without are left out."""
+    def slices_of(
+        self, inos: Sequence[Ino], lengths: Sequence[int] | None = None
+    ) -> dict[Ino, list[ChunkSlices]]:
+        """Return per file its chunks that have records, in order; files without are left out.
+
+        `lengths` of the files, if the caller knows them, may spare a look.
+        """
         ...
 
     def xattrs_of(self, inos: Sequence[Ino]) -> dict[Ino, list[tuple[bytes, bytes]]]:

@@ -252,12 +252,13 @@ class _TreeWriter:
         targets = scans.symlinks_of(links) if links else {}
         chunks: dict[Ino, list[ChunkSlices]] = {}
         known = 0  # chunks of the entries before this place have been read
-        for place, ((name, edge), attr) in enumerate(zip(page, attrs, strict=True)):
+        for place, (name, edge) in enumerate(page):
+            if place >= known:
+                known, chunks = self._read_chunks(inos, attrs, place)
+            attr = attrs[place]
             if attr is None:
                 self._missing(parent, name, edge)
                 continue
-            if place >= known:
-                known, chunks = self._read_chunks(inos, attrs, place)
             child = _Child(name, edge.ino, attr, xattrs=self._spelled(edge.ino, xattrs))
             if attr.kind is Kind.FILE:
                 child.chunks = _within(chunks.get(edge.ino, ()), attr.length)
@@ -281,17 +282,30 @@ class _TreeWriter:
     def _read_chunks(
         self, inos: list[Ino], attrs: list[Attr | None], start: int
     ) -> tuple[int, dict[Ino, list[ChunkSlices]]]:
-        """Read the chunks of some entries from `start`; return the first not read, and them."""
-        files: dict[Ino, None] = {}  # each once, though hard links name it twice
+        """Read the chunks of some entries from `start`; return the first not read, and them.
+
+        Without a snapshot, the data of a file may be gone since its attributes were read; such a
+        file becomes one without attributes, and never one of zeros.
+        """
+        lengths: dict[Ino, int] = {}  # each once, though hard links name it twice
         chunks = 0
         place = start
         while place < len(inos) and (chunks < _CHUNKS_AT_ONCE or place == start):
             attr = attrs[place]
             if attr is not None and attr.kind is Kind.FILE and attr.length:
-                files[inos[place]] = None
+                lengths[inos[place]] = attr.length
                 chunks += chunk_count(attr.length)
             place += 1
-        return place, self._scans.slices_of(list(files)) if files else {}
+        if not lengths:
+            return place, {}
+        found = self._scans.slices_of(list(lengths), list(lengths.values()))
+        empty = [ino for ino in lengths if ino not in found]
+        nodes = self._scans.nodes_of(empty) if empty else []
+        gone = {ino for ino, attr in zip(empty, nodes, strict=True) if attr is None}
+        for at in range(start, place) if gone else ():
+            if inos[at] in gone:
+                attrs[at] = None
+        return place, found
 
     def _missing(self, parent: Ino, name: bytes, edge: Edge) -> None:
         """An entry's node was not found: gone meanwhile, or damaged."""

@@ -228,7 +228,8 @@ class RedisScans:
 
     def xattrs_of(self, inos: Sequence[Ino]) -> dict[Ino, list[tuple[bytes, bytes]]]:
         """As in Scans."""
-        if not inos:
+        # Few nodes have any, so one look at a whole page mostly spares one at each.
+        if not inos or not self._ask("EXISTS", *map(self._keys.xattrs, inos)):
             return {}
         tables = self._call([("HGETALL", self._keys.xattrs(ino)) for ino in inos])
         pairs = ((ino, sorted(fields(t).items())) for ino, t in zip(inos, tables, strict=True))
@@ -265,12 +266,17 @@ class RedisScans:
             if slices:
                 yield ChunkSlices(Ino(ino), ChunkNo(number), slices)
 
-    def slices_of(self, inos: Sequence[Ino]) -> dict[Ino, list[ChunkSlices]]:
+    def slices_of(
+        self, inos: Sequence[Ino], lengths: Sequence[int] | None = None
+    ) -> dict[Ino, list[ChunkSlices]]:
         """As in Scans; chunks beyond a file's length are not looked for."""
         places: list[tuple[int, int]] = []
-        asked = list(dict.fromkeys(inos))  # a file with two names may be asked for twice
-        for ino, attr in zip(asked, self.nodes_of(asked), strict=True):
-            end = -(-attr.length // CHUNK_BYTES) if attr is not None and attr.is_file else 0
+        if lengths is None:
+            inos = list(dict.fromkeys(inos))  # a file with two names may be asked for twice
+            attrs = self.nodes_of(inos)
+            lengths = [attr.length if attr is not None and attr.is_file else 0 for attr in attrs]
+        for ino, length in zip(inos, lengths, strict=True):
+            end = -(-length // CHUNK_BYTES)
             if end > CHUNKS_PROBED_MAX:
                 places += [(ino, number) for number in chunks_of(self._call, self._keys, ino)]
             else:

@@ -194,7 +194,9 @@ class SqlScans:
                 return
             after = page[-1][0]
 
-    def slices_of(self, inos: Sequence[Ino]) -> dict[Ino, list[ChunkSlices]]:
+    def slices_of(
+        self, inos: Sequence[Ino], lengths: Sequence[int] | None = None
+    ) -> dict[Ino, list[ChunkSlices]]:
         """As in Scans."""
         text = "SELECT inode, indx, slices FROM jfs_chunk WHERE inode IN"
         found: dict[Ino, list[ChunkSlices]] = {}
