@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from roost.blob.store import BlobStore
+from roost.cli.cycles import cycles_sought_rarely
 from roost.cli.output import complain, plain_errors, show_json
 from roost.cli.paths import JsonOption, MetaArgument
 from roost.cli.progress import counting
@@ -76,7 +77,11 @@ def run(
 
 
 def _run_once(meta_url: str, *, full: bool, keep_days: int, as_json: bool) -> None:
-    with opened(meta_url, read_only=True) as volume, counting("rows") as progress:
+    with (
+        cycles_sought_rarely(),
+        opened(meta_url, read_only=True) as volume,
+        counting("rows") as progress,
+    ):
         made = make_backup(volume, full=full, keep_days=keep_days, progress=progress)
     if as_json:
         show_json(made)
@@ -147,7 +152,7 @@ def restore(
 
     Example: roost backup restore redis://localhost/2 --name photos --bucket /srv/objects
     """
-    with plain_errors(), counting("rows") as progress:
+    with plain_errors(), cycles_sought_rarely(), counting("rows") as progress:
         keys = (access_key, secret_key, session_token)
         store = _bucket(name, storage, bucket, keys, encrypt_rsa_key)
         manifest = newest_before(store, _moment_ns(at))

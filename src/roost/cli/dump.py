@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from roost.cli.cycles import cycles_sought_rarely
 from roost.cli.output import complain, plain_errors
 from roost.cli.paths import MetaArgument
 from roost.cli.progress import counting
@@ -47,7 +48,7 @@ def dump(
     Example: roost dump redis://localhost/1 photos.json.gz
     """
     options = DumpOptions(subdir, keep_secret_key, skip_trash, skip_damaged)
-    with plain_errors(), counting("entries") as progress:
+    with plain_errors(), cycles_sought_rarely(), counting("entries") as progress:
         engine = open_engine(meta_url, SystemClock(), read_only=True)
         try:
             with dump_target(_place(file)) as out:
@@ -76,7 +77,7 @@ def load(
     Example: roost load sqlite3:///srv/photos.db photos.json.gz
     """
     place = _place(file)
-    with plain_errors(), counting("entries") as progress:
+    with plain_errors(), cycles_sought_rarely(), counting("entries") as progress:
         key = encrypt_rsa_key.read_text() if encrypt_rsa_key is not None else ""
         with dump_source(place) as source:
             report = read_dump(

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from roost.cli.cycles import cycles_sought_rarely
 from roost.cli.output import complain, plain_errors, show_json
 from roost.cli.paths import JsonOption, MetaArgument, inside, open_volume
 from roost.cli.progress import counting
@@ -59,6 +60,7 @@ def fsck(
         return
     with (
         plain_errors(),
+        cycles_sought_rarely(),
         open_volume(meta_url, read_only=True) as client,
         counting("records and blocks") as progress,
     ):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from roost.cli.cycles import cycles_sought_rarely
 from roost.cli.output import complain, plain_errors, show_json
 from roost.cli.paths import JsonOption, MetaArgument, inside, open_volume
 from roost.cli.progress import counting
@@ -39,6 +40,7 @@ def gc(
     is_reader = not (compact or delete)
     with (
         plain_errors(),
+        cycles_sought_rarely(),
         open_volume(meta_url, read_only=is_reader) as client,
         counting("records") as progress,
     ):

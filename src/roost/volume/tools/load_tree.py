@@ -375,10 +375,8 @@ class TreeLoader:
 
 def effect_bytes(effect: Effect) -> int:
     """Return roughly how large an effect is in memory, to bound a commit."""
-    match effect:
-        case AppendSlices(_, _, slices):
-            return 100 * len(slices)
-        case PutXattr(_, _, value):
-            return 200 + len(value or b"")
-        case _:
-            return 200
+    if isinstance(effect, AppendSlices):
+        return 100 * len(effect.records)
+    if isinstance(effect, PutXattr):
+        return 200 + len(effect.value or b"")
+    return 200

@@ -83,7 +83,7 @@ class RecordCache:
     def drop(self, records: Iterable[Record]) -> None:
         """Forget records."""
         with self._lock:
-            for record in records:
+            for record in filter(self.values.__contains__, records):
                 self._drop(record)
 
     def _drop(self, record: Record) -> None:

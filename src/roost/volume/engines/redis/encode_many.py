@@ -57,6 +57,8 @@ class _Many:
         # Asked one by one: a match statement takes twice as long, and a load comes here most.
         if isinstance(effect, fx.AddEdge):
             return self._take_edge(effect)
+        if isinstance(effect, fx.AddSliceRefs):
+            return effect.is_new and effect.by == 1  # one reference is not stored
         if not isinstance(effect, _OF_NODES) or effect.ino not in self._new:
             return False
         if isinstance(effect, fx.AddNode):
