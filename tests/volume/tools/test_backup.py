@@ -13,7 +13,7 @@ from roost.testing.faulty_store import FaultyStore
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.meta.opening import drop_memory_volume
-from roost.volume.model import ROOT, ChunkNo, Slice
+from roost.volume.model import ROOT, ChunkNo, Ino, Slice
 from roost.volume.settings import new_settings
 from roost.volume.tools.backup.making import backups, forget, newest_before, run
 from roost.volume.tools.backup.restoring import restore
@@ -89,6 +89,12 @@ def test_a_restored_volume_hands_out_no_number_again(
         assert again.new_slice_id() > max(after)
 
 
+def parents_of(url: str, path: str) -> dict[Ino, int]:
+    with open_meta(url, read_only=True) as meta:
+        ino = meta.resolve(path).ino
+        return meta._opened.engine.read(lambda reads: reads.parents(ino))
+
+
 def test_it_is_restored_into_every_engine_and_only_into_an_empty_one(
     full_url: str, place: str, store: FaultyStore, clock: ManualClock
 ) -> None:
@@ -96,6 +102,7 @@ def test_it_is_restored_into_every_engine_and_only_into_an_empty_one(
     report = restore(place, store, newest_before(store, None))
     assert report.problems == ()
     assert tree_of(dumped(place)) == tree_of(dumped(full_url))
+    assert parents_of(place, "/harder") == parents_of(full_url, "/harder")
     with pytest.raises(AlreadyFormatted):
         restore(place, store, newest_before(store, None))
 

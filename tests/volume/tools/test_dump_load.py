@@ -16,13 +16,15 @@ from roost.clock import SystemClock
 from roost.errors import CorruptRecord, RoostError, Unavailable, Unsupported
 from roost.volume.engines.memory import MemoryEngine
 from roost.volume.engines.redis.scans import RedisScans
+from roost.volume.engines.registry import engine_kind, parse_url
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.api import format_volume, open_meta
+from roost.volume.meta.effects import AddEdge, AddNode, AppendSlices, PutCounter, PutSetting
 from roost.volume.meta.opening import drop_memory_volume, open_engine
-from roost.volume.model import ROOT, ChunkNo, Slice
-from roost.volume.settings import new_settings
+from roost.volume.model import ROOT, Attr, ChunkNo, Edge, Ino, Kind, Slice, SliceId
+from roost.volume.settings import encode_settings, new_settings
+from roost.volume.tools import filling as filling_module
 from roost.volume.tools import json_stream
-from roost.volume.tools import load as load_module
 from roost.volume.tools.dump import DumpOptions, DumpReport, dump
 from roost.volume.tools.dump_files import unpacked
 from roost.volume.tools.dump_records import escape, unescape
@@ -30,6 +32,7 @@ from roost.volume.tools.load import load
 
 DUMPS = Path(__file__).with_name("dumps")
 FAR = "memory://loaded"
+NO_ID = {"id": None, "size": 1, "len": 1}
 
 
 def dumped(url: str, **options: object) -> bytes:
@@ -105,7 +108,7 @@ def test_small_pages_and_buffers_change_nothing(
     monkeypatch.setattr("roost.volume.tools.dump._WRITE_CHARS", 10)
     assert dumped(full_url) == whole
     monkeypatch.setattr(json_stream, "READ_BYTES", 7)
-    monkeypatch.setattr(load_module, "EFFECTS_AT_ONCE", 3)
+    monkeypatch.setattr(filling_module, "EFFECTS_AT_ONCE", 3)
     try:
         loaded(FAR, whole)
         assert dumped(FAR) == whole
@@ -241,7 +244,10 @@ def test_a_flipped_byte_is_refused_or_leaves_a_sound_volume(full_url: str, far: 
         (("FSTree", "entries", "sparse", "symlink"), "x"),
         (("FSTree", "entries", "harder", "attr", "nlink"), 1),
         (("FSTree", "entries", "sparse", "chunks"), [{"index": 0, "slices": [{"id": 1}]}]),
+        (("FSTree", "entries", "sparse", "chunks"), [{"index": 0, "slices": [NO_ID]}]),
+        (("FSTree", "entries", "sparse", "xattrs"), [{"name": "\ud800", "value": ""}]),
         (("FSTree", "entries", ".."), {}),
+        (("Setting", "Bucket"), "\ud800"),
         (("Setting", "UUID"), ""),
         (("DelFiles",), [{"inode": 1}]),
         (("Quotas",), {"x": {"maxSpace": 1, "maxInodes": 1}}),
@@ -311,11 +317,81 @@ def test_a_database_that_is_not_empty_is_left_alone(full_url: str, place: str) -
         assert meta.settings.name == "there"
 
 
+class Interrupted(io.BytesIO):
+    """A dump that something happens to when its first bytes, or its last, are read."""
+
+    def __init__(self, raw: bytes, happens: Callable[[], object], *, late: bool) -> None:
+        super().__init__(raw)
+        self._happens: Callable[[], object] | None = happens
+        self._late = late
+
+    def read(self, size: int | None = -1) -> bytes:
+        found = super().read(size)
+        if self._happens is not None and (not self._late or not found):
+            happens, self._happens = self._happens, None
+            happens()
+        return found
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_of_two_loads_at_once_the_second_is_refused(place: str, full_url: str, late: bool) -> None:
+    raw = dumped(full_url)
+
+    def second() -> None:
+        with pytest.raises(AlreadyFormatted):
+            load(place, io.BytesIO(raw))
+
+    load(place, Interrupted(raw, second, late=late))
+    assert dumped(place) == raw
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_a_volume_made_during_a_load_is_not_removed(
+    place: str, full_url: str, official: bool, expected_warnings: list[str]
+) -> None:
+    """Roost's format refuses when the root is there; the official one stores its settings."""
+    expected_warnings.append("holds a volume by now")
+    other = new_settings("other", bucket="/b")
+
+    def make() -> None:
+        if not official:
+            format_volume(place, other)
+            return
+        url = parse_url(place)
+        engine = engine_kind(url).create_engine(url, SystemClock())
+        engine.run(lambda txn: txn.do(PutSetting(encode_settings(other))))
+        engine.close()
+
+    document = json.loads(dumped(full_url))
+    raw = json.dumps(document | {"FSTree": document["FSTree"] | {"entries": {}}})
+    with pytest.raises((RoostError, AssertionError)):  # the reference asserts
+        load(place, Interrupted(raw.encode(), make, late=True))
+    engine = open_engine(place, SystemClock(), read_only=True)
+    assert engine.read(lambda reads: reads.setting()) == encode_settings(other)
+    engine.close()
+
+
+@pytest.mark.parametrize("records", ["nodes", "entries", "chunks", "counter"])
+def test_leftovers_of_any_kind_are_not_loaded_over(place: str, full_url: str, records: str) -> None:
+    url = parse_url(place)
+    engine = engine_kind(url).create_engine(url, SystemClock())
+    effects = {
+        "nodes": AddNode(Ino(7), Attr(Kind.FILE, parent=ROOT)),
+        "entries": AddEdge(Ino(7), b"x", Edge(Kind.DIRECTORY, Ino(8))),
+        "chunks": AppendSlices(Ino(7), ChunkNo(0), (Slice(0, SliceId(3), 9, 0, 9),)),
+        "counter": PutCounter("nextInode", 9),
+    }
+    engine.run(lambda txn: txn.do(effects[records]))
+    engine.close()
+    with pytest.raises(AlreadyFormatted):
+        load(place, io.BytesIO(dumped(full_url)))
+
+
 def test_a_failure_at_any_commit_leaves_an_empty_database(
     full_url: str, far: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = dumped(full_url)
-    monkeypatch.setattr(load_module, "EFFECTS_AT_ONCE", 10)
+    monkeypatch.setattr(filling_module, "EFFECTS_AT_ONCE", 10)
     real = MemoryEngine.run
     failures = 0
     for number in range(100):

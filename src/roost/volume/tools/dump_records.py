@@ -179,7 +179,8 @@ def _slice_of(document: Json, where: str) -> Slice:
     fields = _fields(document, _SLICE_KEYS, where)
     get = fields.get
     # Dumps of JuiceFS before 1.0 call the id `chunkid`.
-    slice_id = _number(get("id") or get("chunkid") or 0, _U64 >> 1, "id", where)
+    ids = [_number(get(name, 0), _U64 >> 1, name, where) for name in ("id", "chunkid")]
+    slice_id = ids[0] or ids[1]
     pos = _number(get("pos", 0), CHUNK_BYTES, "pos", where)
     size = _number(get("size"), _U32, "size", where)
     offset = _number(get("off", 0), _U32, "off", where)
@@ -206,7 +207,10 @@ def xattrs_of(document: Json, where: str) -> list[tuple[bytes, bytes]]:
     found = []
     for one in _items(document, where):
         fields = _fields(one, ("name", "value"), where)
-        name = _text(fields.get("name"), "name", where).encode("utf-8", "surrogateescape")
+        try:
+            name = _text(fields.get("name"), "name", where).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise CorruptRecord(where, "an attribute's name that is no Unicode text") from error
         value = unescape(_text(fields.get("value"), "value", where), where)
         if not 0 < len(name) <= XATTR_NAME_BYTES_MAX or len(value) > XATTR_VALUE_BYTES_MAX:
             raise CorruptRecord(where, f"an extended attribute that cannot be: {name!r}")

@@ -10,16 +10,13 @@ Source: the volume format reference, section 7.1.
 import json
 import logging
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from roost.clock import Clock, SystemClock
-from roost.errors import CorruptRecord, InvalidArgument, RoostError
+from roost.errors import CorruptRecord, InvalidArgument
 from roost.volume.engines.registry import engine_kind, parse_url
-from roost.volume.errors import AlreadyFormatted
 from roost.volume.meta.effects import (
-    AddEdge,
     AddNode,
     Effect,
     PutCounter,
@@ -28,10 +25,9 @@ from roost.volume.meta.effects import (
     PutSetting,
 )
 from roost.volume.meta.open_volume import NEXT_INO, NEXT_SLICE
-from roost.volume.meta.reads import NodeWanted
 from roost.volume.meta.sessions import NEXT_SESSION
 from roost.volume.meta.trash import FOLDER_MODE, NEXT_TRASH
-from roost.volume.meta.txn import Engine, Txn
+from roost.volume.meta.txn import Engine
 from roost.volume.meta.usage import TOTAL_INODES, USED_SPACE
 from roost.volume.model import (
     DIRECTORY_LENGTH_BYTES,
@@ -45,11 +41,10 @@ from roost.volume.model import (
     QuotaKind,
 )
 from roost.volume.settings import VolumeSettings, decode_settings, encode_settings
+from roost.volume.tools.filling import Batches, filling, put_settings
 from roost.volume.tools.json_stream import JsonStream
-from roost.volume.tools.load_tree import TreeLoader, effect_bytes
+from roost.volume.tools.load_tree import TreeLoader
 
-EFFECTS_AT_ONCE = 4000  # about a thousand nodes
-BYTES_AT_ONCE = 4 << 20
 _REMOVED = "removed"
 _QUOTAS = {
     "Quotas": QuotaKind.DIRECTORY,
@@ -89,95 +84,16 @@ def load(
     holds what this Roost does not know; InvalidArgument; NewerFormat; Unavailable.
     """
     url = parse_url(meta_url)
-    engine = engine_kind(url).create_engine(url, clock or SystemClock())
+    known = clock or SystemClock()
+    engine = engine_kind(url).create_engine(url, known)
     try:
-        demand_empty(engine, url.display)
-        try:
-            return _Loading(engine, JsonStream(source, name), encrypt_key, progress).run()
-        except BaseException:
-            clear(engine, url.display)
-            raise
+        with filling(engine, url.display):
+            loading = _Loading(engine, JsonStream(source, name), encrypt_key, progress)
+            effects = loading.run(known)
+            put_settings(engine, url.display, *effects)
+        return loading.report()
     finally:
         engine.close()
-
-
-def demand_empty(engine: Engine, place: str) -> None:
-    """Raise AlreadyFormatted unless nothing is stored there."""
-    if engine.read(lambda reads: reads.setting()) is not None:
-        raise AlreadyFormatted(f"there is a volume already at {place}")
-    has_top = engine.read(lambda reads: reads.node(ROOT) or reads.counter(NEXT_INO))
-    with engine.scan() as scans:
-        if has_top or next(iter(scans.all_nodes()), None) is not None:
-            raise AlreadyFormatted(
-                f"the database at {place} is not empty, though it holds no volume",
-                hint="Empty it, or use another; a load that was killed may have left this.",
-            )
-
-
-def clear(engine: Engine, place: str) -> None:
-    """Remove what was stored in a database that was empty; a failure is logged."""
-    try:
-        engine.destroy()
-    except RoostError as error:
-        log.warning("what was loaded could not be removed from %s: %s", place, error)
-
-
-class Batches:
-    """Effects on their way into the database, many in one commit, in the order they came.
-
-    One commit is under way while the effects of the next are gathered.  Used by one thread; what a
-    commit raises is raised by a later call.
-    """
-
-    def __init__(self, engine: Engine, after_commit: Callable[[], None]) -> None:
-        self._engine = engine
-        self._after_commit = after_commit
-        self._effects: list[Effect] = []
-        self._bytes = 0
-        self._pool = ThreadPoolExecutor(1, "roost-load")
-        self._pending: Future[None] | None = None
-
-    def add(self, *effects: Effect) -> None:
-        self._effects += effects
-        self._bytes += sum(map(effect_bytes, effects))
-        if len(self._effects) >= EFFECTS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
-            self._send()
-
-    def commit(self) -> None:
-        """Commit what was added, to the end."""
-        self._send()
-        self._wait()
-
-    def close(self) -> None:
-        """Wait for what is under way, whatever comes of it."""
-        self._pool.shutdown()
-
-    def _send(self) -> None:
-        self._wait()
-        effects, self._effects, self._bytes = self._effects, [], 0
-        if effects:
-            self._pending = self._pool.submit(self._commit, effects)
-
-    def _commit(self, effects: list[Effect]) -> None:
-        # An engine may want to know how a node that is there already counts its parents.
-        new = {one.ino for one in effects if isinstance(one, AddNode)}
-        children = [
-            NodeWanted(one.edge.ino)
-            for one in effects
-            if isinstance(one, AddEdge) and one.edge.ino not in new
-        ]
-
-        def put(txn: Txn) -> None:
-            txn.load(*children)
-            txn.do(*effects)
-
-        self._engine.run(put)
-
-    def _wait(self) -> None:
-        if self._pending is not None:
-            pending, self._pending = self._pending, None
-            pending.result()
-            self._after_commit()
 
 
 class _Loading:
@@ -193,19 +109,26 @@ class _Loading:
         self._batch = Batches(engine, self._tell)
         self._settings: VolumeSettings | None = None
         self._counters: dict[str, int] = {}
-        self._deleted: list[DeletedFile] = []
         self._quotas: dict[QuotaKind, dict[int, Quota]] = {kind: {} for kind in QuotaKind}
         self._trees: TreeLoader | None = None
         self._seen: set[str] = set()
 
-    def run(self) -> LoadReport:
-        """Read the document and store it."""
+    def run(self, clock: Clock) -> list[Effect]:
+        """Read the document and store it, all but what is returned: it makes a volume of it."""
         try:
-            return self._run()
+            return self._run(clock)
         finally:
             self._batch.close()
 
-    def _run(self) -> LoadReport:
+    def report(self) -> LoadReport:
+        """Return what was stored."""
+        assert self._trees is not None
+        assert self._settings is not None
+        self._tell()
+        totals = self._trees.totals
+        return LoadReport(self._settings, self._trees.names, totals.inodes, totals.space_bytes)
+
+    def _run(self, clock: Clock) -> list[Effect]:
         for key in self._stream.fields():
             if key in self._seen:
                 raise CorruptRecord(self._stream.where, f"{key} stands twice")
@@ -214,7 +137,7 @@ class _Loading:
         self._stream.end()
         if "FSTree" not in self._seen:
             raise CorruptRecord(self._stream.where, "no FSTree: this is no dump of a volume")
-        return self._finish()
+        return self._finish(clock)
 
     def _take(self, key: str) -> None:
         if self._trees is not None and key not in ("FSTree", "Trash"):
@@ -228,7 +151,8 @@ class _Loading:
                 for _ in self._stream.items():
                     self._stream.value()
             case "DelFiles":
-                self._deleted = list(self._read_deleted())
+                for file in self._read_deleted():
+                    self._batch.add(PutDeletedFile(file))
             case "Quotas" | "UserQuotas" | "GroupQuotas":
                 self._quotas[_QUOTAS[key]] = _quotas(self._stream.value(), self._stream.where)
             case "FSTree":
@@ -252,7 +176,10 @@ class _Loading:
         return self._trees
 
     def _read_settings(self, document: Any) -> VolumeSettings:
-        settings = decode_settings(json.dumps(document, ensure_ascii=False))
+        text = json.dumps(document, ensure_ascii=False)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise CorruptRecord(self._stream.where, "settings that are no Unicode text")
+        settings = decode_settings(text)
         if settings.encrypt_key == _REMOVED:
             if not self._encrypt_key:
                 raise InvalidArgument(
@@ -283,8 +210,8 @@ class _Loading:
                 if sum(1 for _ in scans.entries_of(ino)) != count:
                     raise CorruptRecord(self._stream.where, f"directory {ino} has a name twice")
 
-    def _finish(self) -> LoadReport:
-        """Store counters, quotas, what is to be deleted, and at the very end the settings."""
+    def _finish(self, clock: Clock) -> list[Effect]:
+        """Store quotas; return the counters and the settings."""
         assert self._trees is not None
         assert self._settings is not None
         self._batch.commit()
@@ -308,21 +235,11 @@ class _Loading:
                     limits.get(key, Quota()), used_space_bytes=space, used_inodes=inodes
                 )
                 self._batch.add(PutQuota(kind, key, quota))
-        for file in self._deleted:
-            self._batch.add(PutDeletedFile(file))
         self._batch.commit()
-        settings = self._settings
-        needs_trash = "Trash" not in self._seen and settings.trash_days > 0
-
-        def put(txn: Txn) -> None:
-            if needs_trash:
-                txn.do(AddNode(TRASH, _trash(txn.now_ns)))
-            txn.do(*(PutCounter(name, value) for name, value in counters.items()))
-            txn.do(PutSetting(encode_settings(settings)))
-
-        self._engine.run(put)
-        self._tell()
-        return LoadReport(settings, self._trees.names, totals.inodes, totals.space_bytes)
+        effects: list[Effect] = [PutCounter(name, value) for name, value in counters.items()]
+        if "Trash" not in self._seen and self._settings.trash_days > 0:
+            effects.append(AddNode(TRASH, _trash(clock.wall_ns())))
+        return [*effects, PutSetting(encode_settings(self._settings))]
 
 
 def _trash(now_ns: int) -> Attr:

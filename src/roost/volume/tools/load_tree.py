@@ -371,12 +371,3 @@ class TreeLoader:
         for owners, owner in ((totals.users, attr.uid), (totals.groups, attr.gid)):
             used, inodes = owners.get(owner, (0, 0))
             owners[owner] = (used + space, inodes + 1)
-
-
-def effect_bytes(effect: Effect) -> int:
-    """Return roughly how large an effect is in memory, to bound a commit."""
-    if isinstance(effect, AppendSlices):
-        return 100 * len(effect.records)
-    if isinstance(effect, PutXattr):
-        return 200 + len(effect.value or b"")
-    return 200

@@ -37,7 +37,7 @@ from roost.volume.settings import decode_settings
 from roost.volume.tools.backup.rows import FOUR, SETTINGS, THREE, TWO, U32, U64, Row, settings_of
 from roost.volume.tools.backup.runs import Manifest, rows_of
 from roost.volume.tools.dump_records import acl_of
-from roost.volume.tools.load import Batches, clear, demand_empty
+from roost.volume.tools.filling import Batches, filling, put_settings
 from roost.volume.tools.numbers_seen import NumbersSeen
 from roost.volume.tools.steps import Progress
 
@@ -69,13 +69,11 @@ def restore(
     url = parse_url(meta_url)
     engine = engine_kind(url).create_engine(url, clock or SystemClock())
     try:
-        demand_empty(engine, url.display)
-        try:
-            rows = _Restoring(engine, manifest, progress).run(rows_of(store, manifest))
-        except BaseException:
-            clear(engine, url.display)
-            raise
-        return RestoreReport(manifest, rows, check(engine))
+        with filling(engine, url.display):
+            restoring = _Restoring(engine, manifest, progress)
+            effects = restoring.run(rows_of(store, manifest))
+            put_settings(engine, url.display, *effects)
+        return RestoreReport(manifest, manifest.rows, check(engine))
     finally:
         engine.close()
 
@@ -93,14 +91,14 @@ class _Restoring:
         self._batches = Batches(engine, self._tell)
         self._rows = 0
 
-    def run(self, rows: Iterator[Row]) -> int:
-        """Store the rows; return how many there were."""
+    def run(self, rows: Iterator[Row]) -> list[fx.Effect]:
+        """Store the rows, all but what is returned: it makes a volume of them."""
         try:
             return self._run(rows)
         finally:
             self._batches.close()
 
-    def _run(self, rows: Iterator[Row]) -> int:
+    def _run(self, rows: Iterator[Row]) -> list[fx.Effect]:
         self._now_s = self._manifest.taken_ns // 1_000_000_000
         for key, value in rows:
             self._rows += 1
@@ -108,8 +106,7 @@ class _Restoring:
                 effects = _MAKERS[key[:1]](self, key[1:], value)
             except (struct.error, KeyError, ValueError) as error:
                 raise CorruptRecord(f"row {key!r}", f"it does not parse: {error}") from error
-            for effect in effects:
-                self._batches.add(effect)
+            self._batches.add(*effects)
         if self._rows != self._manifest.rows or not self._settings:
             why = f"{self._rows} rows instead of {self._manifest.rows}"
             raise CorruptRecord(self._manifest.id, why)
@@ -117,14 +114,11 @@ class _Restoring:
         self._batches.commit()
         for name, passed_over in ((NEXT_INO, INODES_PASSED_OVER), (NEXT_SLICE, SLICES_PASSED_OVER)):
             self._counters[name] = self._counters.get(name, 1) + passed_over
-        self._engine.run(
-            lambda txn: txn.do(
-                *(fx.PutCounter(name, value) for name, value in self._counters.items()),
-                fx.PutCounter("nextCleanupSlices", 0),
-                fx.PutSetting(self._settings),
-            )
-        )
-        return self._rows
+        return [
+            *(fx.PutCounter(name, value) for name, value in self._counters.items()),
+            fx.PutCounter("nextCleanupSlices", 0),
+            fx.PutSetting(self._settings),
+        ]
 
     def _tell(self) -> None:
         self._progress(self._rows, self._manifest.rows)
