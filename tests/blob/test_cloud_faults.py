@@ -1,8 +1,10 @@
 """Servers that fail: each call at every request, lost answers, slowness, fullness, refusals."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import google_crc32c
 import pytest
 
 from roost.blob.open import open_store
@@ -253,6 +255,17 @@ def test_class_tag_and_checksum_travel_with_each_put(
     plain.put("a", b"123456789")
     assert "x-amz-meta-crc32c" not in s3_proxy.headers
     assert "x-amz-storage-class" not in s3_proxy.headers
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_the_checksum_covers_an_object_of_many_pieces(
+    s3_proxy: FaultProxy, s3rver: S3Server, kind: type
+) -> None:
+    data = os.urandom(300_001)
+    store = s3(s3_proxy, s3rver)
+    store.put("a", kind(data))
+    assert s3_proxy.headers["x-amz-meta-crc32c"] == str(google_crc32c.value(data))
+    assert store.get("a") == data, "and a reader finds it right"
 
 
 def test_a_session_token_travels_too(s3_proxy: FaultProxy, s3rver: S3Server) -> None:

@@ -29,16 +29,16 @@ class CountedStore:
         self._inner.put_if_absent(key, data)
         OBJECT_WRITTEN_BYTES.inc(memoryview(data).nbytes)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str) -> Buffer:
         """As in BlobStore."""
         data = self._inner.get(key)
-        OBJECT_READ_BYTES.inc(len(data))
+        OBJECT_READ_BYTES.inc(memoryview(data).nbytes)
         return data
 
-    def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
+    def get_range(self, key: str, offset: int, size_bytes: int) -> Buffer:
         """As in BlobStore."""
         data = self._inner.get_range(key, offset, size_bytes)
-        OBJECT_READ_BYTES.inc(len(data))
+        OBJECT_READ_BYTES.inc(memoryview(data).nbytes)
         return data
 
     def head(self, key: str) -> BlobInfo:

@@ -131,7 +131,7 @@ class EncryptedStore:
 
     def get(self, key: str) -> bytes:
         """As in BlobStore.  Raises CorruptRecord if the object does not open."""
-        return self._envelopes.open(self._inner.get(key), f"{self.name}{key}")
+        return self._envelopes.open(bytes(self._inner.get(key)), f"{self.name}{key}")
 
     def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
         """As in BlobStore and `get`."""

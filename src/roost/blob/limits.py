@@ -98,18 +98,18 @@ class LimitedStore:
         with self._limits.request():
             self._inner.put_if_absent(key, data)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str) -> Buffer:
         """As in BlobStore."""
         with self._limits.request():
             data = self._inner.get(key)
-        self._limits.received(len(data))
+        self._limits.received(memoryview(data).nbytes)
         return data
 
-    def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
+    def get_range(self, key: str, offset: int, size_bytes: int) -> Buffer:
         """As in BlobStore."""
         with self._limits.request():
             data = self._inner.get_range(key, offset, size_bytes)
-        self._limits.received(len(data))
+        self._limits.received(memoryview(data).nbytes)
         return data
 
     def head(self, key: str) -> BlobInfo:

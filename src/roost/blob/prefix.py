@@ -29,11 +29,11 @@ class PrefixStore:
         """As in BlobStore."""
         self._inner.put_if_absent(self._full(key), data)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str) -> Buffer:
         """As in BlobStore."""
         return self._inner.get(self._full(key))
 
-    def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
+    def get_range(self, key: str, offset: int, size_bytes: int) -> Buffer:
         """As in BlobStore."""
         return self._inner.get_range(self._full(key), offset, size_bytes)
 

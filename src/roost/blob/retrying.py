@@ -66,11 +66,11 @@ class RetryingStore:
 
         self._repeat(put)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str) -> Buffer:
         """As in BlobStore."""
         return self._repeat(lambda _tries: self._inner.get(key))
 
-    def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
+    def get_range(self, key: str, offset: int, size_bytes: int) -> Buffer:
         """As in BlobStore."""
         return self._repeat(lambda _tries: self._inner.get_range(key, offset, size_bytes))
 
@@ -101,7 +101,7 @@ class RetryingStore:
 
     def _holds(self, key: str, data: Buffer) -> bool:
         try:
-            return self._inner.get(key) == bytes(data)
+            return bytes(self._inner.get(key)) == bytes(data)
         except BlobNotFound:
             return False
 

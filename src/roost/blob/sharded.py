@@ -43,11 +43,11 @@ class ShardedStore:
         """As in BlobStore."""
         self._shard(key).put_if_absent(key, data)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str) -> Buffer:
         """As in BlobStore."""
         return self._shard(key).get(key)
 
-    def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
+    def get_range(self, key: str, offset: int, size_bytes: int) -> Buffer:
         """As in BlobStore."""
         return self._shard(key).get_range(key, offset, size_bytes)
 

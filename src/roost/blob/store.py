@@ -78,11 +78,11 @@ class BlobStore(Protocol):
         """
         ...
 
-    def get(self, key: str) -> bytes:
-        """Return the whole object.  Raises BlobNotFound."""
+    def get(self, key: str) -> Buffer:
+        """Return the whole object, in memory that never changes.  Raises BlobNotFound."""
         ...
 
-    def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
+    def get_range(self, key: str, offset: int, size_bytes: int) -> Buffer:
         """Return at most `size_bytes` from `offset`; shorter only at the object's end.
 
         Raises BlobNotFound.

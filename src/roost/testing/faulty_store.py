@@ -62,11 +62,11 @@ class FaultyStore:
         """As in BlobStore."""
         self._call("put_if_absent", key, lambda: self._inner.put_if_absent(key, data))
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str) -> Buffer:
         """As in BlobStore."""
         return self._call("get", key, lambda: self._inner.get(key))
 
-    def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
+    def get_range(self, key: str, offset: int, size_bytes: int) -> Buffer:
         """As in BlobStore."""
         return self._call("get_range", key, lambda: self._inner.get_range(key, offset, size_bytes))
 

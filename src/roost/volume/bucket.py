@@ -92,7 +92,7 @@ def marked_for(store: BlobStore) -> str | None:
     Raises CorruptRecord if the mark is encrypted with another key.
     """
     try:
-        return store.get(MARKER).decode("ascii", "replace")
+        return bytes(store.get(MARKER)).decode("ascii", "replace")
     except BlobNotFound:
         return None
 

@@ -49,11 +49,11 @@ class FollowingStore:
         """As in BlobStore."""
         self._store().put_if_absent(key, data)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str) -> Buffer:
         """As in BlobStore."""
         return self._store().get(key)
 
-    def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
+    def get_range(self, key: str, offset: int, size_bytes: int) -> Buffer:
         """As in BlobStore."""
         return self._store().get_range(key, offset, size_bytes)
 

@@ -66,7 +66,7 @@ class Blocks:
             return False
         return True
 
-    def get(self, ref: BlockRef) -> bytes:
+    def get(self, ref: BlockRef) -> Buffer:
         """Return a block's bytes.  Raises MissingBlock, CorruptRecord, Unavailable."""
         key = self.key(ref)
         try:
@@ -75,7 +75,7 @@ class Blocks:
             raise MissingBlock(f"{self.store.name}{key}") from error
         return self.compression.decode(stored, ref.size_bytes, f"{self.store.name}{key}")
 
-    def get_range(self, ref: BlockRef, offset: int, size_bytes: int) -> bytes:
+    def get_range(self, ref: BlockRef, offset: int, size_bytes: int) -> Buffer:
         """Return part of a block; only for a volume whose compression keeps bytes.
 
         Raises MissingBlock, CorruptRecord, Unavailable.
@@ -87,7 +87,7 @@ class Blocks:
             data = self.store.get_range(key, offset, size_bytes)
         except BlobNotFound as error:
             raise MissingBlock(f"{self.store.name}{key}") from error
-        if len(data) != size_bytes:
+        if memoryview(data).nbytes != size_bytes:
             why = f"ends before byte {offset + size_bytes} of {ref.size_bytes}"
             raise CorruptRecord(f"{self.store.name}{key}", why)
         return data

@@ -11,12 +11,14 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from typing_extensions import Buffer
+
 from roost.volume.data.blocks import BlockRef
 from roost.volume.data.pool import BoundedPool
 
 CACHE_BYTES_MAX = 128 << 20
 
-Fetch = Callable[[BlockRef], bytes]
+Fetch = Callable[[BlockRef], Buffer]
 
 
 class BlockCache:
@@ -31,8 +33,8 @@ class BlockCache:
         self._bytes_max = bytes_max
         self._lock = threading.Lock()
         self._bytes = 0
-        self._kept: OrderedDict[BlockRef, bytes] = OrderedDict()
-        self._fetching: dict[BlockRef, Future[bytes]] = {}
+        self._kept: OrderedDict[BlockRef, Buffer] = OrderedDict()
+        self._fetching: dict[BlockRef, Future[Buffer]] = {}
 
     @property
     def size_bytes(self) -> int:
@@ -40,12 +42,12 @@ class BlockCache:
         with self._lock:
             return self._bytes
 
-    def peek(self, ref: BlockRef) -> bytes | None:
+    def peek(self, ref: BlockRef) -> Buffer | None:
         """Return the block if it is at hand."""
         with self._lock:
             return self._touched(ref)
 
-    def get(self, ref: BlockRef) -> bytes:
+    def get(self, ref: BlockRef) -> Buffer:
         """Return the block, fetching it on this thread unless another one already does.
 
         Raises MissingBlock, CorruptRecord, Unavailable.
@@ -57,7 +59,7 @@ class BlockCache:
                     return data
                 waiting = self._fetching.get(ref)
                 if waiting is None:
-                    mine = self._fetching[ref] = Future[bytes]()
+                    mine = self._fetching[ref] = Future[Buffer]()
             if waiting is None:
                 return self._fetch(ref, mine)
             try:
@@ -65,15 +67,15 @@ class BlockCache:
             except _Skipped:  # a background fetch that found no place: the next round does it here
                 continue
 
-    def start(self, ref: BlockRef) -> "Future[bytes] | None":
+    def start(self, ref: BlockRef) -> "Future[Buffer] | None":
         """Fetch the block in the background; None if all are busy.  Wait for it with `wait`."""
         with self._lock:
             data = self._touched(ref)
             waiting = self._fetching.get(ref)
             if data is None and waiting is None:
-                mine = self._fetching[ref] = Future[bytes]()
+                mine = self._fetching[ref] = Future[Buffer]()
         if data is not None:
-            done: Future[bytes] = Future()
+            done: Future[Buffer] = Future()
             done.set_result(data)
             return done
         if waiting is not None:
@@ -88,7 +90,7 @@ class BlockCache:
                 mine.set_exception(_Skipped())
         return None if place is None else mine
 
-    def wait(self, ref: BlockRef, fetch: "Future[bytes]") -> bytes:
+    def wait(self, ref: BlockRef, fetch: "Future[Buffer]") -> Buffer:
         """Return what `start` began to fetch.  Raises as `get`."""
         try:
             return fetch.result()
@@ -101,19 +103,19 @@ class BlockCache:
             self._kept.clear()
             self._bytes = 0
 
-    def _touched(self, ref: BlockRef) -> bytes | None:
+    def _touched(self, ref: BlockRef) -> Buffer | None:
         data = self._kept.get(ref)
         if data is not None:
             self._kept.move_to_end(ref)
         return data
 
-    def _fetch_quietly(self, ref: BlockRef, mine: "Future[bytes]") -> None:
+    def _fetch_quietly(self, ref: BlockRef, mine: "Future[Buffer]") -> None:
         try:
             self._fetch(ref, mine)
         except BaseException:  # noqa: BLE001 - background task: whoever waits is told by `mine`
             return
 
-    def _fetch(self, ref: BlockRef, mine: "Future[bytes]") -> bytes:
+    def _fetch(self, ref: BlockRef, mine: "Future[Buffer]") -> Buffer:
         try:
             data = self._fetch_block(ref)
         except BaseException as error:
@@ -127,14 +129,14 @@ class BlockCache:
         mine.set_result(data)
         return data
 
-    def _keep(self, ref: BlockRef, data: bytes) -> None:
-        if len(data) > self._bytes_max:
+    def _keep(self, ref: BlockRef, data: Buffer) -> None:
+        if ref.size_bytes > self._bytes_max:
             return
         self._kept[ref] = data
-        self._bytes += len(data)
+        self._bytes += ref.size_bytes
         while self._bytes > self._bytes_max:
-            _, dropped = self._kept.popitem(last=False)
-            self._bytes -= len(dropped)
+            dropped, _ = self._kept.popitem(last=False)
+            self._bytes -= dropped.size_bytes
 
 
 class _Skipped(Exception):

@@ -12,6 +12,7 @@ Source: the volume format reference, section 5.8.
 import struct
 
 import google_crc32c
+from typing_extensions import Buffer
 
 from roost.sizes import KIB
 
@@ -24,13 +25,13 @@ def stored_bytes(size_bytes: int) -> int:
     return size_bytes + _trailer_bytes(size_bytes)
 
 
-def trailer(data: bytes, name: str) -> bytes:
+def trailer(data: Buffer, name: str) -> bytes:
     """Return what follows the block `data` that `name` ("UUID/key") names."""
     sums = _sums(data)
     return sums + _SEAL.pack(_seal(name, sums))
 
 
-def is_sound(name: str, size_bytes: int, tail: bytes, data: bytes, offset: int = 0) -> bool:
+def is_sound(name: str, size_bytes: int, tail: bytes, data: Buffer, offset: int = 0) -> bool:
     """True if `tail` proves that `data` are bytes from `offset` of the block `name`.
 
     `offset`, and the end of `data` unless it is the block's, are multiples of PIECE_BYTES.
@@ -55,9 +56,10 @@ def _trailer_bytes(size_bytes: int) -> int:
     return (size_bytes + PIECE_BYTES - 1) // PIECE_BYTES * 4 + _SEAL.size
 
 
-def _sums(data: bytes) -> bytes:
-    starts = range(0, len(data), PIECE_BYTES)
-    values = [google_crc32c.value(data[start : start + PIECE_BYTES]) for start in starts]
+def _sums(data: Buffer) -> bytes:
+    view = memoryview(data).cast("B")
+    starts = range(0, len(view), PIECE_BYTES)
+    values = [google_crc32c.value(bytes(view[start : start + PIECE_BYTES])) for start in starts]
     return struct.pack(f">{len(values)}I", *values)
 
 

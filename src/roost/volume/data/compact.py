@@ -13,6 +13,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from typing_extensions import Buffer
+
 from roost.errors import MissingBlock
 from roost.sizes import MIB
 from roost.volume.data.blocks import Blocks
@@ -187,7 +189,7 @@ def _bytes_of(core: Parts, pieces: Sequence[Slice]) -> Iterator[memoryview]:
         for piece in pieces
         for part in parts_of((piece,), piece.pos, piece.end, core.blocks.block_bytes)
     ]
-    ahead: deque[Future[bytes] | None] = deque()
+    ahead: deque[Future[Buffer] | None] = deque()
     for number, part in enumerate(parts):
         while len(ahead) < min(_READ_AHEAD_BLOCKS, len(parts) - number):
             following = parts[number + len(ahead)]
@@ -196,7 +198,7 @@ def _bytes_of(core: Parts, pieces: Sequence[Slice]) -> Iterator[memoryview]:
         yield _bytes_of_part(core, part, fetch)
 
 
-def _bytes_of_part(core: Parts, part: Part, fetch: "Future[bytes] | None") -> memoryview:
+def _bytes_of_part(core: Parts, part: Part, fetch: "Future[Buffer] | None") -> memoryview:
     if part.ref is None:
         return memoryview(bytes(part.length))
     block = core.cache.get(part.ref) if fetch is None else core.cache.wait(part.ref, fetch)

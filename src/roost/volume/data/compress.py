@@ -28,7 +28,7 @@ class Compression(Protocol):
         """Return the object's bytes."""
         ...
 
-    def decode(self, stored: bytes, size_bytes: int, where: str) -> bytes:
+    def decode(self, stored: Buffer, size_bytes: int, where: str) -> Buffer:
         """Return the block's `size_bytes` bytes.  Raises CorruptRecord, naming `where`."""
         ...
 
@@ -46,9 +46,9 @@ class Uncompressed:
         """As in Compression."""
         return data
 
-    def decode(self, stored: bytes, size_bytes: int, where: str) -> bytes:
+    def decode(self, stored: Buffer, size_bytes: int, where: str) -> Buffer:
         """As in Compression."""
-        _check_size(len(stored), size_bytes, where)
+        _check_size(memoryview(stored).nbytes, size_bytes, where)
         return stored
 
     def stored_bytes_max(self, size_bytes: int) -> int:
@@ -66,7 +66,7 @@ class Lz4:
         packed: bytes = lz4.block.compress(data, store_size=False)
         return packed
 
-    def decode(self, stored: bytes, size_bytes: int, where: str) -> bytes:
+    def decode(self, stored: Buffer, size_bytes: int, where: str) -> bytes:
         """As in Compression."""
         try:
             data: bytes = lz4.block.decompress(stored, uncompressed_size=size_bytes)
@@ -90,11 +90,11 @@ class Zstd:
         # A compressor is not safe to share between threads; making one is cheap beside a block.
         return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(memoryview(data))
 
-    def decode(self, stored: bytes, size_bytes: int, where: str) -> bytes:
+    def decode(self, stored: Buffer, size_bytes: int, where: str) -> bytes:
         """As in Compression.  Frames of any level, with or without a size, are read."""
         try:
             data = zstandard.ZstdDecompressor().decompress(
-                stored, max_output_size=size_bytes, allow_extra_data=False
+                memoryview(stored), max_output_size=size_bytes, allow_extra_data=False
             )
         except zstandard.ZstdError as error:
             raise CorruptRecord(where, f"not a zstd frame: {error}") from error

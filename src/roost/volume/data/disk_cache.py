@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from typing_extensions import Buffer
+
 from roost.clock import Clock
 from roost.sizes import KIB
 from roost.volume.data import checksums
@@ -130,9 +132,9 @@ class DiskCache:
             return None
         return memoryview(data)[offset - first : offset - first + length]
 
-    def keep(self, key: str, data: bytes) -> bool:
+    def keep(self, key: str, data: Buffer) -> bool:
         """Store a block; False if there is no room for it, or the disk refuses."""
-        size_bytes = checksums.stored_bytes(len(data))
+        size_bytes = checksums.stored_bytes(memoryview(data).nbytes)
         with self._lock:
             if self._clock.monotonic_s() < self._quiet_until_s:
                 return False
@@ -175,7 +177,7 @@ class DiskCache:
             return False
         return rolled_back
 
-    def _write(self, key: str, data: bytes) -> None:
+    def _write(self, key: str, data: Buffer) -> None:
         parsed = parse_block_key(key)
         self._watch.saw(parsed[0] if parsed else 0)
         path = self._raw / key
@@ -273,7 +275,7 @@ def _files(folder: Path) -> Iterator[tuple[Path, int, float]]:
             continue
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
+def _write_all(descriptor: int, data: Buffer) -> None:
+    view = memoryview(data).cast("B")
     while view:  # a write may be short
         view = view[os.write(descriptor, view) :]

@@ -9,6 +9,8 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
+from typing_extensions import Buffer
+
 from roost.volume.data.disk_cache import DiskCache
 from roost.volume.data.pool import BoundedPool
 
@@ -46,12 +48,12 @@ class DiskCaches:
         """Return part of the block if it is here and sound."""
         return self._of(key).find_range(key, size_bytes, offset, length)
 
-    def keep(self, key: str, data: bytes) -> None:
+    def keep(self, key: str, data: Buffer) -> None:
         """Store the block in the background, unless too much waits already."""
         cache = self._of(key)
         self._writes.try_submit(lambda: cache.keep(key, data))
 
-    def keep_now(self, key: str, data: bytes) -> bool:
+    def keep_now(self, key: str, data: Buffer) -> bool:
         """Store the block on this thread; False if there is no room or the disk refuses."""
         return self._of(key).keep(key, data)
 

@@ -42,14 +42,14 @@ class BlockSource:
         """Bytes of a full block."""
         return self._blocks.block_bytes
 
-    def get(self, ref: BlockRef, *, keep: bool = True) -> bytes:
+    def get(self, ref: BlockRef, *, keep: bool = True) -> Buffer:
         """Return a block; without `keep`, one that comes from the store is not cached here.
 
         Raises MissingBlock, CorruptRecord, Unavailable.
         """
-        data = self._here(ref)
-        if data is not None:
-            return data
+        at_hand = self._here(ref)
+        if at_hand is not None:
+            return at_hand
         data = self._fetch(ref)
         wanted = keep and not (self._partial_only and self._is_full(ref))
         if self._disk is not None and wanted:
@@ -97,7 +97,7 @@ class BlockSource:
                 _FROM_DISK.inc()
         return data
 
-    def _fetch(self, ref: BlockRef) -> bytes:
+    def _fetch(self, ref: BlockRef) -> Buffer:
         try:
             data = self._blocks.get(ref)
         except MissingBlock as error:
@@ -105,7 +105,7 @@ class BlockSource:
         _FROM_STORE.inc()
         return data
 
-    def _foreign(self, ref: BlockRef, error: MissingBlock) -> bytes:
+    def _foreign(self, ref: BlockRef, error: MissingBlock) -> Buffer:
         """Return the block from another client of this host, if it is there."""
         if self._staged is None or not self._staged.has_owners:
             raise error

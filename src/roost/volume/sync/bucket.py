@@ -98,7 +98,7 @@ class Bucket:
     def read_note(self, name: str) -> bytes | None:
         """As in Endpoint."""
         try:
-            return self._store.get(name)
+            return bytes(self._store.get(name))
         except BlobNotFound:
             return None
 
@@ -125,7 +125,7 @@ class _Reader:
 
     def read(self, offset: int, size_bytes: int) -> bytes:
         """As in Source."""
-        return self._store.get_range(self._key, offset, size_bytes)
+        return bytes(self._store.get_range(self._key, offset, size_bytes))
 
 
 def _item(info: BlobInfo) -> Item:

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from typing_extensions import Buffer
+
 from roost.errors import MissingBlock
 from roost.volume.data.plan import Part, parts_of
 from roost.volume.layout import split_by_chunk
@@ -141,7 +143,7 @@ class FileReader:
     def _read_parts(self, parts: list[Part], in_sequence: bool) -> Iterator[memoryview]:
         """Yield the parts' bytes; those behind the first are fetched while it is."""
         cache = self._core.cache
-        started: deque[Future[bytes] | None] = deque()
+        started: deque[Future[Buffer] | None] = deque()
         ahead = 1  # the first is fetched on this thread
         for number, part in enumerate(parts):
             while ahead < min(len(parts), number + 1 + self._window_max):
@@ -156,7 +158,7 @@ class FileReader:
                 block = cache.get(part.ref) if fetch is None else cache.wait(part.ref, fetch)
                 yield memoryview(block)[part.offset : part.offset + part.length]
 
-    def _start(self, part: Part, in_sequence: bool) -> "Future[bytes] | None":
+    def _start(self, part: Part, in_sequence: bool) -> "Future[Buffer] | None":
         if part.ref is None or self._is_small(part, in_sequence):
             return None
         return self._core.cache.start(part.ref)

@@ -189,7 +189,7 @@ def _listed(store: BlobStore, id_: str) -> Listed:
 
 def _failure(store: BlobStore, key: str) -> str:
     try:
-        return str(json.loads(store.get(key)).get("error", "failed"))
+        return str(json.loads(bytes(store.get(key))).get("error", "failed"))
     except (ValueError, AttributeError):
         return "failed"
 

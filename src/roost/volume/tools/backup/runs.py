@@ -124,7 +124,7 @@ def _checksum(document: dict[str, Any]) -> str:
 def read_manifest(store: BlobStore, id_: str) -> Manifest:
     """Return a backup's manifest.  Raises CorruptRecord, BlobNotFound, NewerFormat."""
     where = manifest_key(id_)
-    raw = store.get(where)
+    raw = bytes(store.get(where))
     try:
         document = json.loads(raw)
         found = document.get("format", 0)
@@ -157,7 +157,7 @@ def read_run(store: BlobStore, manifest: Manifest) -> Iterator[Change]:
 
 def _part(store: BlobStore, part: Part) -> bytes:
     try:
-        packed = store.get(part.key)
+        packed = bytes(store.get(part.key))
     except BlobNotFound as error:
         raise CorruptRecord(part.key, "part of a backup is missing") from error
     if len(packed) != part.stored_bytes or hashlib.sha256(packed).hexdigest() != part.sha256:
