@@ -1,16 +1,19 @@
 """Whole files between this host and the volume."""
 
+import os
 import stat
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 
-from roost.testing.volumes import TestVolume
+from roost.testing.volumes import BLOCK_KIB, TestVolume
 from roost.volume.data.compact import compact_chunk
 from roost.volume.data.whole_files import WholeFiles
 from roost.volume.errors import FsError
 from roost.volume.model import ChunkNo
+
+BLOCK = BLOCK_KIB << 10
 
 
 @pytest.fixture
@@ -79,3 +82,21 @@ def test_a_read_only_file_is_adopted(tmp_path: Path, monkeypatch: pytest.MonkeyP
     local.chmod(0o444)
     monkeypatch.setattr(Path, "open", open_as_user)
     assert cache.adopt(cache.name_of(5, []), local).read_bytes() == b"hello"
+
+
+def test_a_block_cut_up_by_small_writes_is_fetched_once(volume: TestVolume, tmp_path: Path) -> None:
+    client = volume.open()
+    whole = bytearray(os.urandom(3 * BLOCK))
+    client.write("/a", whole)
+    with client.open_file("/a", "r+") as file:
+        for offset in range(1000, 3 * BLOCK, 9001):
+            whole[offset : offset + 10] = b"overwritten"[:10]
+            file.pwrite(offset, b"overwritten"[:10])
+            file.fsync()
+    volume.store.calls.clear()
+    reader = volume.open(cache="reader")
+    moved: list[int] = []
+    assert reader.download("/a", tmp_path / "copy", progress=moved.append) == 3 * BLOCK
+    assert (tmp_path / "copy").read_bytes() == whole
+    assert sum(moved) == 3 * BLOCK
+    assert volume.store.calls["get"] == len(volume.objects()), "each block once"

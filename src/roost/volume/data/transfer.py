@@ -71,13 +71,11 @@ def download(
     """
     os.ftruncate(descriptor, length)
 
-    def fetch(part: Part, offset: int) -> None:
-        assert part.ref is not None
-        data = memoryview(source.get(part.ref, keep=False))[part.offset : part.offset + part.length]
-        while data:
-            written = os.pwrite(descriptor, data, offset)
-            data, offset = data[written:], offset + written
-        progress(part.length)
+    def fetch(ref: BlockRef, start: int, parts: list[Part]) -> None:
+        block = memoryview(source.get(ref, keep=False))
+        for part in parts:
+            _write_exactly(descriptor, block[part.offset :][: part.length], start + part.pos)
+            progress(part.length)
 
     futures: list[Future[None]] = []
     try:
@@ -85,15 +83,29 @@ def download(
             start = chunk_no * CHUNK_BYTES
             end = min(CHUNK_BYTES, length - start)
             futures.extend(
-                pool.submit(partial(fetch, part, start + part.pos))
-                for part in parts_of(records, 0, end, source.block_bytes)
-                if part.ref is not None
+                pool.submit(partial(fetch, ref, start, parts))
+                for ref, parts in _by_block(parts_of(records, 0, end, source.block_bytes)).items()
             )
         for future in futures:
             future.result()
     finally:
         for future in futures:
             future.exception()
+
+
+def _by_block(parts: Iterable[Part]) -> dict[BlockRef, list[Part]]:
+    """Return which parts each block gives: small overwrites cut one block into many."""
+    found: dict[BlockRef, list[Part]] = {}
+    for part in parts:
+        if part.ref is not None:
+            found.setdefault(part.ref, []).append(part)
+    return found
+
+
+def _write_exactly(descriptor: int, data: memoryview, offset: int) -> None:
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written
 
 
 def _read_exactly(descriptor: int, size_bytes: int, offset: int) -> bytes:
