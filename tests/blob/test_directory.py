@@ -2,12 +2,13 @@
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from roost.blob.directory import DirectoryStore
-from roost.blob.store import BlobNotFound
+from roost.blob.directory import DirectoryStore, make_directory
+from roost.blob.store import BlobNotFound, BucketMissing
 from roost.errors import CorruptRecord, StorageFull, Unavailable
 
 
@@ -27,7 +28,7 @@ def test_file_and_every_folder_on_the_way_are_synced(
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    store = DirectoryStore(tmp_path / "root")
+    store = DirectoryStore(tmp_path / "root", makes_root=True)
     store.put("a/b/object", b"x")
     root = str(tmp_path / "root")
     for folder in (str(tmp_path), root, f"{root}/a", f"{root}/a/b"):
@@ -99,3 +100,96 @@ def test_a_folder_removed_behind_our_back_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "a").rmdir()
     store.put("a/c", b"y")
     assert store.get("a/c") == b"y"
+
+
+VERBS: dict[str, Callable[[DirectoryStore], object]] = {
+    "put": lambda store: store.put("a/new", b"y"),
+    "put in a new folder": lambda store: store.put("b/new", b"y"),
+    "put_if_absent": lambda store: store.put_if_absent("a/new", b"y"),
+    "get": lambda store: store.get("a/b"),
+    "get_range": lambda store: store.get_range("a/b", 0, 1),
+    "head": lambda store: store.head("a/b"),
+    "delete": lambda store: store.delete("a/b"),
+    "list": lambda store: list(store.list()),
+    "list below": lambda store: list(store.list("a/")),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_bucket_that_was_never_there_is_missing(tmp_path: Path, verb: str) -> None:
+    store = DirectoryStore(tmp_path / "root")
+    with pytest.raises(BucketMissing, match="no such folder") as refusal:
+        VERBS[verb](store)
+    assert "mounted" in refusal.value.hint
+    assert not (tmp_path / "root").exists(), "and is not made"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_bucket_that_vanishes_is_missing_until_it_is_back(tmp_path: Path, verb: str) -> None:
+    root, away = tmp_path / "root", tmp_path / "away"
+    root.mkdir()
+    store = DirectoryStore(root)
+    store.put("a/b", b"x")
+    root.rename(away)
+    with pytest.raises(BucketMissing, match="no such folder"):
+        VERBS[verb](store)
+    assert not root.exists(), "it is not made again in silence"
+    away.rename(root)
+    assert store.get("a/b") == b"x"
+    VERBS[verb](store)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_empty_folder_below_an_unmounted_disk_is_no_bucket(tmp_path: Path, verb: str) -> None:
+    root, away = tmp_path / "root", tmp_path / "away"
+    root.mkdir()
+    store = DirectoryStore(root)
+    store.put("a/b", b"x")
+    root.rename(away)
+    root.mkdir()
+    with pytest.raises(BucketMissing, match="took its place"):
+        VERBS[verb](store)
+    assert not os.listdir(root), "nothing is stored there"
+    root.rmdir()
+    away.rename(root)
+    VERBS[verb](store)
+
+
+def test_a_bucket_that_vanishes_while_it_is_listed_is_missing(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    store = DirectoryStore(root)
+    for name in "abc":
+        store.put(f"{name}/x", b"x")
+    listing = store.list()
+    assert next(listing).key == "a/x"
+    root.rename(tmp_path / "away")
+    with pytest.raises(BucketMissing):
+        list(listing)
+
+
+def test_a_bucket_put_in_the_place_of_another_is_taken(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    store = DirectoryStore(root)
+    store.put("a", b"old")
+    root.rename(tmp_path / "away")
+    (tmp_path / "restored").mkdir()
+    (tmp_path / "restored" / "b").write_bytes(b"new")
+    (tmp_path / "restored").rename(root)
+    with pytest.raises(BlobNotFound):
+        store.get("a")
+    assert store.get("b") == b"new"
+
+
+def test_a_made_bucket_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    )
+    make_directory(tmp_path / "a" / "root")
+    assert {str(tmp_path), str(tmp_path / "a")} <= set(synced)
+    make_directory(tmp_path / "a" / "root")
+    (tmp_path / "file").write_bytes(b"x")
+    with pytest.raises(Unavailable):
+        make_directory(tmp_path / "file" / "root")

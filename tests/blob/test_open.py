@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from roost.blob.make_bucket import make_bucket
 from roost.blob.open import open_store
 from roost.blob.place import Place
 from roost.errors import InvalidArgument, Unsupported
@@ -31,7 +32,9 @@ def test_a_directory_must_be_absolute(bucket: str) -> None:
 
 
 def test_shards_fill_the_template(tmp_path: Path) -> None:
-    store = open_store(Place("file", f"{tmp_path}/shard%d/", shards=3))
+    place = Place("file", f"{tmp_path}/shard%d/", shards=3)
+    make_bucket(place)
+    store = open_store(place)
     for n in range(20):
         store.put(f"key{n}", b"x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shard0", "shard1", "shard2"]

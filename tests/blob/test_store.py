@@ -22,7 +22,7 @@ class TestMemoryStore(BlobStoreSuite):
 class TestDirectoryStore(BlobStoreSuite):
     @pytest.fixture
     def store(self, tmp_path: Path) -> BlobStore:
-        return DirectoryStore(tmp_path / "not" / "yet" / "there")
+        return DirectoryStore(tmp_path / "not" / "yet" / "there", makes_root=True)
 
 
 class TestPrefixStore(BlobStoreSuite):

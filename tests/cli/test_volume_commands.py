@@ -136,8 +136,8 @@ def test_without_meta_a_path_is_an_ordinary_one(tmp_path: Path) -> None:
         (["status", "gopher://x"], 2, "gopher"),
         (
             ["format", "META", "photos", "--bucket", "/tmp/never"],
-            2,
-            "does not hold the objects of volume photos",
+            3,
+            "/tmp/never/: there is no such folder",
         ),
         (["format", "sqlite3:///tmp/x.db", "A", "--bucket", "/x"], 2, "hint:"),
         (["format", "sqlite3:///tmp/x.db", "abc", "--storage", "tape"], 2, "tape"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from roost.blob.memory import MemoryStore
+from roost.blob.store import BucketMissing
 from roost.errors import AlreadyExists, NotFound, Unavailable
 from roost.testing.faulty_store import FaultyStore
 from roost.volume.bucket import MARKER, demand_not_anothers, demand_own, marked_for
@@ -48,3 +49,19 @@ def test_a_bucket_that_cannot_be_asked_keeps_nobody_from_the_metadata() -> None:
     with pytest.raises(AlreadyExists):
         demand_not_anothers(store, SETTINGS)
     demand_not_anothers(store, replace(SETTINGS, uuid="another"))
+
+
+def test_a_bucket_that_vanished_is_neither_empty_nor_made_again(tmp_path: Path) -> None:
+    url, bucket, away = f"sqlite3://{tmp_path}/1.db", tmp_path / "objects", tmp_path / "away"
+    make_volume(url, NewVolume("photos", bucket=str(bucket)))
+    with VolumeClient.open(url, cache_dir=tmp_path / "c") as client:
+        client.write("/a", b"data")
+    bucket.rename(away)
+    with VolumeClient.open(url, cache_dir=tmp_path / "c") as client:
+        with pytest.raises(BucketMissing):
+            client.read("/a")
+        with pytest.raises(BucketMissing):
+            client.write("/b", b"more")
+        assert not bucket.exists()
+        away.rename(bucket)
+        assert client.read("/a") == b"data"

@@ -1,12 +1,14 @@
 """Changing the settings of a volume: what may change, what never does, and what is asked first."""
 
 import json
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from roost.blob.store import BucketMissing
 from roost.errors import AlreadyExists, InvalidArgument, NotFound, RoostError, Unavailable
 from roost.volume.bucket import MARKER, prove
 from roost.volume.client import VolumeClient
@@ -104,9 +106,13 @@ def test_a_bucket_without_the_volumes_objects_is_refused_untouched(
     url: str, tmp_path: Path
 ) -> None:
     wanted = SettingsChange(bucket=str(tmp_path / "empty"))
-    with pytest.raises(NotFound, match="does not hold"):
+    with pytest.raises(BucketMissing):
         change(url, wanted)
     assert not (tmp_path / "empty").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NotFound, match="does not hold"):
+        change(url, wanted)
+    assert not os.listdir(tmp_path / "empty")
     assert change(url, wanted, force=True).bucket == f"{tmp_path}/empty/"
 
 

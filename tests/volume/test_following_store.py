@@ -20,6 +20,8 @@ from roost.volume.storage import volume_store
 
 class Settings:
     def __init__(self, folder: Path) -> None:
+        for bucket in ("one", "two"):
+            (folder / bucket).mkdir()
         self.now: VolumeSettings = new_settings("photos", bucket=f"{folder}/one/")
 
     def __call__(self) -> VolumeSettings:

@@ -3,7 +3,11 @@
 An object is written to `.jfs.<name>.tmp.<random>` beside its place and renamed.  The file, and
 every folder on the way to it, are synced before `put` returns (H10: the original does not).
 
-Invariant: a folder in `_durable` was made durable, with all folders above it, by this process.
+A bucket that vanished (a disk not mounted, a folder deleted) is a missing bucket: no object is
+"absent" there, and nothing is stored in its place.
+
+Invariants: a folder in `_durable` was made durable, with all folders above it, by this process;
+`_root_seen` tells the root last found, by device and inode.
 Lock order: `_lock` guards `_durable` alone and is not held during system calls.
 """
 
@@ -12,7 +16,7 @@ import errno
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from typing_extensions import Buffer
@@ -22,6 +26,7 @@ from roost.blob.store import (
     BlobExists,
     BlobInfo,
     BlobNotFound,
+    BucketMissing,
     check_key,
     key_problem,
 )
@@ -29,14 +34,18 @@ from roost.errors import CorruptRecord, RoostError, StorageFull, Unavailable
 
 _DURABLE_FOLDERS_MAX = 1 << 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_HINT = "Is its disk mounted?  A new volume's folder is made by `roost format`."
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 
 class DirectoryStore:
-    """`BlobStore` over a local directory; `root` is made when the first object comes."""
+    """`BlobStore` over a local directory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, makes_root: bool = False) -> None:
+        """With `makes_root` a root that is not there is an empty bucket, and made by a `put`."""
         self._root = root
+        self._makes_root = makes_root
+        self._root_seen: tuple[int, int] | None = None
         self._lock = threading.Lock()
         self._durable: set[Path] = set()
 
@@ -48,7 +57,7 @@ class DirectoryStore:
     def put(self, key: str, data: Buffer) -> None:
         """As in BlobStore."""
         target = self._path(key)
-        with _plainly(key, absent=()):
+        with self._plainly(key, absent=()):
             draft = self._write_draft(target, data)
             try:
                 draft.rename(target)
@@ -60,7 +69,7 @@ class DirectoryStore:
     def put_if_absent(self, key: str, data: Buffer) -> None:
         """As in BlobStore."""
         target = self._path(key)
-        with _plainly(key, absent=()):
+        with self._plainly(key, absent=()):
             draft = self._write_draft(target, data)
             try:
                 os.link(draft, target)
@@ -72,19 +81,19 @@ class DirectoryStore:
 
     def get(self, key: str) -> bytes:
         """As in BlobStore."""
-        with _plainly(key):
+        with self._plainly(key):
             return self._path(key).read_bytes()
 
     def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
         """As in BlobStore."""
-        with _plainly(key), self._path(key).open("rb") as file:
+        with self._plainly(key), self._path(key).open("rb") as file:
             file.seek(offset)
             return file.read(size_bytes)
 
     def head(self, key: str) -> BlobInfo:
         """As in BlobStore."""
         target = self._path(key)
-        with _plainly(key):
+        with self._plainly(key):
             found = target.stat()
             if not target.is_file():
                 raise BlobNotFound(key)
@@ -92,18 +101,19 @@ class DirectoryStore:
 
     def delete(self, key: str) -> None:
         """As in BlobStore."""
-        with contextlib.suppress(BlobNotFound), _plainly(key):
-            self._path(key).unlink(missing_ok=True)
+        with contextlib.suppress(BlobNotFound), self._plainly(key):
+            self._path(key).unlink()
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
         """As in BlobStore.  Files being written are not objects yet and are passed over."""
         folder = prefix.rpartition("/")[0]
         if folder:
             check_key(folder)
+        self._demand_root()
         yield from self._walk(self._root / folder if folder else self._root, folder, prefix)
 
     def _walk(self, folder: Path, name: str, prefix: str) -> Iterator[BlobInfo]:
-        for entry, is_folder in _entries(folder):
+        for entry, is_folder in self._entries(folder):
             key = f"{name}/{entry.name}" if name else entry.name
             matching = key.startswith(prefix)
             if is_folder and (matching or prefix.startswith(key + "/")):
@@ -118,9 +128,60 @@ class DirectoryStore:
                     found = entry.stat()
                     yield BlobInfo(key, found.st_size, found.st_mtime_ns)
 
+    def _entries(self, folder: Path) -> Sequence[tuple["os.DirEntry[str]", bool]]:
+        """Return a folder's entries so that walking them yields keys in ascending order."""
+        try:
+            with os.scandir(folder) as scan:
+                found = [(entry, entry.is_dir(follow_symlinks=False)) for entry in scan]
+        except (FileNotFoundError, NotADirectoryError):
+            if folder != self._root:  # it may be gone together with the bucket
+                self._demand_root()
+            return []
+        except OSError as error:
+            raise Unavailable(f"{folder}: {error.strerror}") from error
+        return sorted(found, key=lambda pair: pair[0].name + ("/" if pair[1] else ""))
+
     def _path(self, key: str) -> Path:
         check_key(key)
+        if self._root_seen is None:
+            self._demand_root()
         return self._root / key
+
+    def _demand_root(self) -> None:
+        """Raise BucketMissing if the root is not there, or an empty folder took its place.
+
+        Such a one is what a disk that was unmounted leaves behind.
+        """
+        try:
+            found = self._root.stat()
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if self._makes_root:
+                return
+            raise BucketMissing(f"{self.name}: there is no such folder", hint=_HINT) from error
+        except OSError as error:
+            raise Unavailable(f"{self.name}: {error.strerror}") from error
+        identity = (found.st_dev, found.st_ino)
+        if self._root_seen not in (None, identity) and not self._entries(self._root):
+            raise BucketMissing(f"{self.name}: an empty folder took its place", hint=_HINT)
+        self._root_seen = identity
+
+    @contextlib.contextmanager
+    def _plainly(self, key: str, absent: tuple[int, ...] = _ABSENT) -> Iterator[None]:
+        """Turn the system's errors about one object into the words of `BlobStore`.
+
+        `absent` are the errors that mean "no such object"; when storing there are none.
+        """
+        try:
+            yield
+        except RoostError:
+            raise
+        except OSError as error:
+            if error.errno in absent:
+                self._demand_root()
+                raise BlobNotFound(key) from error
+            if error.errno in _FULL:
+                raise StorageFull(f"{key}: {error.strerror}") from error
+            raise Unavailable(f"{error.filename or key}: {error.strerror}") from error
 
     def _write_draft(self, target: Path, data: Buffer) -> Path:
         draft = target.with_name(f".jfs.{target.name[:200]}.tmp.{uuid.uuid4().hex[:12]}")
@@ -148,29 +209,36 @@ class DirectoryStore:
         with self._lock:
             if folder in self._durable:
                 return
-        folder.mkdir(parents=True, exist_ok=True)
-        for part in (folder, *folder.parents):
-            if part == part.parent:
-                break
+        self._demand_root()
+        if self._makes_root:
+            self._root.mkdir(parents=True, exist_ok=True)
+        below = folder.relative_to(self._root).parts
+        way = [self._root.joinpath(*below[:depth]) for depth in range(len(below) + 1)]
+        for part in way[1:]:
+            part.mkdir(exist_ok=True)
+        for part in reversed(way):
             _sync_folder(part.parent)
-            if part == self._root:
-                break
         with self._lock:
             if len(self._durable) >= _DURABLE_FOLDERS_MAX:
                 self._durable.clear()
             self._durable.add(folder)
 
 
-def _entries(folder: Path) -> list[tuple["os.DirEntry[str]", bool]]:
-    """Return a folder's entries so that walking them yields keys in ascending order."""
+def make_directory(root: Path) -> None:
+    """Make the folder of a bucket, as `format` does it, durably.  Raises Unavailable, StorageFull.
+
+    One that is there already is left.
+    """
+    made = [root]
+    while not made[-1].parent.exists():
+        made.append(made[-1].parent)
     try:
-        with os.scandir(folder) as scan:
-            found = [(entry, entry.is_dir(follow_symlinks=False)) for entry in scan]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
+        root.mkdir(parents=True, exist_ok=True)
+        for folder in made:
+            _sync_folder(folder.parent)
     except OSError as error:
-        raise Unavailable(f"{folder}: {error.strerror}") from error
-    return sorted(found, key=lambda pair: pair[0].name + ("/" if pair[1] else ""))
+        kind = StorageFull if error.errno in _FULL else Unavailable
+        raise kind(f"{error.filename or root}: {error.strerror}") from error
 
 
 def _is_draft(name: str) -> bool:
@@ -189,21 +257,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _plainly(key: str, absent: tuple[int, ...] = _ABSENT) -> Iterator[None]:
-    """Turn the system's errors about one object into the words of `BlobStore`.
-
-    `absent` are the errors that mean "no such object"; when storing there are none.
-    """
-    try:
-        yield
-    except RoostError:
-        raise
-    except OSError as error:
-        if error.errno in absent:
-            raise BlobNotFound(key) from error
-        if error.errno in _FULL:
-            raise StorageFull(f"{key}: {error.strerror}") from error
-        raise Unavailable(f"{error.filename or key}: {error.strerror}") from error

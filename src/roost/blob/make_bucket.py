@@ -1,4 +1,4 @@
-"""Making a bucket that is not there yet, as `format` does it: S3's family and Azure.
+"""Making a bucket that is not there yet, as `format` does it: a folder, S3's family and Azure.
 
 The store libraries do not make buckets.  On S3 the library signs the request; Azure's container
 needs the account key's own signature.  Source: CreateBucket, Amazon S3 API; "Create Container" and
@@ -15,13 +15,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import formatdate
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-import obstore
-from obstore.exceptions import BaseError
-
 from roost.blob.azure_address import AzureAddress
-from roost.blob.cloud_open import s3_client, wasb_address
+from roost.blob.directory import make_directory
 from roost.blob.failures import Kind, translate
 from roost.blob.forks import claim
 from roost.blob.patience import PATIENT, Patience
@@ -48,7 +46,9 @@ def make_bucket(
     place = replace(place, storage=place.storage.lower())
     variables = os.environ if environment is None else environment
     for bucket in place.buckets():
-        if place.storage in DIALECTS:
+        if place.storage == "file":
+            make_directory(Path(bucket.bucket))
+        elif place.storage in DIALECTS:
             _make_s3(bucket, patience, variables)
         elif place.storage == "wasb":
             _make_azure(bucket, patience, variables)
@@ -60,6 +60,11 @@ def make_bucket(
 
 
 def _make_s3(place: Place, patience: Patience, environment: Mapping[str, str]) -> None:
+    import obstore  # costs a tenth of a second, which a folder need not wait for
+    from obstore.exceptions import BaseError
+
+    from roost.blob.cloud_open import s3_client
+
     address = s3_address(place.storage, place.bucket, environment)
     where = f"{place.storage}://{address.bucket}/"
     client = s3_client(place, address, patience, environment)
@@ -78,6 +83,8 @@ def _make_s3(place: Place, patience: Patience, environment: Mapping[str, str]) -
 
 
 def _make_azure(place: Place, patience: Patience, environment: Mapping[str, str]) -> None:
+    from roost.blob.cloud_open import wasb_address
+
     address = wasb_address(place, environment)
     if not address.key:
         raise Unsupported(

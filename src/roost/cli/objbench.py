@@ -15,6 +15,7 @@ from roost.blob.exercise import (
     check_store,
     measure_store,
 )
+from roost.blob.make_bucket import make_bucket
 from roost.blob.open import open_store
 from roost.blob.place import Place
 from roost.blob.store import BlobStore
@@ -84,6 +85,8 @@ def objbench(
             storage_class,
             shards=shards,
         )
+        if place.storage.lower() == "file":
+            make_bucket(place)
         store = open_store(place, environment=os.environ)
         checks, paces = _work(store, load, skips=skip_functional_tests)
     if as_json:

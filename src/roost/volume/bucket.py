@@ -35,7 +35,7 @@ def prove(store: BlobStore, settings: VolumeSettings) -> None:
         try:
             _try(store)
         except BucketMissing:
-            from roost.blob.make_bucket import make_bucket  # brings in a library
+            from roost.blob.make_bucket import make_bucket  # brings in HTTP
 
             try:
                 make_bucket(place_of(open_secrets(settings)))

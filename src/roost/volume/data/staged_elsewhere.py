@@ -57,4 +57,4 @@ class StagedElsewhere:
         return data if sound else None
 
     def _store_of(self, owner: str) -> DirectoryStore:
-        return DirectoryStore(self._root / owner)
+        return DirectoryStore(self._root / owner, makes_root=True)
