@@ -11,7 +11,7 @@ from roost.testing.volumes import TestVolume
 from roost.volume.sync import places
 from roost.volume.sync.bucket import Bucket
 from roost.volume.sync.local_tree import LocalTree
-from roost.volume.sync.places import Manner, open_place
+from roost.volume.sync.places import Manner, open_file_or_folder, open_place
 from roost.volume.sync.volume_tree import VolumeTree
 
 
@@ -56,6 +56,15 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Place]:
             "AK SK ",
             "",
         ),
+        ("gs://bucket/me@home/p/", "gs", "https://bucket", "  ", "me@home/p/"),
+        (
+            "s3://AK:S/K@b.s3.us-east-2.amazonaws.com/me@home/",
+            "s3",
+            "https://b.s3.us-east-2.amazonaws.com",
+            "AK S/K ",
+            "me@home/",
+        ),
+        ("s3://10.0.0.1:9000/b/me@home/", "s3", "https://10.0.0.1:9000/b", "  ", "me@home/"),
         ("hdfs://host:8020/p/", "hdfs", "host:8020", "  ", "p/"),
     ],
 )
@@ -84,6 +93,47 @@ def test_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert endpoint.name == f"file://{tmp_path}/x y/"
     with pytest.raises(Unsupported, match="SFTP"):
         open_place("user:secret@host:/x/", Manner())
+
+
+def test_a_file_s_name_is_spelled_in_a_url_as_its_folder_is(tmp_path: Path) -> None:
+    (tmp_path / "a b%c").write_bytes(b"x")
+    (tmp_path / "\udcff%").write_bytes(b"y")
+    for url, wanted in (
+        (f"file://{tmp_path}/a%20b%25c", "a b%c"),
+        (f"{tmp_path}/a b%c", "a b%c"),
+        (f"file://{tmp_path}/%FF%25", "\udcff%"),
+    ):
+        endpoint, name = open_file_or_folder(url, Manner())
+        assert name == wanted
+        item = endpoint.head(name, follow=True)
+        assert item is not None
+        assert item.size_bytes == 1
+    (tmp_path / "\udcfe").mkdir()
+    assert open_place(f"file://{tmp_path}/%FE/", Manner()).is_there()
+
+
+@pytest.mark.parametrize("url", ["gs://bucket", "s3://b.s3.amazonaws.com", "minio://h:1/b"])
+def test_a_whole_bucket_is_named_with_or_without_a_slash(opened: list[Place], url: str) -> None:
+    endpoint, name = open_file_or_folder(url, Manner())
+    assert (name, type(endpoint)) == ("", Bucket)
+    open_place(url + "/", Manner())
+    assert opened[0] == opened[1]
+    with pytest.raises(InvalidArgument, match="names no file"):
+        open_file_or_folder(url, Manner(), "a.txt")
+
+
+def test_a_whole_volume_is_named_without_a_slash(
+    volume: TestVolume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not taken for a file of the volume that the environment names."""
+    manner = Manner(cache_dir=tmp_path / "cache")
+    monkeypatch.setenv("photos", volume.meta_url)
+    monkeypatch.setenv("ROOST_META", "memory://another")
+    endpoint, name = open_file_or_folder("jfs://photos", manner)
+    assert (endpoint.name, name) == ("jfs://test-volume/", "")
+    endpoint.close()
+    with pytest.raises(InvalidArgument, match="names no file"):
+        open_file_or_folder("jfs://photos", manner, "a.txt")
 
 
 def test_volumes(volume: TestVolume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def open_place(url: str, manner: Manner) -> Endpoint:
             )
         return LocalTree(Path(url), durable=manner.durable)
     if scheme == "file":
-        return LocalTree(Path(unquote("/" + rest.lstrip("/"))), durable=manner.durable)
+        return LocalTree(Path(_plain("/" + rest.lstrip("/"))), durable=manner.durable)
     if scheme in SCHEMES:
         authority, path = split_url(url)
         place = place_of(authority)
@@ -75,7 +75,7 @@ def open_place(url: str, manner: Manner) -> Endpoint:
                 f"the volume's name is {client.settings.name!r}, not {place.name!r}",
                 hint=f"Set {place.name} to the metadata URL of the volume that you mean.",
             )
-        return VolumeTree(client, unquote(path))
+        return VolumeTree(client, _plain(path))
     return _open_bucket(scheme.lower(), rest, manner)
 
 
@@ -83,9 +83,18 @@ def open_file_or_folder(url: str, manner: Manner, name: str = "") -> tuple[Endpo
     """Return what a URL without a last "/" names, and the file's name, "" if it is a folder.
 
     With `name` it is known to be a file: DST, where nothing need be yet; `name` is then what the
-    other side calls it.
+    other side calls it.  Raises InvalidArgument if the URL then names a bucket or a volume.
     """
+    if _is_whole(url):
+        if name:
+            raise InvalidArgument(
+                f"{_public(url)} names no file",
+                hint="Write the name that the copy is to have, too.",
+            )
+        return open_place(url + "/", manner), ""
     head, slash, last = url.rpartition("/")
+    if "://" in url:
+        last = _plain(last)
     above = open_place(f"{head}/" if slash else ".", manner)
     if name:
         return OneFile(above, last, name), name
@@ -97,11 +106,11 @@ def open_file_or_folder(url: str, manner: Manner, name: str = "") -> tuple[Endpo
 
 
 def _open_bucket(scheme: str, rest: str, manner: Manner) -> Endpoint:
-    login, at, location = rest.rpartition("@")
+    login, at, location = _split_login(rest)
     access_key, _, secrets = login.partition(":")
     secret_key, _, token = secrets.partition(":")
     host, _, path = location.partition("/")
-    prefix = unquote(path).strip("/")
+    prefix = _plain(path).strip("/")
     bucket = f"{'https' if _wants_https(scheme, host, manner) else 'http'}://{host}"
     if scheme == "hdfs":
         bucket = host
@@ -121,6 +130,35 @@ def _open_bucket(scheme: str, rest: str, manner: Manner) -> Endpoint:
         )
     )
     return Bucket(PrefixStore(store, prefix + "/") if prefix else store)
+
+
+def _is_whole(url: str) -> bool:
+    """True for a URL without a last "/" that ends with the name of a bucket or a volume."""
+    scheme, found, rest = url.partition("://")
+    if not found or scheme == "file":
+        return False
+    location = rest if scheme in SCHEMES else _split_login(rest)[2]
+    host, slash, path = location.partition("/")
+    if scheme == "minio" or (scheme == "s3" and _bucket_in_path(host)):
+        return "/" not in path
+    return not slash
+
+
+def _split_login(rest: str) -> tuple[str, str, str]:
+    """Return keys, "@" and where: keys end before the first "/", unless one of them holds it."""
+    authority = rest.partition("/")[0]
+    if "@" in authority:
+        login, _, host = authority.rpartition("@")
+        return login, "@", host + rest[len(authority) :]
+    _, colon, port = authority.rpartition(":")
+    if colon and not port.isdigit() and "@" in rest:
+        return rest.partition("@")
+    return "", "", rest
+
+
+def _plain(text: str) -> str:
+    """Return a URL's path without its escapes; bytes that are no UTF-8 as `os.fsdecode` does."""
+    return unquote(text, errors="surrogateescape")
 
 
 def _bucket_in_path(host: str) -> bool:
