@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from roost.errors import Unavailable
 from roost.testing.volumes import TestVolume
 from roost.volume import AsyncVolume, Volume
+from roost.volume.access import asynchronous
 from roost.volume.access.asynchronous import ENTRIES_AT_ONCE
 
 
@@ -86,3 +88,33 @@ def test_errors_reach_the_one_who_awaits(volume: TestVolume) -> None:
             assert caught.value.filename == "/no"
 
     asyncio.run(main())
+
+
+def test_a_volume_whose_opening_was_cancelled_is_closed(
+    volume: TestVolume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Volume] = []
+    began, may_end = threading.Event(), threading.Event()
+
+    def slow(*args: object, **named: object) -> Volume:
+        began.set()
+        assert may_end.wait(20)
+        opened.append(Volume(*args, **named))  # type: ignore[arg-type]
+        return opened[0]
+
+    monkeypatch.setattr(asynchronous, "Volume", slow)
+
+    async def main() -> None:
+        opening = asyncio.create_task(
+            AsyncVolume.open_volume(volume.meta_url, cache_dir=tmp_path / "cache")
+        )
+        await asyncio.to_thread(began.wait, 20)
+        opening.cancel()
+        await asyncio.sleep(0)
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    asyncio.run(main())
+    with pytest.raises(Unavailable):
+        opened[0].exists("/")

@@ -1,7 +1,10 @@
 """What fsspec's abstract suite leaves open: URLs, sharing, links, transactions, many reads."""
 
+import errno
+import gc
 import os
 import pickle
+import signal
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,11 +15,12 @@ import pytest
 from fsspec.callbacks import Callback
 from fsspec.core import url_to_fs
 
-from roost.errors import InvalidArgument
+from roost.errors import InvalidArgument, Unavailable
 from roost.testing.volumes import TestVolume
 from roost.volume.access import shared
 from roost.volume.access.filesystem import RoostFileSystem
 from roost.volume.access.places import place_of, split_url, url_of
+from roost.volume.formatting import NewVolume, make_volume
 
 
 @pytest.fixture(autouse=True)
@@ -103,12 +107,13 @@ def test_a_forked_child_opens_the_volume_anew(volume: TestVolume, tmp_path: Path
     options = {"meta": volume.meta_url, "cache_dir": str(tmp_path / "cache")}
     fs = fsspec.filesystem("roost", **options)
     fs.pipe_file("/f", b"parent")
+    theirs = fs.volume
     child = os.fork()
     if child == 0:  # nothing of pytest may run on in here
         code = 1
         try:
             mine = fsspec.filesystem("roost", **options)
-            same = mine.volume is fs.volume
+            same = mine.volume is theirs
             code = 0 if mine.cat_file("/f") == b"parent" and not same else 2
             mine.pipe_file("/g", b"child")
             mine.close()
@@ -286,3 +291,83 @@ def test_removing_a_folder_wants_recursive(fs: RoostFileSystem) -> None:
     with pytest.raises(FileNotFoundError):
         plain.pipe_file("/no/f", b"")
     plain.close()
+
+
+def test_a_transaction_hands_the_mode_on_and_keeps_links(fs: RoostFileSystem) -> None:
+    fs.pipe_file("/d/secret", b"old")
+    fs.chmod("/d/secret", 0o600)
+    fs.symlink("d/secret", "/link")
+    fs.symlink("circle", "/circle")
+    for mode, wanted in (("wb", b"new"), ("ab", b"newnew")):
+        with fs.transaction, fs.open("/link", mode) as file:
+            file.write(b"new")
+        assert fs.cat_file("/d/secret") == wanted
+        assert fs.info("/d/secret")["mode"] & 0o7777 == 0o600
+        assert fs.islink("/link")
+    with fs.transaction, pytest.raises(OSError, match="symbolic links") as refusal:
+        fs.open("/circle", "wb")
+    assert refusal.value.errno == errno.ELOOP
+    assert fs.find("/d") == ["/d/secret"]
+
+
+def test_after_a_close_the_same_file_system_is_opened_anew(
+    volume: TestVolume, tmp_path: Path
+) -> None:
+    options = {"meta": volume.meta_url, "cache_dir": str(tmp_path / "cache")}
+    first = fsspec.filesystem("roost", **options)
+    assert fsspec.filesystem("roost", **options) is first
+    first.pipe_file("/f", b"1")
+    first.close()
+    second = fsspec.filesystem("roost", **options)
+    assert second.cat_file("/f") == b"1"
+    first.close()
+    assert fsspec.filesystem("roost", **options) is second
+    assert second.cat_file("/f") == b"1"
+    second.close()
+
+
+def test_a_forked_child_may_use_the_object_that_it_inherited(
+    redis_url: str, tmp_path: Path
+) -> None:
+    """As workers that are forked with a data set in hand do."""
+    options = {"meta": redis_url, "cache_dir": str(tmp_path / "cache")}
+    make_volume(redis_url, NewVolume("forked", bucket=str(tmp_path / "objects")))
+    fs = fsspec.filesystem("roost", **options)
+    fs.pipe_file("/f", b"parent")
+    child = os.fork()
+    if child == 0:  # nothing of pytest may run on in here
+        code = 1
+        try:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(20)
+            code = 0 if fs.cat_file("/f") == b"parent" else 2
+            fs.pipe_file("/g", b"child")
+            fs.close()
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert fs.cat_file("/g") == b"child"
+    fs.close()
+
+
+@pytest.mark.timeout(30)
+def test_a_file_system_may_be_collected_while_another_is_opened(
+    volume: TestVolume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector runs where it likes, also inside of `acquire`, which holds the lock."""
+    options = {"meta": volume.meta_url, "skip_instance_cache": True}
+    lost = [fsspec.filesystem("roost", cache_dir=str(tmp_path / "lost"), **options)]
+    left = lost[0].volume
+    real = shared.Volume
+
+    def collecting(*args: object, **named: object) -> object:
+        lost.clear()
+        gc.collect()
+        return real(*args, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(shared, "Volume", collecting)
+    fs = fsspec.filesystem("roost", cache_dir=str(tmp_path / "new"), **options)
+    fs.pipe_file("/f", b"1")
+    with pytest.raises(Unavailable):
+        left.exists("/f")
+    fs.close()

@@ -1,5 +1,6 @@
 """`Volume` beside `os`, `glob` and `shutil` on an ordinary directory."""
 
+import errno
 import glob
 import os
 import shutil
@@ -236,3 +237,17 @@ def test_importing_roost_loads_nothing_of_it() -> None:
     assert ran.stdout.strip() == "[]"
     with pytest.raises(AttributeError):
         getattr(roost.volume, "Nothing")  # noqa: B009
+
+
+@pytest.mark.timeout(20)
+def test_a_copy_of_a_link_in_a_circle_is_refused(v: Volume) -> None:
+    v.write_bytes("/f", b"1")
+    v.symlink("b", "/a")
+    v.symlink("a", "/b")
+    with pytest.raises(OSError, match="symbolic links") as refusal:
+        v.copy("/a", "/c")
+    assert refusal.value.errno == errno.ELOOP
+    v.symlink("f", "/one")
+    v.symlink("/one", "/two")
+    assert v.copy("/two", "/copy") == 1
+    assert v.read_bytes("/copy") == b"1"

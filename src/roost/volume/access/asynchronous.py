@@ -5,6 +5,7 @@ call whose task was cancelled runs to its end on its thread, as a system call wo
 """
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -139,7 +140,15 @@ class AsyncVolume:
     ) -> "AsyncVolume":
         """Open the volume at `meta_url` without blocking the loop.  Raises as `Volume`."""
         make = partial(Volume, meta_url, read_only=read_only, cache_dir=cache_dir)
-        return cls(await asyncio.to_thread(make), threads=threads)
+        opening = asyncio.ensure_future(asyncio.to_thread(make))
+        try:
+            volume = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on; a volume that nobody gets would keep its session for ever.
+            with contextlib.suppress(Exception):
+                await asyncio.to_thread((await opening).close)
+            raise
+        return cls(volume, threads=threads)
 
     async def __aenter__(self) -> "AsyncVolume":
         return self

@@ -17,10 +17,25 @@ if TYPE_CHECKING:
     from roost.volume.access.volume import Volume
 
 
+LINKS_MAX = 40  # in a row, as in Linux
+
+
 def draft_of(path: str) -> str:
     """Return a name beside `path` that nobody has, for a file that is not complete yet."""
     folder, slash, _ = path.rstrip("/").rpartition("/")
     return f"{folder}{slash}.roost.{uuid4().hex}.tmp"
+
+
+def behind_links(volume: "Volume", path: str) -> str:
+    """Return the path that symbolic links at the end of `path` lead to, be there a file or not.
+
+    Raises FsError ELOOP.
+    """
+    for _ in range(LINKS_MAX):
+        if not volume.is_symlink(path):
+            return path
+        path = os.path.join(os.path.dirname(path) or "/", volume.client.readlink(path))
+    raise FsError(errno.ELOOP, name=os.fsencode(path))
 
 
 def write_whole(volume: "Volume", path: str, data: Buffer, *, replace: bool) -> int:
@@ -49,8 +64,7 @@ def write_whole(volume: "Volume", path: str, data: Buffer, *, replace: bool) -> 
 def copy_file(volume: "Volume", source: str, target: str) -> int:
     """Copy a file with mode, owner and times, its blocks shared; return its bytes."""
     client = volume.client
-    while volume.is_symlink(source):
-        source = os.path.join(os.path.dirname(source) or "/", client.readlink(source))
+    source = behind_links(volume, source)
     attr = client.stat(source)
     if not attr.is_file:
         raise FsError(errno.EISDIR if attr.is_directory else errno.EINVAL, name=os.fsencode(source))

@@ -11,7 +11,6 @@ volume's of this moment.  Signatures, with their `**kwargs` and dictionaries, ar
 """
 
 import os
-import weakref
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from roost.volume.access.filesystem_files import DeferredFile, ReadingFile, Writ
 from roost.volume.access.filesystem_parts import Info, info_of, ranges_of, read_range, together
 from roost.volume.access.opening import BUFFER_BYTES, client_mode
 from roost.volume.access.tree import joined
+from roost.volume.access.volume import Volume
 
 
 class RoostFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships no types
@@ -55,15 +55,21 @@ class RoostFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships
         super().__init__(**storage_options)
         self.auto_mkdir = auto_mkdir
         self._authority = volume
-        where = None if cache_dir is None else Path(cache_dir)
         place = places.place_of(volume, meta)
-        key, self.volume = shared.acquire(place, read_only=read_only, cache_dir=where)
-        self._finalizer = weakref.finalize(self, shared.release, key)
-        self._finalizer.atexit = False  # `shared` closes all at the end
+        folder = Path(cache_dir) if cache_dir else None
+        self._share = shared.Share(place, read_only=read_only, cache_dir=folder)
+
+    @property
+    def volume(self) -> Volume:
+        """The volume; a forked child that inherited this object opens it anew."""
+        return self._share.volume
 
     def close(self) -> None:
-        """Let go of the volume; the last file system of a volume closes it."""
-        self._finalizer()
+        """Let go of the volume, which the last one closes; fsspec makes a new object when asked."""
+        cached = type(self)._cache
+        if cached.get(self._fs_token) is self:
+            del cached[self._fs_token]
+        self._share.release()
 
     # ---- URLs
     @classmethod

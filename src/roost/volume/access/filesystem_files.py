@@ -2,15 +2,20 @@
 
 import contextlib
 import io
+import stat
 from typing import TYPE_CHECKING
 
-from roost.volume.access.copying import draft_of
+from roost.volume.access.copying import behind_links, draft_of
+from roost.volume.access.errors import as_os_errors
 from roost.volume.access.opening import BUFFER_BYTES
 from roost.volume.access.raw import RawFile
 from roost.volume.access.volume import Volume
 
 if TYPE_CHECKING:
     from roost.volume.access.filesystem import RoostFileSystem
+
+
+_NEW_MODE = 0o644
 
 
 class ReadingFile(io.BufferedReader):
@@ -49,7 +54,10 @@ class WritingFile(io.BufferedWriter):
 
 
 class DeferredFile(io.BufferedWriter):
-    """A file of a transaction: written beside its place, and renamed to it by `commit`."""
+    """A file of a transaction: written beside its place, and renamed to it by `commit`.
+
+    A file that it replaces hands its mode on; a symbolic link is followed and stays.
+    """
 
     def __init__(
         self,
@@ -63,11 +71,17 @@ class DeferredFile(io.BufferedWriter):
         if "x" in mode and volume.lexists(path):
             raise FileExistsError(path)
         self._volume = volume
-        self._draft = draft_of(path)
+        with as_os_errors(path):
+            self._place = behind_links(volume, path)
+        self._draft = draft_of(self._place)
         self._is_new = "x" in mode
-        if "a" in mode and volume.exists(path):
-            volume.copy(path, self._draft)
-        super().__init__(volume.open_raw(self._draft, "ab"), buffer_bytes)
+        permissions = _NEW_MODE
+        if volume.exists(self._place):
+            permissions = stat.S_IMODE(volume.stat(self._place).st_mode)
+            if "a" in mode:
+                volume.copy(self._place, self._draft)
+        raw = volume.open_raw(self._draft, "ab", permissions=permissions)
+        super().__init__(raw, buffer_bytes)
         self.fs = fs
         self.path = path
 
@@ -75,7 +89,7 @@ class DeferredFile(io.BufferedWriter):
         """Close the file and give it its name.  Raises OSError, FileExistsError."""
         self.close()
         try:
-            self._volume.rename(self._draft, self.path, replace=not self._is_new)
+            self._volume.rename(self._draft, self._place, replace=not self._is_new)
         except BaseException:
             with contextlib.suppress(OSError):
                 self._volume.remove(self._draft)

@@ -6,14 +6,19 @@ forked child begins anew: a client's threads do not live on in it, and its paren
 the child's to end.
 
 Lock order: `_lock` guards `_volumes` and is held while a volume is opened, so that it is opened
-once.
+once.  `release` may be called by the garbage collector, in the middle of anything, this module's
+own code included: so it waits for no lock.  What it cannot do at once is left in `_released` to
+whoever holds the lock.
 """
 
 import atexit
 import contextlib
 import os
+import queue
 import threading
+import weakref
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from roost.errors import InvalidArgument, RoostError
@@ -39,6 +44,7 @@ class _Shared:
 
 _lock = threading.Lock()
 _volumes: dict[Key, _Shared] = {}
+_released: "queue.SimpleQueue[Key]" = queue.SimpleQueue()
 _of_parents: list[_Shared] = []
 """Kept, so that a forked child finalises nothing of its parent's."""
 
@@ -49,10 +55,18 @@ def acquire(place: Place, *, read_only: bool, cache_dir: Path | None) -> tuple[K
     Raises as `Volume`; InvalidArgument if the volume has another name than the URL says.
     """
     key = Key(place, read_only, cache_dir, os.getpid())
+    try:
+        return key, _acquired(key)
+    finally:
+        _let_go()
+
+
+def _acquired(key: Key) -> Volume:
+    place = key.place
     with _lock:
         shared = _volumes.get(key)
         if shared is None:
-            volume = Volume(place.meta_url, read_only=read_only, cache_dir=cache_dir)
+            volume = Volume(place.meta_url, read_only=key.read_only, cache_dir=key.cache_dir)
             if place.name not in ("", volume.name):
                 volume.close()
                 raise InvalidArgument(
@@ -61,22 +75,63 @@ def acquire(place: Place, *, read_only: bool, cache_dir: Path | None) -> tuple[K
                 )
             shared = _volumes[key] = _Shared(volume)
         shared.users += 1
-        return key, shared.volume
+        return shared.volume
 
 
 def release(key: Key) -> None:
     """Undo one `acquire`."""
-    if key.process != os.getpid():
-        return
-    with _lock:
-        shared = _volumes.get(key)
-        if shared is None:
-            return
-        shared.users -= 1
-        if shared.users:
-            return
-        del _volumes[key]
-    shared.volume.close()
+    if key.process == os.getpid():
+        _released.put(key)
+        _let_go()
+
+
+def _let_go() -> None:
+    """Close what nobody uses any more, unless another holds the lock, who then does it."""
+    while not _released.empty() and _lock.acquire(blocking=False):
+        unused: list[Volume] = []
+        try:
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    unused += _without(_released.get_nowait())
+        finally:
+            _lock.release()
+        for volume in unused:
+            volume.close()
+
+
+class Share:
+    """One user's share in a volume, until `release` or the end of this object."""
+
+    def __init__(self, place: Place, *, read_only: bool, cache_dir: Path | None) -> None:
+        """Raise as `acquire`."""
+        self._wanted = partial(acquire, place, read_only=read_only, cache_dir=cache_dir)
+        self._acquire()
+
+    @property
+    def volume(self) -> Volume:
+        """The volume; in a forked child that inherited this object it is opened anew."""
+        if self._process != os.getpid():
+            self._acquire()
+        return self._volume
+
+    def release(self) -> None:
+        """Let go of it.  May be repeated."""
+        self._finalizer()
+
+    def _acquire(self) -> None:
+        key, self._volume = self._wanted()
+        self._process = key.process
+        self._finalizer = weakref.finalize(self, release, key)
+        self._finalizer.atexit = False  # `_close_all` does it
+
+
+def _without(key: Key) -> list[Volume]:
+    """Count one user less; return the volume if it was the last.  The lock is held."""
+    shared = _volumes.get(key)
+    if shared is None:
+        return []
+    shared.users -= 1
+    return [] if shared.users else [_volumes.pop(key).volume]
 
 
 def _close_all() -> None:
@@ -88,8 +143,9 @@ def _close_all() -> None:
 
 def _begin_anew() -> None:
     """In a forked child: forget the parent's volumes, untouched, and a lock nobody may hold."""
-    global _lock
+    global _lock, _released
     _lock = threading.Lock()
+    _released = queue.SimpleQueue()
     _of_parents.extend(_volumes.values())
     _volumes.clear()
 
