@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from roost.cli import paths
 from roost.cli.main import app, load
 from roost.errors import Unavailable
 from roost.sizes import GIB, MIB
@@ -40,7 +39,7 @@ class Opened(dict[str, Any]):
 @pytest.fixture
 def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
     seen = Opened()
-    monkeypatch.setattr(paths, "VolumeClient", seen)
+    monkeypatch.setattr("roost.volume.client.VolumeClient", seen)
     monkeypatch.setattr(places, "VolumeClient", seen)
     return seen
 
