@@ -51,6 +51,25 @@ def test_objects_are_counted_by_what_they_are(volume: TestVolume) -> None:
         volume.store.delete(key)
 
 
+@pytest.mark.parametrize("sizes", [(5, BLOCK + 5), (BLOCK + 5, 5)])
+def test_objects_of_a_slice_with_two_sizes_are_left_alone(
+    tmp_path: Path, sizes: tuple[int, int]
+) -> None:
+    volume = make_test_volume(tmp_path / "torn")
+    client = volume.open()
+    ino = client.meta.create(ROOT, b"a").ino
+    torn = client.meta.new_slice_id()
+    for key in (block_key(torn, 0, BLOCK), block_key(torn, 1, 5), block_key(torn, 0, 5)):
+        volume.store.put(key, b"x")
+    for chunk_no, size in enumerate(sizes):
+        record = Slice(0, torn, size, 0, 5)
+        client.meta.write_slice(ino, ChunkNo(chunk_no), record)
+    report = collect_garbage(client, GcOptions(delete=True), clock=later())
+    assert (report.leaked.count, report.deleted.count) == (0, 0)
+    assert len(volume.objects()) == 3
+    client.close()
+
+
 def test_what_is_committed_between_two_looks_is_not_deleted(volume: TestVolume) -> None:
     client = volume.open()
     slice_id = client.meta.new_slice_id()

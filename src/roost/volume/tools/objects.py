@@ -154,11 +154,15 @@ def match(
     ids, starts = np.unique(used["id"], return_index=True)
     sizes = used["size"][starts].astype(np.int64)
     live = np.zeros(len(ids), np.bool_)
+    is_torn = np.zeros(len(ids), np.bool_)
     if len(ids):
         live = np.maximum.reduceat(used["ino"], starts) > 0
+        sizes = np.maximum.reduceat(used["size"], starts).astype(np.int64)
+        is_torn = np.minimum.reduceat(used["size"], starts) != sizes
     only_counted = counted[~np.isin(counted["id"], ids)]
     kept = np.concatenate([~live, np.zeros(len(only_counted), np.bool_)])
     live = np.concatenate([live, np.zeros(len(only_counted), np.bool_)])
+    is_torn = np.concatenate([is_torn, np.zeros(len(only_counted), np.bool_)])
     ids = np.concatenate([ids, only_counted["id"]])
     sizes = np.concatenate([sizes, only_counted["size"].astype(np.int64)])
     order = np.argsort(ids, kind="stable")
@@ -172,7 +176,10 @@ def match(
     is_valid = is_known.copy()
     if len(ids):
         rest = sizes[at] - objects["block_no"].astype(np.int64) * block_bytes
-        is_valid &= (rest > 0) & (objects["size"] == np.minimum(rest, block_bytes))
+        is_block = (rest > 0) & (objects["size"] == np.minimum(rest, block_bytes))
+        # Records that differ in a slice's size are damage: which of its objects belong to it is
+        # open, so none is garbage.
+        is_valid &= is_block | is_torn[order][at]
     is_odd = is_valid & sizes_allowed.odd(objects)
     return Match(ids, sizes, live, kept, objects, at, is_known, is_valid, is_odd)
 
