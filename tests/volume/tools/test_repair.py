@@ -73,6 +73,17 @@ def test_a_file_that_is_gone_is_only_reported(path: Path, meta: Meta) -> None:
     assert [(one.ino, one.repaired) for one in found] == [(3, False)]
 
 
+@pytest.mark.parametrize("above", [1, 2, 3])
+def test_a_directory_with_two_names_is_reported_and_walked_once(
+    path: Path, meta: Meta, above: int
+) -> None:
+    """One of them may lie in itself."""
+    hurt(path, f"INSERT INTO jfs_edge (parent, name, inode, type) VALUES ({above}, x'78', 2, 2)")
+    found = list(look_at(meta.engine, RepairOptions(recursive=True)))
+    named = [one for one in found if one.what == "this directory has several names"]
+    assert [one.ino for one in named] == [2]
+
+
 def test_only_the_path_is_looked_at(path: Path, meta: Meta) -> None:
     hurt(path, "UPDATE jfs_node SET nlink = 9 WHERE inode = 2")
     assert list(look_at(meta.engine, RepairOptions(path="/upper/lower"))) == []

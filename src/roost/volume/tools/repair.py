@@ -35,6 +35,7 @@ from roost.volume.model import (
     Ino,
     Kind,
 )
+from roost.volume.tools.numbers_seen import NumbersSeen
 from roost.volume.tools.steps import Progress
 
 _PAGE = 1000
@@ -72,9 +73,13 @@ def look_at(
     if not top.attr.is_directory:
         raise FsError(errno.ENOTDIR, top.ino)
     folders = [top.ino]
+    seen = NumbersSeen()
     done = 0
     while folders:
         ino = folders.pop()
+        if not seen.add(ino):  # else a directory in itself would be walked for ever
+            yield Finding(ino, "this directory has several names", repaired=False)
+            continue
         found: dict[Finding, None] = {}
         for _ in range(_ATTEMPTS_MAX):
             directory = _Directory(engine, options)
