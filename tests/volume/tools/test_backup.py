@@ -191,6 +191,19 @@ def test_old_backups_are_forgotten_but_not_what_a_kept_moment_needs(
     assert left <= {one.id for one in made[2:]}
 
 
+def test_of_two_runs_at_once_neither_is_forgotten_below_the_other(
+    full_url: str, store: FaultyStore, clock: ManualClock
+) -> None:
+    base = backup(full_url, store, clock)
+    between = ManualClock(clock.wall_ns() + 24 * HOUR_NS)
+    clock.advance(48 * 3600)
+    change = backup(full_url, store, clock)
+    backup(full_url, store, between, full=True)  # ended later, though it began before
+    assert change.base == base.id
+    assert forget(store, change.taken_ns - HOUR_NS) == 0
+    assert restored(store, change.taken_ns)
+
+
 def test_names_keep_clear_of_the_official_backups(
     full_url: str, store: FaultyStore, clock: ManualClock
 ) -> None:

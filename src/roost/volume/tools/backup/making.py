@@ -205,6 +205,10 @@ def forget(store: BlobStore, before_ns: int) -> int:
     if not old:
         return 0
     oldest_kept = old[-1].id
+    # Of two runs at once the later may build on the base before: what it needs stays too.
+    for one in reversed(listed):
+        if one.manifest is not None and one.id >= oldest_kept:
+            oldest_kept = min(oldest_kept, one.manifest.base)
     gone = 0
     for one in listed:
         if one.id >= oldest_kept:
