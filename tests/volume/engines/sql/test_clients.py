@@ -11,9 +11,21 @@ import pytest
 from roost.testing.clock import ManualClock
 from roost.testing.faulty_server import ServerFaults
 from roost.volume.engines.sql.dialect import Statement
+from roost.volume.engines.sql_servers.cache import GUESS_LIFE_S, LIMIT_LIFE_S, RecordCache
 from roost.volume.engines.sql_servers.mysql import MysqlServer
 from roost.volume.errors import FsError
-from roost.volume.model import ROOT, AttrChange, Caller, ChunkNo, LockKind, Slice
+from roost.volume.meta.effects import AddCounter, PutCounter
+from roost.volume.meta.txn import Commit
+from roost.volume.model import (
+    ROOT,
+    AttrChange,
+    Caller,
+    ChunkNo,
+    LockKind,
+    Quota,
+    QuotaKind,
+    Slice,
+)
 from tests.volume.engines.sql.conftest import Clients, Rows
 
 THREADS = 8
@@ -76,6 +88,39 @@ def test_a_warm_change_is_one_round_trip_and_a_cold_one_two(clients: Clients) ->
         assert cold_faults.round_trips <= trips
 
 
+def test_what_was_known_seconds_ago_is_a_guess_and_no_answer(clients: Clients) -> None:
+    """H14: nothing but limits goes by it, and the commit compares it with what is there."""
+    faults, clock = ServerFaults(), ManualClock()
+    mine, other = clients.open(faults, clock), clients.open()
+    file = mine.create(ROOT, b"f").ino
+    mine.create(ROOT, b"other")
+    for call in (
+        lambda: mine.setattr(file, AttrChange(mode=0o600)),
+        lambda: mine.rename(ROOT, b"other", ROOT, b"moved"),
+        lambda: mine.unlink(ROOT, b"moved"),
+    ):
+        clock.advance(GUESS_LIFE_S / 3 - 1)
+        faults.arm(0)
+        call()
+        assert faults.round_trips == 1
+    other.setattr(file, AttrChange(mode=0o640))
+    assert mine.setattr(file, AttrChange(uid=7)).mode == 0o640
+    assert mine.getattr(file).uid == 7
+
+
+def test_limits_are_not_judged_by_what_was_used_seconds_ago() -> None:
+    clock = ManualClock()
+    cache = RecordCache(clock)
+    cache.put({("counter", "usedSpace"): 1, ("quota", QuotaKind.USER, 7): Quota(1, 1, 1, 1)})
+    cache.put({("edge", ROOT, b"f"): None})
+    cache.committed(Commit((), (PutCounter("totalInodes", 2), AddCounter("usedSpace", 3))))
+    assert cache.view().get(("counter", "usedSpace")) == (4,)
+    clock.advance(LIMIT_LIFE_S + 0.1)
+    for key in (("counter", "usedSpace"), ("counter", "totalInodes"), ("quota", QuotaKind.USER, 7)):
+        assert cache.view().get(key) is None
+    assert cache.view().get(("edge", ROOT, b"f")) == (None,)
+
+
 def test_creators_in_one_directory_never_make_each_other_wait_again(clients: Clients) -> None:
     """H14: a parent's times and links merge, so nobody's commit fails on a neighbour's."""
     seen = [ServerFaults() for _ in range(3)]
@@ -135,7 +180,7 @@ def test_appends_of_many_threads_to_one_file_are_all_there(clients: Clients) -> 
 
 
 def test_what_a_cache_refuses_or_leaves_alone_is_asked_of_the_server(clients: Clients) -> None:
-    """H14: a no-op or a refusal that rests on records of a second ago is not final."""
+    """H14: a no-op or a refusal that rests on records of some time ago is not final."""
     mine, other = clients.open(clock=ManualClock()), clients.open()
     file = mine.create(ROOT, b"f").ino
     other.truncate(file, 100)

@@ -1,7 +1,10 @@
-"""Records as they were a moment ago, for the first attempt of a rule; every commit checks them.
+"""Records as they were some time ago, for the first attempt of a rule.
 
-JuiceFS's rule for caches holds: one second.  A commit that proved a record right begins its second
-anew, and own commits change the records here, so that a client that works alone never reads.
+Nothing is answered from them.  Nodes and entries are guesses that the commit compares with what is
+there, so an old one costs a round trip and never an outcome; a commit that proved one right begins
+its time anew, and own commits change the records here, so that a client that works alone never
+reads.  Of counters and quotas a rule may ask whether a limit is far away, which no commit compares:
+for them JuiceFS's rule for caches holds, one second.
 
 Locks: one, around the table; nothing is called under it.
 """
@@ -18,10 +21,14 @@ from roost.volume.meta import effects as fx
 from roost.volume.meta.txn import Commit
 from roost.volume.model import Attr, Ino, Quota
 
-LIFE_S = 1.0
+GUESS_LIFE_S = 30.0
+LIMIT_LIFE_S = 1.0
 RECORDS_MAX = 16_384
 COUNTED_LIFE_S = 10.0  # that a directory has statistics
-_KINDS = frozenset({"node", "edge", "counter", "quota", "acl"})
+_LIFE_S = {
+    "node": GUESS_LIFE_S, "edge": GUESS_LIFE_S, "acl": GUESS_LIFE_S,
+    "counter": LIMIT_LIFE_S, "quota": LIMIT_LIFE_S,
+}  # fmt: skip
 
 
 class RecordCache:
@@ -43,11 +50,12 @@ class RecordCache:
 
     def put(self, records: Mapping[Key, object]) -> None:
         """Remember what was read just now."""
-        until_s = self._clock.monotonic_s() + LIFE_S
+        now_s = self._clock.monotonic_s()
         with self._lock:
             for key, value in records.items():
-                if key[0] in _KINDS:
-                    self._put(key, value, until_s)
+                life_s = _LIFE_S.get(str(key[0]))
+                if life_s is not None:
+                    self._put(key, value, now_s + life_s)
 
     def forget(self, keys: Iterable[Key]) -> None:
         """Drop records that proved stale."""
@@ -62,7 +70,8 @@ class RecordCache:
 
     def committed(self, commit: Commit) -> None:
         """Take over what a commit proved and what it changed."""
-        until_s = self._clock.monotonic_s() + LIFE_S
+        now_s = self._clock.monotonic_s()
+        until_s = now_s + GUESS_LIFE_S
         with self._lock:
             for check in commit.checks:
                 if isinstance(check, ck.NodeIs | ck.NodeIsExactly):
@@ -75,7 +84,9 @@ class RecordCache:
                     case fx.PutDirUsage(ino, None):
                         self._records.pop(("counted", ino), None)
                     case fx.UseDirectory(ino) | fx.PutDirUsage(ino):
-                        self._put(("counted", ino), True, until_s + COUNTED_LIFE_S - LIFE_S)
+                        self._put(("counted", ino), True, now_s + COUNTED_LIFE_S)
+                    case fx.PutCounter(name, value):
+                        self._put(("counter", name), value, now_s + LIMIT_LIFE_S)
                     case _:
                         self._apply(effect, until_s)
 
@@ -99,8 +110,6 @@ class RecordCache:
                 self._put(("edge", parent, name), edge, until_s)
             case fx.DropEdge(parent, name):
                 self._put(("edge", parent, name), None, until_s)
-            case fx.PutCounter(name, value):
-                self._put(("counter", name), value, until_s)
             case fx.AddCounter(name, by):
                 known = self._records.get(("counter", name))
                 if known is not None and isinstance(known[0], int):
@@ -119,7 +128,7 @@ class RecordCache:
 
 
 class CacheView:
-    """The records that are younger than their second, for one attempt."""
+    """The records whose time is not over, for one attempt."""
 
     def __init__(self, records: Mapping[Key, tuple[object, float]], now_s: float) -> None:
         self._records = records

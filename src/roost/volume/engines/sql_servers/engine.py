@@ -1,7 +1,7 @@
 """Metadata on a database server, in JuiceFS's own tables.
 
-An operation's first attempt stands on records of the last second (`cache`), the next on records
-fetched together in one round trip.  Its commit is one round trip: a transaction whose first
+An operation's first attempt stands on what was known before (`cache`), the next on records fetched
+together in one round trip.  Its commit is one round trip: a transaction whose first
 statement locks and compares what the rule depended on and fails if it is not so (`guard`), then the
 writes (`sql.writes`).  Threads that wait share transactions (`group`).  After too many conflicts,
 and for checks that the database cannot judge, the rule runs inside a transaction that locks what it
@@ -66,7 +66,7 @@ AttemptReads = CachedReads | OpenReads | FixedReads
 class _Source(Enum):
     """What an attempt of a rule stands on."""
 
-    CACHE = auto()  # what was so a moment ago
+    CACHE = auto()  # what was so some time ago
     NOW = auto()  # fetched as the rule asks
     MOMENT = auto()  # fetched together
 
