@@ -52,6 +52,43 @@ def test_a_first_session_with_a_volume(meta: str, tmp_path: Path) -> None:
     assert done("ls", "--meta", meta, "/") == "2026\n"
 
 
+def test_links_in_folders_are_copied_as_links(meta: str, tmp_path: Path) -> None:
+    source = tmp_path / "tree"
+    (source / "real").mkdir(parents=True)
+    (source / "real/f").write_text("f")
+    (source / "folder").symlink_to("real")
+    (source / "file").symlink_to("real/f")
+    (source / "broken").symlink_to("nowhere")
+    for _ in range(2):  # what is there is replaced
+        done("cp", "-r", "--meta", meta, str(source), ":/")
+        (tmp_path / "new").mkdir(exist_ok=True)
+        done("cp", "-r", "--meta", meta, ":/tree", str(tmp_path / "new"))
+    done("cp", "--meta", meta, str(source / "file"), ":/followed")
+    assert done("cat", "--meta", meta, "/followed") == "f"
+    back = tmp_path / "new/tree"
+    assert {path.name: os.readlink(path) for path in back.iterdir() if path.is_symlink()} == {
+        "folder": "real",
+        "file": "real/f",
+        "broken": "nowhere",
+    }
+    assert (back / "real/f").read_text() == "f"
+    assert not (back / "real").is_symlink()
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_is_refused_and_the_longest_name_is_not(meta: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    refused = roost("cp", "--meta", meta, str(tmp_path / "pipe"), ":/pipe")
+    assert refused.exit_code == 2
+    assert "no regular file" in refused.stderr
+    name = "n" * 255
+    (tmp_path / name).write_text("long")
+    done("cp", "--meta", meta, str(tmp_path / name), ":/")
+    (tmp_path / "back").mkdir()
+    done("cp", "--meta", meta, f":/{name}", str(tmp_path / "back"))
+    assert (tmp_path / "back" / name).read_text() == "long"
+
+
 def test_folders_are_copied_both_ways(meta: str, tmp_path: Path) -> None:
     source = tmp_path / "tree"
     (source / "a/b").mkdir(parents=True)

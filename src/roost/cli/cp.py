@@ -16,6 +16,7 @@ from roost.cli.output import plain_errors
 from roost.cli.paths import MetaOption, inside, located
 from roost.errors import InvalidArgument, NotFound
 from roost.volume import Volume
+from roost.volume.access.copying import draft_of
 from roost.volume.client import VolumeClient
 
 Told = Callable[[int], None]
@@ -35,7 +36,7 @@ def cp(
     """Copy files.  With --meta, a path that begins with ":" is in the volume, any other is local.
 
     A target that is a folder, or ends in "/", gets the sources inside it; a file appears whole or
-    not at all.
+    not at all.  Symbolic links in folders are copied as links.
 
     Example: roost cp --meta sqlite3:///srv/photos.db holiday.jpg :/2026/
     """
@@ -75,6 +76,8 @@ class _Copier:
             other = f"{place.rstrip('/')}/{below}" if below else place
             if is_folder:
                 self._make_folder(other)
+            elif below and self._is_link(one):
+                self._copy_link(one, other)
             else:
                 self._copy_file(one, other)
 
@@ -83,15 +86,35 @@ class _Copier:
             if source.startswith(":"):
                 self.told(Volume.over(self._client).copy(inside(source), inside(target)))
             else:
+                _demand_file(Path(source))
                 self._client.upload(Path(source), inside(target), progress=self.told)
             return
         local = Path(target)
-        draft = local.with_name(f".{local.name}.roost-{os.getpid()}.tmp")
+        draft = Path(draft_of(str(local)))
         try:
             self._client.download(inside(source), draft, progress=self.told)
             draft.rename(local)
         finally:
             draft.unlink(missing_ok=True)
+
+    def _copy_link(self, source: str, target: str) -> None:
+        """Make the same symbolic link, in place of a file or a link."""
+        if source.startswith(":"):
+            leads_to = self._client.readlink(inside(source))
+        else:
+            leads_to = os.readlink(source)
+        if target.startswith(":"):
+            if Volume.over(self._client).lexists(inside(target)):
+                self._client.remove(inside(target))
+            self._client.symlink(leads_to, inside(target))
+        else:
+            Path(target).unlink(missing_ok=True)
+            os.symlink(leads_to, target)
+
+    def _is_link(self, path: str) -> bool:
+        if path.startswith(":"):
+            return Volume.over(self._client).is_symlink(inside(path))
+        return os.path.islink(path)
 
     def _place_of(self, source: str, target: str, into: bool) -> str:
         """Return where the source itself goes: a folder that is there takes it inside."""
@@ -136,7 +159,15 @@ def _walk(root: str) -> Iterator[tuple[str, list[str], list[str]]]:
     def fail(error: OSError) -> None:
         raise error
 
-    yield from os.walk(root, onerror=fail)
+    for folder, folders, names in os.walk(root, onerror=fail):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        yield folder, folders, [*names, *links]
+
+
+def _demand_file(path: Path) -> None:
+    """Raise InvalidArgument for a pipe or a device: to read one may take for ever."""
+    if path.exists() and not path.is_file():
+        raise InvalidArgument(f"{path} is no regular file", hint="Copy the others without it.")
 
 
 def _copy_by_the_system(sources: list[str], target: str, recursive: bool) -> None:

@@ -20,6 +20,7 @@ from fsspec.spec import AbstractFileSystem
 from fsspec.utils import isfilelike, stringify_path
 
 from roost.volume.access import places, shared
+from roost.volume.access.copying import draft_of
 from roost.volume.access.filesystem_files import DeferredFile, ReadingFile, WritingFile
 from roost.volume.access.filesystem_parts import Info, info_of, ranges_of, read_range, together
 from roost.volume.access.opening import BUFFER_BYTES, client_mode
@@ -277,7 +278,7 @@ class RoostFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec ships
             return
         local = Path(lpath)
         local.parent.mkdir(parents=True, exist_ok=True)
-        draft = local.with_name(f".{local.name}.roost-{os.getpid()}.tmp")
+        draft = Path(draft_of(str(local)))
         try:
             self.volume.download(where, draft, progress=told)
             draft.replace(local)
