@@ -58,6 +58,8 @@ def dump(
     for line in report.damaged:
         complain(f"left out: {line}")
     complain(f"{report.entries} entries dumped")
+    if report.moved:
+        complain(f"{report.moved} were moved meanwhile, and stand where they were before")
     if report.damaged:
         raise typer.Exit(Damage.exit_code)
 

@@ -187,6 +187,37 @@ def test_a_file_removed_between_its_attributes_and_its_data_is_left_out(
     assert list(json.loads(raw)["FSTree"]["entries"]) == ["sparse", "stays"]
 
 
+@pytest.mark.parametrize("change", ["rename", "link", "trash", "move folder"])
+def test_what_moves_during_a_dump_stands_once(
+    redis_url: str, far: str, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    format_volume(redis_url, new_settings("racing", bucket="/b", trash_days=1))
+    with open_meta(redis_url) as meta:
+        first, last = (meta.mkdir(ROOT, name).ino for name in (b"first", b"last"))
+        file = meta.create(first, b"file").ino
+        meta.create(meta.mkdir(first, b"folder").ino, b"inside")
+        real = RedisScans.entries_of
+        changes: dict[str, Callable[[], object]] = {
+            "rename": lambda: meta.rename(first, b"file", last, b"file"),
+            "link": lambda: meta.link(file, last, b"file"),
+            "trash": lambda: meta.unlink(first, b"file"),
+            "move folder": lambda: meta.rename(first, b"folder", last, b"folder"),
+        }
+
+        def entries_of(scans: RedisScans, ino: Ino) -> Any:
+            if ino == last and change in changes:
+                changes.pop(change)()
+            return real(scans, ino)
+
+        monkeypatch.setattr(RedisScans, "entries_of", entries_of)
+        raw = dumped(redis_url)
+        assert change not in changes
+    loaded(far, raw)
+    with open_meta(far, read_only=True) as meta:
+        assert meta.resolve("/first/file").ino == file
+        assert meta.resolve("/first/folder/inside")
+
+
 # ---- damage
 @pytest.fixture
 def far() -> str:
@@ -414,6 +445,23 @@ def test_a_failure_at_any_commit_leaves_an_empty_database(
     monkeypatch.undo()
     assert failures > 5
     assert dumped(far) == raw
+
+
+def test_an_entry_in_the_wrong_directory_is_damage(tmp_path: Path) -> None:
+    import sqlite3
+
+    url = f"sqlite3://{tmp_path}/meta.db"
+    format_volume(url, new_settings("hurt", bucket="/b"))
+    with open_meta(url) as meta:
+        ino, folder = meta.create(ROOT, b"a").ino, meta.mkdir(ROOT, b"z").ino
+    connection = sqlite3.connect(tmp_path / "meta.db")
+    row = (folder, b"twin", ino)
+    connection.execute("INSERT INTO jfs_edge (parent, name, inode, type) VALUES (?, ?, ?, 1)", row)
+    connection.commit()
+    connection.close()
+    with pytest.raises(CorruptRecord, match="stands twice"):
+        dumped(url)
+    assert list(json.loads(dumped(url, skip_damaged=True))["FSTree"]["entries"]) == ["a", "z"]
 
 
 def test_an_entry_without_its_node_is_damage_unless_it_is_to_be_skipped(tmp_path: Path) -> None:

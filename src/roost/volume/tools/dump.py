@@ -3,13 +3,12 @@
 The tree is walked depth first and written as it is read: memory is one page of entries for each
 directory on the way, whatever the volume's size.  On engines with snapshots the dump is of one
 moment.  Redis has none: an entry whose node is not found is looked at again, and left out if it has
-gone meanwhile.
+gone meanwhile; what is moved or unlinked during the dump may stand where it was, but not twice.
 Source: the volume format reference, section 7.1.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import BinaryIO
 
@@ -17,12 +16,9 @@ from roost.errors import CorruptRecord
 from roost.volume.errors import NotFormatted
 from roost.volume.layout import CHUNK_BYTES, chunk_count
 from roost.volume.meta.lookup import resolve
-from roost.volume.meta.open_volume import NEXT_INO, NEXT_SLICE
 from roost.volume.meta.reads import Scans
-from roost.volume.meta.sessions import NEXT_SESSION
-from roost.volume.meta.trash import NEXT_TRASH
 from roost.volume.meta.txn import Engine
-from roost.volume.meta.usage import TOTAL_INODES, USED_SPACE
+from roost.volume.meta.usage import TOTAL_INODES
 from roost.volume.model import (
     ROOT,
     SUPERUSER,
@@ -33,10 +29,11 @@ from roost.volume.model import (
     Edge,
     Ino,
     Kind,
-    QuotaKind,
 )
-from roost.volume.settings import VolumeSettings, decode_settings, encode_settings
+from roost.volume.settings import decode_settings
 from roost.volume.tools import dump_records as records
+from roost.volume.tools.dump_head import head_text
+from roost.volume.tools.numbers_seen import NumbersSeen
 
 Progress = Callable[[int, int], None]
 """Told (done, in all)."""
@@ -46,7 +43,6 @@ _DEEP = 32  # directories below this depth are read in small pages: each holds o
 _DEEP_PAGE_ENTRIES = 32
 _CHUNKS_AT_ONCE = 4096
 _WRITE_CHARS = 1 << 18
-_REMOVED = "removed"  # what JuiceFS writes in the place of a secret
 _INDENT = "  "
 
 
@@ -62,9 +58,13 @@ class DumpOptions:
 
 @dataclass(slots=True)
 class DumpReport:
-    """What was written; `damaged` names what was left out."""
+    """What was written; `damaged` names what was left out.
+
+    `moved` entries are not in their new places, as they stand already where they were before.
+    """
 
     entries: int = 0
+    moved: int = 0
     damaged: list[str] = field(default_factory=list)
 
 
@@ -88,7 +88,7 @@ def dump(
         if text is None:
             raise NotFormatted("no volume there")
         writer = _TreeWriter(engine, scans, _Text(out), wanted, progress)
-        writer.text.write(_head(scans, decode_settings(text), keep_secrets=wanted.keep_secrets))
+        writer.text.write(head_text(scans, decode_settings(text), keep_secrets=wanted.keep_secrets))
         writer.tree("FSTree", top.ino)
         if not wanted.skip_trash and top.ino == ROOT and scans.nodes_of([TRASH])[0] is not None:
             writer.text.write(",")
@@ -96,55 +96,6 @@ def dump(
         writer.text.write("\n}\n")
         writer.text.flush()
     return writer.report
-
-
-def _head(scans: Scans, settings: VolumeSettings, *, keep_secrets: bool) -> str:
-    """Return everything before the tree, with the comma behind it."""
-    if not keep_secrets:
-        settings = replace(
-            settings,
-            secret_key=_REMOVED if settings.secret_key else "",
-            session_token=_REMOVED if settings.session_token else "",
-            encrypt_key=_REMOVED if settings.encrypt_key else "",
-        )
-
-    def counter(name: str) -> int:
-        return scans.counter(name) or 0
-
-    sustained: dict[int, list[int]] = {}
-    for sid, ino in scans.all_sustained():
-        sustained.setdefault(sid, []).append(ino)
-    document: dict[str, object] = {
-        "Setting": json.loads(encode_settings(settings)),
-        "Counters": {
-            "usedSpace": counter(USED_SPACE),
-            "usedInodes": counter(TOTAL_INODES),
-            "nextInodes": counter(NEXT_INO),
-            "nextChunk": counter(NEXT_SLICE),
-            "nextSession": counter(NEXT_SESSION),
-            "nextTrash": counter(NEXT_TRASH),
-        },
-        "Sustained": [{"sid": sid, "inodes": inos} for sid, inos in sustained.items()],
-        "DelFiles": [
-            {"inode": one.ino, "length": one.length, "expire": one.deleted_s}
-            for one in scans.all_deleted_files()
-        ],
-    }
-    names = {
-        QuotaKind.DIRECTORY: "Quotas",
-        QuotaKind.USER: "UserQuotas",
-        QuotaKind.GROUP: "GroupQuotas",
-    }
-    for kind, name in names.items():
-        limits = {
-            str(key): {"maxSpace": quota.space_bytes_max, "maxInodes": quota.inodes_max}
-            for found, key, quota in scans.quotas()
-            if found is kind and (quota.space_bytes_max > 0 or quota.inodes_max > 0)
-        }
-        if limits:
-            document[name] = dict(sorted(limits.items()))
-    text = json.dumps(document, indent=2, ensure_ascii=False)
-    return text.removesuffix("\n}") + ","
 
 
 class _Text:
@@ -207,12 +158,15 @@ class _TreeWriter:
         self._progress = progress
         self._total = (scans.counter(TOTAL_INODES) or 0) + 2
         self._rules: dict[int, AclRule] = dict(scans.all_acls())
+        self._seen = NumbersSeen()
+        self._linked = NumbersSeen()  # of those, with several names when first seen
 
     def tree(self, key: str, top: Ino) -> None:
         """Write the field `key` with the directory `top` and everything below."""
         attr = self._scans.nodes_of([top])[0]
         if attr is None:
             raise CorruptRecord(f"inode {top}", "the directory does not exist")
+        self._seen.add(top)
         xattrs = self._scans.xattrs_of([top]).get(top, [])
         self._begin(_Child(key.encode(), top, attr, xattrs=xattrs), 1)
         open_: list[_Open] = [_Open(self._children(top, 1), 1)]
@@ -258,6 +212,9 @@ class _TreeWriter:
             attr = attrs[place]
             if attr is None:
                 self._missing(parent, name, edge)
+                continue
+            if self._stands_already(edge.ino, attr):
+                self._moved(parent, name, edge)
                 continue
             child = _Child(name, edge.ino, attr, xattrs=self._spelled(edge.ino, xattrs))
             if attr.kind is Kind.FILE:
@@ -315,6 +272,25 @@ class _TreeWriter:
         if is_there and not has_node:
             where = f"entry {name!r} of directory {parent}"
             self._damaged(where, f"inode {edge.ino} does not exist")
+
+    def _stands_already(self, ino: Ino, attr: Attr) -> bool:
+        """True if the node was written before as one that has no other name."""
+        is_linked = attr.nlink > 1 and not attr.is_directory
+        if self._seen.add(ino):
+            if is_linked:
+                self._linked.add(ino)
+            return False
+        return not is_linked or ino not in self._linked
+
+    def _moved(self, parent: Ino, name: bytes, edge: Edge) -> None:
+        """A node of one name stands elsewhere: it came from there meanwhile, or is damaged."""
+        is_there, node = self._engine.read(
+            lambda reads: (reads.edge(parent, name) == edge, reads.node(edge.ino))
+        )
+        if is_there and node is not None and node.parent not in (0, parent):
+            where = f"entry {name!r} of directory {parent}"
+            self._damaged(where, f"inode {edge.ino} stands twice but has one name")
+        self.report.moved += 1
 
     def _damaged(self, where: str, why: str) -> None:
         if not self._skip_damaged:
