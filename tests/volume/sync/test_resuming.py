@@ -59,6 +59,10 @@ class Failing:
         return self._inner.name
 
     @property
+    def place(self) -> tuple[str, ...]:
+        return self._inner.place
+
+    @property
     def abilities(self) -> Abilities:
         return self._inner.abilities
 

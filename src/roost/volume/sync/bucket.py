@@ -32,6 +32,11 @@ class Bucket:
         return self._store.name
 
     @property
+    def place(self) -> tuple[str, ...]:
+        """Not known: the same name may be another bucket at another address."""
+        return ()
+
+    @property
     def abilities(self) -> Abilities:
         """As in Endpoint."""
         return BUCKET

@@ -43,6 +43,11 @@ class Endpoint(Protocol):
         ...
 
     @property
+    def place(self) -> tuple[str, ...]:
+        """Where it is, part by part, to be compared with another's; empty if that is not known."""
+        ...
+
+    @property
     def abilities(self) -> Abilities:
         """What it can keep."""
         ...

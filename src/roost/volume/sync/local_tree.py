@@ -32,6 +32,11 @@ class LocalTree:
         return f"file://{self._root.rstrip('/')}/"
 
     @property
+    def place(self) -> tuple[str, ...]:
+        """As in Endpoint."""
+        return ("file", *(part for part in os.path.realpath(self._root).split("/") if part))
+
+    @property
     def abilities(self) -> Abilities:
         """As in Endpoint."""
         return TREE

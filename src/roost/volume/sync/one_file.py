@@ -22,6 +22,11 @@ class OneFile:
         return f"{self._inner.name}{self._key}"
 
     @property
+    def place(self) -> tuple[str, ...]:
+        """As in Endpoint."""
+        return (*self._inner.place, self._key) if self._inner.place else ()
+
+    @property
     def abilities(self) -> Abilities:
         """As in Endpoint."""
         return self._inner.abilities

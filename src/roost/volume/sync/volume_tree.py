@@ -45,6 +45,12 @@ class VolumeTree:
         return f"jfs://{self._client.settings.name}{self._root.rstrip('/')}/"
 
     @property
+    def place(self) -> tuple[str, ...]:
+        """As in Endpoint."""
+        parts = (part for part in self._root.split("/") if part)
+        return (self._client.settings.uuid, *parts)
+
+    @property
     def abilities(self) -> Abilities:
         """As in Endpoint."""
         return TREE

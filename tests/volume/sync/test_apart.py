@@ -1,0 +1,75 @@
+"""Sides that overlap are refused before anything is touched."""
+
+from pathlib import Path
+
+import pytest
+
+from roost.errors import InvalidArgument
+from roost.testing.volumes import TestVolume
+from roost.volume.sync.local_tree import LocalTree
+from roost.volume.sync.one_file import OneFile
+from roost.volume.sync.options import Options, Selection
+from roost.volume.sync.rules import Rule
+from roost.volume.sync.runner import Job
+from roost.volume.sync.volume_tree import VolumeTree
+from tests.volume.sync.places import run, tree_of
+
+DELETING = [
+    Options(delete_src=True),
+    Options(delete_src_after=True, force_update=True),
+    Options(delete_dst=True),
+    Options(),
+]
+
+
+def make(folder: Path, *names: str) -> Path:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return folder
+
+
+@pytest.mark.parametrize("options", DELETING)
+def test_a_place_is_not_synced_with_itself(tmp_path: Path, options: Options) -> None:
+    """It would delete at the source what the target has: everything."""
+    folder = make(tmp_path / "s", "a", "b/c")
+    (tmp_path / "link").symlink_to("s")
+    with pytest.raises(InvalidArgument, match="same place"):
+        run(Job(LocalTree(folder), LocalTree(tmp_path / "link"), options=options))
+    one, same = OneFile(LocalTree(folder), "a", "a"), OneFile(LocalTree(folder), "a", "a")
+    with pytest.raises(InvalidArgument, match="same place"):
+        run(Job(one, same, options=options))
+    assert sorted(tree_of(folder)) == ["a", "b", "b/c"]
+
+
+def test_a_source_inside_the_target_is_not_deleted_as_an_extra(tmp_path: Path) -> None:
+    target = make(tmp_path / "t", "old", "in/a")
+    deleting = Options(delete_dst=True, dirs=True)
+    with pytest.raises(InvalidArgument, match="would delete it"):
+        run(Job(LocalTree(target / "in"), LocalTree(target), options=deleting))
+    assert sorted(tree_of(target)) == ["in", "in/a", "old"]
+    rules = Selection(rules=(Rule("/in/", include=False),))
+    run(Job(LocalTree(target / "in"), LocalTree(target), rules, deleting))
+    assert sorted(tree_of(target)) == ["a", "in", "in/a"]
+
+
+def test_a_target_inside_the_source_is_not_copied_into_itself(tmp_path: Path) -> None:
+    source = make(tmp_path / "s", "a", "backup/a")
+    with pytest.raises(InvalidArgument, match="into itself"):
+        run(Job(LocalTree(source), LocalTree(source / "backup")))
+    assert sorted(tree_of(source)) == ["a", "backup", "backup/a"]
+    beside = LocalTree(make(tmp_path / "s2", "x"))  # a longer name, not a folder of it
+    assert run(Job(LocalTree(source), beside)).copied == 2
+
+
+def test_a_folder_of_a_volume_is_known_by_the_volume(volume: TestVolume) -> None:
+    client = volume.open()
+    client.mkdir("/a/b", parents=True)
+    client.write("/a/b/f", b"x")
+    again = volume.open()
+    with pytest.raises(InvalidArgument, match="same place"):
+        run(Job(VolumeTree(client, "/a"), VolumeTree(again, "a/"), options=DELETING[0]))
+    with pytest.raises(InvalidArgument, match="would delete it"):
+        run(Job(VolumeTree(client, "/a/b"), VolumeTree(again, "/a"), options=DELETING[2]))
+    assert client.read("/a/b/f") == b"x"
