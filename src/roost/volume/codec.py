@@ -71,27 +71,30 @@ def decode_attr(raw: bytes, where: str = "attr") -> Attr:
         flags, typed_mode, uid, gid, atime_s, atime_ns, mtime_s, mtime_ns, ctime_s, ctime_ns,
         nlink, length, rdev, parent,
     ) = _FIXED.unpack_from(padded)  # fmt: skip
-    rest = padded[_FIXED.size :]
-    access_acl = default_acl = 0
-    if len(rest) >= _ACLS.size:
-        access_acl, default_acl = _ACLS.unpack_from(rest)
-        rest = rest[_ACLS.size :]
+    access_acl = default_acl = tier = 0
+    if len(padded) > _FIXED.size + 1:  # more than the zero
+        rest = padded[_FIXED.size :]
+        if len(rest) >= _ACLS.size:
+            access_acl, default_acl = _ACLS.unpack_from(rest)
+            rest = rest[_ACLS.size :]
+        tier = rest[0] if rest else 0
+    # In the order of the fields, not by name: whole tables come through here.
     return Attr(
-        kind=decode_kind(typed_mode >> 12, where),
-        mode=typed_mode & 0o7777,
-        uid=uid,
-        gid=gid,
-        atime_ns=atime_s * _SECOND_NS + atime_ns,
-        mtime_ns=mtime_s * _SECOND_NS + mtime_ns,
-        ctime_ns=ctime_s * _SECOND_NS + ctime_ns,
-        nlink=nlink,
-        length=length,
-        rdev=rdev,
-        parent=Ino(parent),
-        flags=flags,
-        access_acl=access_acl,
-        default_acl=default_acl,
-        tier=rest[0] if rest else 0,
+        _KINDS.get(typed_mode >> 12) or decode_kind(typed_mode >> 12, where),
+        typed_mode & 0o7777,
+        uid,
+        gid,
+        atime_s * _SECOND_NS + atime_ns,
+        mtime_s * _SECOND_NS + mtime_ns,
+        ctime_s * _SECOND_NS + ctime_ns,
+        nlink,
+        length,
+        rdev,
+        Ino(parent),
+        flags,
+        access_acl,
+        default_acl,
+        tier,
     )
 
 
@@ -113,7 +116,7 @@ def decode_edge(raw: bytes, where: str = "entry") -> Edge:
     if len(raw) != _EDGE.size:
         raise CorruptRecord(where, f"directory entry of {len(raw)} bytes")
     kind, ino = _EDGE.unpack(raw)
-    return Edge(decode_kind(kind, where), Ino(ino))
+    return Edge(_KINDS.get(kind) or decode_kind(kind, where), Ino(ino))
 
 
 def encode_slices(slices: Iterable[Slice]) -> bytes:
@@ -125,10 +128,7 @@ def decode_slices(raw: bytes, where: str = "chunk") -> tuple[Slice, ...]:
     """Undo `encode_slices`.  Raises CorruptRecord, naming `where`, for a broken record."""
     if len(raw) % SLICE_BYTES:
         raise CorruptRecord(where, f"{len(raw)} bytes are no whole number of slice records")
-    return tuple(
-        Slice(pos, SliceId(slice_id), size, offset, length)
-        for pos, slice_id, size, offset, length in _SLICE.iter_unpack(raw)
-    )
+    return tuple([Slice(*record) for record in _SLICE.iter_unpack(raw)])
 
 
 def encode_delayed(refs: Iterable[SliceRef]) -> bytes:

@@ -323,12 +323,10 @@ class _TreeWriter:
             text += f'{inner}"symlink": "{records.escape(child.target)}"'
         if child.xattrs:
             text += f'{inner}"xattrs": {records.xattrs_text(child.xattrs)}'
-        for name, number in (
-            ("posix_acl_access", attr.access_acl),
-            ("posix_acl_default", attr.default_acl),
-        ):
-            if number:
-                text += f'{inner}"{name}": {self._rule(child.ino, number)}'
+        if attr.access_acl:
+            text += f'{inner}"posix_acl_access": {self._rule(child.ino, attr.access_acl)}'
+        if attr.default_acl:
+            text += f'{inner}"posix_acl_default": {self._rule(child.ino, attr.default_acl)}'
         if len(child.chunks) == 1:
             text += f'{inner}"chunks": [{records.chunk_text(child.chunks[0])}]'
         elif child.chunks:

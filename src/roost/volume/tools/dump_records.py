@@ -39,6 +39,8 @@ _KIND_WORDS = {
     Kind.SOCKET: "socket",
 }
 _KINDS = {word: kind for kind, word in _KIND_WORDS.items()}
+# By the kind's number, which is quicker to look up than the kind.
+_WORDS = [_KIND_WORDS[Kind(n)] if n else "" for n in range(max(Kind) + 1)]
 _PLAIN = re.compile(rb"[!#$&-\[\]-\x7f]*")
 _SPECIAL = re.compile(r'[\x00-\x20%"\\\udc80-\udcff]')
 _ESCAPED = re.compile(rb"%([0-9A-F]{2})")
@@ -80,7 +82,9 @@ def attr_text(ino: Ino, attr: Attr) -> str:
     """Return a node's attributes as the dump's one-line object."""
     atime, atime_ns = divmod(attr.atime_ns, _SECOND_NS)
     mtime, mtime_ns = divmod(attr.mtime_ns, _SECOND_NS)
-    ctime, ctime_ns = divmod(attr.ctime_ns, _SECOND_NS)
+    ctime, ctime_ns = mtime, mtime_ns
+    if attr.ctime_ns != attr.mtime_ns:
+        ctime, ctime_ns = divmod(attr.ctime_ns, _SECOND_NS)
     flags = f'"flags":{int(attr.flags)},' if attr.flags else ""
     rest = f',"atimensec":{atime_ns}' if atime_ns else ""
     if mtime_ns:
@@ -92,7 +96,7 @@ def attr_text(ino: Ino, attr: Attr) -> str:
     if attr.tier:
         end += f',"tier":{attr.tier}'
     return (
-        f'{{"inode":{ino},{flags}"type":"{_KIND_WORDS[attr.kind]}","mode":{attr.mode}'
+        f'{{"inode":{ino},{flags}"type":"{_WORDS[attr.kind]}","mode":{attr.mode}'
         f',"uid":{attr.uid},"gid":{attr.gid},"atime":{atime},"mtime":{mtime},"ctime":{ctime}'
         f'{rest},"nlink":{attr.nlink},"length":{length}{end}}}'
     )
@@ -151,12 +155,14 @@ def attr_of(document: Json, parent: Ino, where: str) -> tuple[Ino, Attr]:
 # ---- data
 def chunk_text(chunk: ChunkSlices) -> str:
     """Return a chunk's records as the dump's one-line object."""
-    records = ",".join(
-        f'{{"id":{s.id}{f",{chr(34)}pos{chr(34)}:{s.pos}" if s.pos else ""},"size":{s.size}'
-        f'{f",{chr(34)}off{chr(34)}:{s.offset}" if s.offset else ""},"len":{s.length}}}'
-        for s in chunk.slices
-    )
+    records = ",".join(map(_slice_text, chunk.slices))
     return f'{{"index":{chunk.chunk_no},"slices":[{records}]}}'
+
+
+def _slice_text(one: Slice) -> str:
+    pos = f',"pos":{one.pos}' if one.pos else ""
+    offset = f',"off":{one.offset}' if one.offset else ""
+    return f'{{"id":{one.id}{pos},"size":{one.size}{offset},"len":{one.length}}}'
 
 
 _SLICE_KEYS = frozenset(["id", "chunkid", "pos", "size", "off", "len"])
