@@ -10,6 +10,7 @@ import pytest
 
 from roost.blob.memory import MemoryStore
 from roost.errors import CorruptRecord, InvalidArgument, NotFound, Unsupported
+from roost.testing.volumes import TestVolume
 from roost.volume.sync import bucket as bucket_module
 from roost.volume.sync.bucket import Bucket
 from roost.volume.sync.copying import Changed
@@ -22,6 +23,7 @@ from roost.volume.sync.places import Manner, open_file_or_folder
 from roost.volume.sync.rules import Rule
 from roost.volume.sync.runner import Job
 from roost.volume.sync.tally import Counts
+from roost.volume.sync.volume_tree import VolumeTree
 from tests.volume.sync import places
 from tests.volume.sync.places import Quiet, run, tree_of
 
@@ -479,3 +481,37 @@ def test_nothing_is_written_behind_a_link_that_is_deleted(tmp_path: Path) -> Non
     assert names(precious) == "other"
     assert names(target) == "a a/f"
     assert not (target / "a").is_symlink()
+
+
+class ModesLater(LocalTree):
+    """A target that is looked at before it has set any mode."""
+
+    def set_mode(self, item: Item) -> None:
+        raise OSError(5, "not yet")
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_a_secret_is_not_readable_before_it_has_its_mode(tmp_path: Path, inplace: bool) -> None:
+    source = make(tmp_path / "s", "secret")
+    (source / "secret").chmod(0o640)
+    options = Options(perms=True, inplace=inplace)
+    assert run(Job(LocalTree(source), ModesLater(tmp_path / "t"), options=options)).failed == 1
+    assert (tmp_path / "t/secret").stat().st_mode & 0o777 == 0o600
+    (source / "secret").chmod(0o664)
+    sync(source, tmp_path / "t", options)
+    assert (tmp_path / "t/secret").stat().st_mode & 0o777 == 0o664
+    sync(source, tmp_path / "u", Options(inplace=inplace))
+    umask = os.umask(0)
+    os.umask(umask)
+    assert (tmp_path / "u/secret").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_folders_that_others_remove_are_made_again(volume: TestVolume) -> None:
+    tree, other = VolumeTree(volume.open(), "/t"), volume.open()
+    tree.write(Item("d/a", Kind.FILE, 1, SECOND_NS), iter([b"1"]), "draft")
+    tree.make_link("d/l", "a")
+    other.remove_tree("/t/d")
+    tree.make_link("d/l", "a")
+    other.remove_tree("/t/d")
+    tree.write(Item("d/b", Kind.FILE, 1, SECOND_NS), iter([b"2"]), "draft")
+    assert [item.key for item in tree.list("", "", follow=False)] == ["d/", "d/b"]

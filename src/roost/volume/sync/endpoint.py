@@ -18,6 +18,9 @@ class Abilities:
     times: bool
 
 
+UNSEEN_MODE = 0o600
+"""Of a new file that is to be given its source's mode: nobody else reads it until then."""
+
 TREE = Abilities(folders=True, links=True, modes=True, times=True)
 BUCKET = Abilities(folders=False, links=False, modes=False, times=False)
 
@@ -77,7 +80,8 @@ class Endpoint(Protocol):
         """Make the file `item.key` of `pieces` with the item's time; folders above it are made.
 
         It appears complete or not at all; until then it is called `draft` beside its place.  With
-        an empty `draft` it is written in place.
+        an empty `draft` it is written in place.  With a mode the item will be given it by
+        `set_mode`; until then the new file is its owner's alone.
         """
         ...
 

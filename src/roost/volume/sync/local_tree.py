@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from roost.errors import InvalidArgument
-from roost.volume.sync.endpoint import TREE, Abilities
+from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities
 from roost.volume.sync.items import Item, Kind
 from roost.volume.sync.listing import Found, walk
 
@@ -68,7 +68,8 @@ class LocalTree:
         place = os.path.join(os.path.dirname(target), draft) if draft else target
         os.makedirs(os.path.dirname(target), exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
-        descriptor = os.open(place, flags | (os.O_NOFOLLOW if draft else 0), 0o666)
+        mode = 0o666 if item.mode is None else UNSEEN_MODE
+        descriptor = os.open(place, flags | (os.O_NOFOLLOW if draft else 0), mode)
         try:
             try:
                 for piece in pieces:

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -12,7 +11,7 @@ from roost.volume.client import VolumeClient
 from roost.volume.errors import FsError
 from roost.volume.model import Attr, AttrChange
 from roost.volume.model import Kind as NodeKind
-from roost.volume.sync.endpoint import TREE, Abilities
+from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities
 from roost.volume.sync.items import Item, Kind, ancestors
 from roost.volume.sync.listing import Found, walk
 from roost.volume.vfs.handles import VolumeFile
@@ -23,21 +22,15 @@ _KINDS = {
     NodeKind.DIRECTORY: Kind.FOLDER,
     NodeKind.SYMLINK: Kind.LINK,
 }
-_FOLDERS_KNOWN_MAX = 1 << 16
 
 
 class VolumeTree:
-    """`Endpoint` over a folder of a volume, which is made when something is written.
-
-    Lock order: `_lock` guards `_made`, the folders known to be there, and nothing else.
-    """
+    """`Endpoint` over a folder of a volume, which is made when something is written."""
 
     def __init__(self, client: VolumeClient, root: str = "/") -> None:
         """Take over `client`: closing the one closes the other."""
         self._client = client
         self._root = "/" + root.strip("/")
-        self._lock = threading.Lock()
-        self._made: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -88,7 +81,7 @@ class VolumeTree:
         """As in Endpoint."""
         target = self._path(item.key)
         place = f"{target.rpartition('/')[0]}/{draft}" if draft else target
-        file = self._create(item.key, place)
+        file = self._create(item, place)
         try:
             try:
                 offset = 0
@@ -115,10 +108,15 @@ class VolumeTree:
     def make_link(self, key: str, target: str) -> None:
         """As in Endpoint."""
         path = self._path(key)
-        self._make_parents(key)
         with _forgiving(errno.ENOENT):
             self._client.remove(path)
-        self._client.symlink(target, path)
+        try:
+            self._client.symlink(target, path)
+        except FsError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            self._make_parents(key)
+            self._client.symlink(target, path)
 
     def set_mode(self, item: Item) -> None:
         """As in Endpoint."""
@@ -139,8 +137,6 @@ class VolumeTree:
             self._check_real(key)
             if key.endswith("/"):
                 self._client.rmdir(self._path(key))
-                with self._lock:
-                    self._made.clear()
             else:
                 self._client.remove(self._path(key))
 
@@ -186,28 +182,22 @@ class VolumeTree:
     def _set(self, path: str, change: AttrChange) -> None:
         self._client.setattr(path, change)
 
-    def _create(self, key: str, place: str) -> VolumeFile:
+    def _create(self, item: Item, place: str) -> VolumeFile:
         """Open the file for writing, making the folders above it if it must be."""
+        permissions = 0o644 if item.mode is None else UNSEEN_MODE
         try:
-            return self._client.open_file(place, "w")
+            return self._client.open_file(place, "w", permissions=permissions)
         except FsError as error:
             if error.errno != errno.ENOENT:
                 raise
-        self._make_parents(key)
-        return self._client.open_file(place, "w")
+        self._make_parents(item.key)
+        return self._client.open_file(place, "w", permissions=permissions)
 
     def _make_parents(self, key: str) -> None:
         above = ancestors(key)
         folder = self._path(above[-1] if above else "")
-        with self._lock:
-            if folder in self._made:
-                return
         if folder != "/":
             self._client.mkdir(folder, parents=True, exist_ok=True)
-        with self._lock:
-            if len(self._made) >= _FOLDERS_KNOWN_MAX:
-                self._made.clear()
-            self._made.add(folder)
 
     def _folder(self, folder: str, *, follow: bool) -> Sequence[Found]:
         try:

@@ -1,6 +1,6 @@
 """What a step does when its turn comes.  Runs on several threads; holds no state of its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from roost.errors import CorruptRecord
@@ -70,7 +70,7 @@ class Worker:
         else:
             if options.inplace and step.target is not None and step.target.kind in _NOT_WRITTEN_TO:
                 self.target.delete(item.key)
-            total = self.copier.copy(item)
+            total = self.copier.copy(item if options.perms else replace(item, mode=None))
             try:
                 if options.check_change:
                     self.copier.check_unchanged(item, follow=not options.links)
