@@ -103,3 +103,13 @@ def test_damage_is_told_only_to_who_reads_it(volume: TestVolume, client: VolumeC
             assert file.pread(start, BLOCK) == b"x" * BLOCK
     volume.store.put(victim, kept)
     assert client.read("/a") == b"x" * (4 * BLOCK)
+
+
+def test_a_window_never_pushes_itself_out_of_a_small_cache(volume: TestVolume) -> None:
+    client = volume.open(data=DataSettings(memory_cache_bytes=4 * BLOCK))
+    data = os.urandom(30 * BLOCK)
+    client.write("/a", data)
+    with client.open_file("/a") as file:
+        read = [file.pread(start, BLOCK // 2) for start in range(0, len(data), BLOCK // 2)]
+    assert b"".join(read) == data
+    assert volume.store.calls["get"] == 30, "each block is fetched once"

@@ -26,7 +26,7 @@ from roost.volume.layout import split_by_chunk
 from roost.volume.model import Attr, ChunkNo, Ino, Slice
 from roost.volume.vfs.core import Core
 
-WINDOW_BLOCKS_MAX = 8
+WINDOW_BLOCKS_MAX = 16
 CHUNKS_KEPT_MAX = 16
 RECORD_TRIES_MAX = 5
 STREAMS_MAX = 2
@@ -51,7 +51,8 @@ class FileReader:
         self._ino = ino
         self._block_bytes = core.blocks.block_bytes
         readahead = core.data.max_readahead_bytes // self._block_bytes
-        self._window_max = readahead or WINDOW_BLOCKS_MAX
+        kept = core.data.memory_cache_bytes // self._block_bytes  # more would push itself out
+        self._window_max = readahead or min(WINDOW_BLOCKS_MAX, kept // 2 or 1)
         self._lock = threading.Lock()
         self._version: tuple[int, int, int] | None = None
         self._chunks: dict[ChunkNo, tuple[Slice, ...]] = {}
