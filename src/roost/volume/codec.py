@@ -14,11 +14,12 @@ _SECOND_NS = 1_000_000_000
 _KINDS: dict[int, Kind] = {int(kind): kind for kind in Kind}
 _FIXED = struct.Struct(">BHIIqIqIqIIQIQ")  # flags … parent
 _FIXED_WITHOUT_PARENT_BYTES = 63
+_NAMES = struct.Struct(">xH44xIQ4xQ")  # kind and mode, nlink, length, parent of the same
 _ACLS = struct.Struct(">II")
 _EDGE = struct.Struct(">BQ")
 _SLICE = struct.Struct(">IQIII")
 _DELAYED = struct.Struct(">QI")
-assert _FIXED.size == 71
+assert _FIXED.size == _NAMES.size == 71
 assert _SLICE.size == SLICE_BYTES
 
 
@@ -96,6 +97,18 @@ def decode_attr(raw: bytes, where: str = "attr") -> Attr:
         default_acl,
         tier,
     )
+
+
+def decode_names(raw: bytes, where: str) -> tuple[int, int, int, int]:
+    """Return only parent, length, nlink and the number of the kind, whatever it is.
+
+    Raises CorruptRecord, naming `where`, if `raw` is short.
+    """
+    if len(raw) < _FIXED.size:
+        attr = decode_attr(raw, where)
+        return attr.parent, attr.length, attr.nlink, attr.kind
+    typed_mode, nlink, length, parent = _NAMES.unpack_from(raw)
+    return parent, length, nlink, typed_mode >> 12
 
 
 def decode_kind(number: int, where: str) -> Kind:

@@ -15,7 +15,7 @@ import hiredis
 import numpy as np
 from numpy.typing import NDArray
 
-from roost.volume.codec import decode_attr, decode_edge, decode_slices
+from roost.volume.codec import decode_attr, decode_edge, decode_names, decode_slices
 from roost.volume.engines.redis import records
 from roost.volume.engines.redis.connection import Command, Connection, Replies
 from roost.volume.engines.redis.errors import failure
@@ -249,22 +249,31 @@ class RedisScans:
 
     def all_chunks(self) -> Iterator[ChunkSlices]:
         """As in Scans."""
+        for places in self._chunk_places():
+            yield from self._chunks(places)
+
+    def _chunk_places(self) -> Iterator[list[tuple[int, int]]]:
+        """Yield the numbers behind the keys of chunks, in order, a batch at a time."""
         begins = self._keys.prefix + b"c"
         found = scanned_keys(self._call, glob(begins) + b"[0-9]*_[0-9]*")
         pairs = (key[len(begins) :].partition(b"_")[::2] for key in found)
         numbers = ((int(a), int(b)) for a, b in pairs if a.isdigit() and b.isdigit())
         places = np.unique(np.fromiter(numbers, _PAIR))
         for start in range(0, len(places), AT_ONCE):
-            yield from self._chunks(places[start : start + AT_ONCE].tolist())
+            yield places[start : start + AT_ONCE].tolist()
 
     def _chunks(self, places: Sequence[tuple[int, int]]) -> Iterator[ChunkSlices]:
+        for (ino, number), raw in zip(places, self._records(places), strict=True):
+            slices = decode_slices(raw, f"chunk {number} of inode {ino}")
+            if slices:
+                yield ChunkSlices(Ino(ino), ChunkNo(number), slices)
+
+    def _records(self, places: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+        """Return the records of chunks as they are stored."""
         reads: list[Command] = [
             ("LRANGE", self._keys.chunk(Ino(ino), number), 0, -1) for ino, number in places
         ]
-        for (ino, number), raws in zip(places, self._call(reads), strict=True):
-            slices = decode_slices(b"".join(raws), f"chunk {number} of inode {ino}")
-            if slices:
-                yield ChunkSlices(Ino(ino), ChunkNo(number), slices)
+        return map(b"".join, self._call(reads))
 
     def slices_of(
         self, inos: Sequence[Ino], lengths: Sequence[int] | None = None
@@ -286,6 +295,35 @@ class RedisScans:
             for chunk in self._chunks(places[start : start + AT_ONCE]):
                 found.setdefault(chunk.ino, []).append(chunk)
         return found
+
+    # ---- the large tables as plain rows; as in scan_pages.RowScans
+    def node_rows(self) -> Iterator[list[tuple[int, ...]]]:
+        """As in RowScans."""
+        for inos in _batches(self._numbers(b"i")):
+            raws = zip(inos, self._ask("MGET", *map(self._keys.node, inos)), strict=True)
+            yield [
+                (ino, *decode_names(raw, f"inode {ino}")) for ino, raw in raws if raw is not None
+            ]
+
+    def edge_rows(self) -> Iterator[list[tuple[int, ...]]]:
+        """As in RowScans."""
+        for number in self._numbers(b"d").tolist():
+            where = f"entry of directory {number}"
+            found = read_entries(self._call, self._keys.folder(Ino(number)))
+            for start in range(0, len(found), AT_ONCE):
+                edges = (decode_edge(raw, where) for _, raw in found[start : start + AT_ONCE])
+                yield [(0, edge.ino, number, edge.kind) for edge in edges]
+
+    def chunk_rows(self) -> Iterator[list[tuple[int, int, int, bytes]]]:
+        """As in RowScans."""
+        for places in self._chunk_places():
+            raws = zip(places, self._records(places), strict=True)
+            if page := [(0, ino, number, raw) for (ino, number), raw in raws if raw]:
+                yield page
+
+    def count_rows(self) -> Iterator[list[tuple[int, int, int]]]:
+        """As in RowScans."""
+        yield self._refs().tolist()
 
     # ---- numbers of keys
     def _numbers(self, kind: bytes) -> Numbers:
