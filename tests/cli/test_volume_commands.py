@@ -52,6 +52,28 @@ def test_a_first_session_with_a_volume(meta: str, tmp_path: Path) -> None:
     assert done("ls", "--meta", meta, "/") == "2026\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("ls", "/a/nope"), "/a/nope"),
+        (("cat", "/nope"), "/nope"),
+        (("cp", ":/a/nope", "here"), "/a/nope"),
+        (("mkdir", "/nope/b"), "/nope/b"),
+        (("rm", "/file/x"), "/file/x"),
+    ],
+)
+def test_what_is_not_there_is_named_as_it_was_asked_for(
+    meta: str, tmp_path: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    (tmp_path / "file").write_text("x")
+    done("cp", "--meta", meta, str(tmp_path / "file"), ":/file")
+    done("mkdir", "--meta", meta, "/a")
+    refused = roost(arguments[0], "--meta", meta, *arguments[1:])
+    assert refused.exit_code == 2
+    assert f"'{named}'" in refused.stderr
+    assert "inode" not in refused.stderr
+
+
 def test_links_in_folders_are_copied_as_links(meta: str, tmp_path: Path) -> None:
     source = tmp_path / "tree"
     (source / "real").mkdir(parents=True)

@@ -19,8 +19,11 @@ class Paths:
         self._caller = caller
 
     def resolve(self, path: str, *, follow: bool = True) -> Node:
-        """Return the node at `path`.  Raises FsError: ENOENT, ENOTDIR, EACCES, ELOOP."""
-        return self._meta.resolve(os.fsencode(path), self._caller, follow=follow)
+        """Return the node at `path`.
+
+        Raises FsError, naming the path: ENOENT, ENOTDIR, EACCES, ELOOP.
+        """
+        return self._resolved(os.fsencode(path), path, follow=follow)
 
     def place(self, path: str) -> tuple[Ino, bytes]:
         """Return the folder and the name of the entry at `path`, which need not exist.
@@ -30,7 +33,14 @@ class Paths:
         above, _, name = os.fsencode(path).rstrip(b"/").rpartition(b"/")
         if not name:
             raise FsError(errno.EBUSY, ROOT)
-        return self._meta.resolve(above + b"/", self._caller).ino, name
+        return self._resolved(above + b"/", path).ino, name
+
+    def _resolved(self, place: bytes, path: str, *, follow: bool = True) -> Node:
+        """Return the node at `place`; a refusal names `path`, which the caller knows."""
+        try:
+            return self._meta.resolve(place, self._caller, follow=follow)
+        except FsError as error:
+            raise FsError(error.errno or errno.EIO, name=os.fsencode(path)) from error
 
     def to_open(self, path: str, mode: str, permissions: int) -> tuple[Node, bool]:
         """Return the node that open(2) with `mode` gives, and whether it was made.

@@ -64,13 +64,15 @@ def fill(both: tuple[Volume, Path], tree: Tree, hidden: bool) -> None:
 @given(tree=trees(), pattern=PATTERNS, include_hidden=st.booleans())
 @example({"a/b": None, "a/a": None}, "a/**", False)
 @example({"a/b/c": None}, "**/", False)
+@example({"a": None}, "a/**", False)
 def test_glob_finds_what_globs_own_finds(
     both: tuple[Volume, Path], tree: Tree, pattern: str, include_hidden: bool
 ) -> None:
     fill(both, tree, hidden=True)
     volume, plain = both
     expected = glob.glob(pattern, root_dir=plain, recursive=True, include_hidden=include_hidden)
-    there = {p for p in expected if p and (plain / p).exists()}  # Python 3.11 finds "a/" for "a/**"
+    # Python 3.11 finds "a/" for "a/**" although "a" is no folder, or not there.
+    there = {path for path in expected if path and os.path.exists(f"{plain}/{path}")}
     assert volume.glob(pattern, include_hidden=include_hidden) == sorted(there)
 
 
