@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roost.blob.directory import LARGE_BYTES, DirectoryStore, make_directory
+from roost.blob.directory import DirectoryStore, make_directory
 from roost.blob.store import BlobNotFound, BucketMissing
 from roost.errors import CorruptRecord, StorageFull, Unavailable
 
@@ -41,33 +41,6 @@ def test_file_and_every_folder_on_the_way_are_synced(
     store.put("a/b/second", b"y")
     assert synced[-1] == f"{root}/a/b"
     assert len(synced) == 2
-
-
-def test_a_large_object_leaves_memory_after_it_was_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-    real = os.fsync
-
-    def fsync(descriptor: int) -> None:
-        done.append("sync")
-        real(descriptor)
-
-    def advise(descriptor: int, _offset: int, _length: int, advice: int) -> None:
-        assert ".tmp." in os.readlink(f"/proc/self/fd/{descriptor}")
-        assert advice == os.POSIX_FADV_DONTNEED
-        done.append("release")
-        raise OSError(errno.ENOSYS, "no such advice")
-
-    monkeypatch.setattr(os, "fsync", fsync)
-    monkeypatch.setattr(os, "posix_fadvise", advise)
-    store = DirectoryStore(tmp_path)
-    store.put("first", bytes(LARGE_BYTES - 1))
-    assert done == ["sync", "sync", "sync"], "the folder's own name, the object, its name"
-    done.clear()
-    store.put("second", bytes(LARGE_BYTES))
-    assert done == ["sync", "release", "sync"]
-    assert store.get("second") == bytes(LARGE_BYTES), "advice that is not taken fails nobody"
 
 
 @pytest.mark.parametrize("verb", ["put", "put_if_absent"])

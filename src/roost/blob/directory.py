@@ -2,8 +2,6 @@
 
 An object is written to `.jfs.<name>.tmp.<random>` beside its place and renamed.  The file, and
 every folder on the way to it, are synced before `put` returns (H10: the original does not).
-A large object then leaves the system's memory: it is safe on the disk, and the pages that it held
-are used for the next one, so that a stream of objects displaces nothing that others read.
 
 A bucket that vanished (a disk not mounted, a folder deleted) is a missing bucket: no object is
 "absent" there, and nothing is stored in its place.
@@ -33,10 +31,6 @@ from roost.blob.store import (
     key_problem,
 )
 from roost.errors import CorruptRecord, RoostError, StorageFull, Unavailable
-from roost.sizes import MIB
-
-LARGE_BYTES = MIB
-"""An object from here on is not kept in the system's memory once it is stored."""
 
 _DURABLE_FOLDERS_MAX = 1 << 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -203,7 +197,6 @@ class DirectoryStore:
             try:
                 _write_all(descriptor, data)
                 os.fsync(descriptor)
-                _release_pages(descriptor, data)
             finally:
                 os.close(descriptor)
         except OSError:
@@ -256,12 +249,6 @@ def _write_all(descriptor: int, data: Buffer) -> None:
     view = memoryview(data).cast("B")
     while view:  # a write may be short
         view = view[os.write(descriptor, view) :]
-
-
-def _release_pages(descriptor: int, data: Buffer) -> None:
-    if memoryview(data).nbytes >= LARGE_BYTES and hasattr(os, "posix_fadvise"):
-        with contextlib.suppress(OSError):  # advice only; the object is stored
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _sync_folder(folder: Path) -> None:
