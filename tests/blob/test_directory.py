@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -193,3 +194,28 @@ def test_a_made_bucket_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(Unavailable):
         make_directory(tmp_path / "file" / "root")
+
+
+def test_a_shard_in_which_nothing_was_stored_yet_is_empty(tmp_path: Path) -> None:
+    """JuiceFS's format makes the folder of one shard; the others come with their first object."""
+    fellows = tuple(tmp_path / f"shard{number}" for number in range(3))
+    (tmp_path / "shard1").mkdir()
+    store = DirectoryStore(fellows[0], fellows=fellows)
+    assert list(store.list()) == []
+    with pytest.raises(BlobNotFound):
+        store.get("a")
+    store.put("folder/a", b"1")
+    assert (tmp_path / "shard0/folder/a").read_bytes() == b"1"
+    shutil.rmtree(tmp_path / "shard0")
+    with pytest.raises(BucketMissing):
+        store.get("folder/a")
+
+
+def test_shards_that_are_missing_all_together_are_a_missing_bucket(tmp_path: Path) -> None:
+    fellows = tuple(tmp_path / f"shard{number}" for number in range(3))
+    store = DirectoryStore(fellows[0], fellows=fellows)
+    with pytest.raises(BucketMissing):
+        store.get("a")
+    with pytest.raises(BucketMissing):
+        store.put("a", b"1")
+    assert os.listdir(tmp_path) == []

@@ -78,7 +78,7 @@ class Juicefs:
         assert not os.path.ismount(point)
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "JFS_NO_CHECK_OBJECT_STORAGE": "1", "HOME": str(self.work)}
+        return {**os.environ, "HOME": str(self.work)}
 
 
 def _wait_for(

@@ -41,10 +41,17 @@ _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 class DirectoryStore:
     """`BlobStore` over a local directory."""
 
-    def __init__(self, root: Path, *, makes_root: bool = False) -> None:
-        """With `makes_root` a root that is not there is an empty bucket, and made by a `put`."""
+    def __init__(
+        self, root: Path, *, makes_root: bool = False, fellows: Sequence[Path] = ()
+    ) -> None:
+        """With `makes_root` a root that is not there is an empty bucket, and made by a `put`.
+
+        So is one of several shards while any of its `fellows` is there: JuiceFS makes the folder of
+        a shard with its first object.
+        """
         self._root = root
         self._makes_root = makes_root
+        self._fellows = fellows
         self._root_seen: tuple[int, int] | None = None
         self._lock = threading.Lock()
         self._durable: set[Path] = set()
@@ -155,7 +162,7 @@ class DirectoryStore:
         try:
             found = self._root.stat()
         except (FileNotFoundError, NotADirectoryError) as error:
-            if self._makes_root:
+            if self._may_make_root():
                 return
             raise BucketMissing(f"{self.name}: there is no such folder", hint=_HINT) from error
         except OSError as error:
@@ -164,6 +171,12 @@ class DirectoryStore:
         if self._root_seen not in (None, identity) and not self._entries(self._root):
             raise BucketMissing(f"{self.name}: an empty folder took its place", hint=_HINT)
         self._root_seen = identity
+
+    def _may_make_root(self) -> bool:
+        """True if a root that is not there would be one that nothing was stored in yet."""
+        if self._makes_root:
+            return True
+        return self._root_seen is None and any(fellow.is_dir() for fellow in self._fellows)
 
     @contextlib.contextmanager
     def _plainly(self, key: str, absent: tuple[int, ...] = _ABSENT) -> Iterator[None]:
@@ -210,7 +223,7 @@ class DirectoryStore:
             if folder in self._durable:
                 return
         self._demand_root()
-        if self._makes_root:
+        if self._may_make_root():
             self._root.mkdir(parents=True, exist_ok=True)
         below = folder.relative_to(self._root).parts
         way = [self._root.joinpath(*below[:depth]) for depth in range(len(below) + 1)]

@@ -27,7 +27,7 @@ Opener = Callable[[Place, Patience, Mapping[str, str]], BlobStore]
 def _open_directory(place: Place, _patience: Patience, _env: Mapping[str, str]) -> BlobStore:
     if not place.bucket.startswith("/"):
         raise InvalidArgument(f"bucket {place.bucket!r} of storage file is not an absolute path")
-    return DirectoryStore(Path(place.bucket))
+    return DirectoryStore(Path(place.bucket), fellows=tuple(map(Path, place.fellows)))
 
 
 # The libraries are imported when a store of theirs is opened: they cost a tenth of a second.

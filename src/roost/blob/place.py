@@ -12,7 +12,8 @@ class Place:
     """What `--storage`, `--bucket` and their companions say.  Secrets stay out of its repr.
 
     `access_key` is the account of Azure and the user of WebDAV.  Limits are megabits per second
-    of this process, 0 for none.  `tag` is empty or one "key=value".
+    of this process, 0 for none.  `tag` is empty or one "key=value".  `fellows` are, for one bucket
+    of a sharded place, the buckets of all its shards.
     """
 
     storage: str
@@ -25,6 +26,7 @@ class Place:
     shards: int = 0
     upload_mbps: int = 0
     download_mbps: int = 0
+    fellows: tuple[str, ...] = ()
 
     def buckets(self) -> tuple["Place", ...]:
         """Return the places of the single buckets: this one, or one for each shard.
@@ -40,7 +42,5 @@ class Place:
                 f"bucket {self.bucket!r} of a sharded volume must hold one %d",
                 hint="Write the number's place as %d, for example --bucket /data/shard%d/.",
             )
-        return tuple(
-            replace(self, bucket=self.bucket.replace("%d", str(shard)), shards=0)
-            for shard in range(self.shards)
-        )
+        names = tuple(self.bucket.replace("%d", str(shard)) for shard in range(self.shards))
+        return tuple(replace(self, bucket=name, shards=0, fellows=names) for name in names)
