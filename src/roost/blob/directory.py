@@ -225,6 +225,7 @@ class DirectoryStore:
         self._demand_root()
         if self._may_make_root():
             self._root.mkdir(parents=True, exist_ok=True)
+            self._demand_root()  # seen from now on
         below = folder.relative_to(self._root).parts
         way = [self._root.joinpath(*below[:depth]) for depth in range(len(below) + 1)]
         for part in way[1:]:
