@@ -173,7 +173,7 @@ def _parallel(store: BlobStore) -> None:
 
     with ThreadPoolExecutor(8, "objbench") as pool:
         list(pool.map(put, range(32)))
-    found = {store.get(f"parallel/{number}") for number in range(32)}
+    found = {bytes(store.get(f"parallel/{number}")) for number in range(32)}
     _demand(len(found) == 32, "objects stored at once are mixed up")
 
 
