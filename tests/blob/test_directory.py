@@ -169,6 +169,34 @@ def test_a_bucket_that_vanishes_while_it_is_listed_is_missing(tmp_path: Path) ->
         list(listing)
 
 
+@pytest.mark.parametrize("leaves", ["nothing", "an empty folder"])
+def test_a_bucket_that_vanishes_while_its_last_folder_is_listed_is_missing(
+    tmp_path: Path, leaves: str
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    store = DirectoryStore(root)
+    for name in "abc":
+        store.put(f"folder/{name}", b"x")
+    listing = store.list()
+    assert next(listing).key == "folder/a"
+    root.rename(tmp_path / "away")
+    if leaves == "an empty folder":
+        root.mkdir()
+    with pytest.raises(BucketMissing):
+        list(listing)
+
+
+def test_an_object_deleted_while_its_folder_is_listed_is_passed_over(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    for name in "abc":
+        store.put(f"folder/{name}", b"x")
+    listing = store.list()
+    assert next(listing).key == "folder/a"
+    store.delete("folder/b")
+    assert [info.key for info in listing] == ["folder/c"]
+
+
 def test_a_bucket_put_in_the_place_of_another_is_taken(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()

@@ -131,9 +131,14 @@ class DirectoryStore:
                 problem = None if is_plain else key_problem(key)
                 if problem is not None:
                     raise CorruptRecord(f"{self._root}/{key!r}", f"the object's name {problem}")
-                with contextlib.suppress(FileNotFoundError):  # deleted since it was listed
+                try:
                     found = entry.stat()
-                    yield BlobInfo(key, found.st_size, found.st_mtime_ns)
+                except (FileNotFoundError, NotADirectoryError):
+                    self._demand_root()  # deleted since the folder was read, or the bucket is gone
+                    continue
+                except OSError as error:
+                    raise Unavailable(f"{entry.path}: {error.strerror}") from error
+                yield BlobInfo(key, found.st_size, found.st_mtime_ns)
 
     def _entries(self, folder: Path) -> Sequence[tuple["os.DirEntry[str]", bool]]:
         """Return a folder's entries so that walking them yields keys in ascending order."""
