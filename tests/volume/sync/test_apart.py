@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 
+from roost.blob.memory import MemoryStore
 from roost.errors import InvalidArgument
 from roost.testing.volumes import TestVolume
+from roost.volume.sync import places
 from roost.volume.sync.local_tree import LocalTree
 from roost.volume.sync.one_file import OneFile
 from roost.volume.sync.options import Options, Selection
+from roost.volume.sync.places import Manner, open_file_or_folder, open_place
 from roost.volume.sync.rules import Rule
 from roost.volume.sync.runner import Job
 from roost.volume.sync.volume_tree import VolumeTree
@@ -73,3 +76,62 @@ def test_a_folder_of_a_volume_is_known_by_the_volume(volume: TestVolume) -> None
     with pytest.raises(InvalidArgument, match="would delete it"):
         run(Job(VolumeTree(client, "/a/b"), VolumeTree(again, "/a"), options=DELETING[2]))
     assert client.read("/a/b/f") == b"x"
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
+    """What is behind every bucket that is opened."""
+    made = MemoryStore()
+    for key in ("p/a", "p/n/b", "p/n/c"):
+        made.put(key, b"x")
+    monkeypatch.setattr(places, "open_store", lambda _place: made)
+    return made
+
+
+@pytest.mark.parametrize("options", DELETING)
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("s3://AK:SK@b.s3.amazonaws.com/p/", "s3://AK:SK@b.s3.amazonaws.com/p/"),
+        ("s3://AK:SK@b.s3.amazonaws.com/p/", "s3://OTHER:SK@B.s3.us-east-2.amazonaws.com//p/"),
+        ("s3://AK:SK@b.s3.amazonaws.com/p/", "s3://AK:SK@s3.us-east-2.amazonaws.com/b/p/"),
+        ("minio://AK:SK@127.0.0.1:9000/b/p/", "s3://127.0.0.1:9000/b/p/"),
+        ("wasb://ME:SK@container/p/", "wasb://ME:OTHER@container/p/"),
+    ],
+)
+def test_a_bucket_is_not_synced_with_itself(
+    store: MemoryStore, source: str, target: str, options: Options
+) -> None:
+    before = [info.key for info in store.list()]
+    here, there = open_place(source, Manner()), open_place(target, Manner())
+    with pytest.raises(InvalidArgument, match="same place"):
+        run(Job(here, there, options=options))
+    one, _ = open_file_or_folder(f"{source}a", Manner())
+    same, _ = open_file_or_folder(f"{target}a", Manner(), "a")
+    with pytest.raises(InvalidArgument, match="same place"):
+        run(Job(one, same, options=options))
+    assert [info.key for info in store.list()] == before
+
+
+def test_a_prefix_inside_another_is_known(store: MemoryStore) -> None:
+    whole, inner = (open_place(f"s3://b.s3.amazonaws.com/{p}", Manner()) for p in ("", "p/n/"))
+    with pytest.raises(InvalidArgument, match="would delete it"):
+        run(Job(inner, whole, options=Options(delete_dst=True)))
+    with pytest.raises(InvalidArgument, match="into itself"):
+        run(Job(whole, inner))
+    assert [info.key for info in store.list()] == ["p/a", "p/n/b", "p/n/c"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("s3://b.s3.amazonaws.com/p/", "s3://c.s3.amazonaws.com/p/"),
+        ("s3://b.s3.amazonaws.com/p/", "gs://b.s3.amazonaws.com/p/"),
+        ("minio://10.0.0.1:9000/b/p/", "minio://10.0.0.1:9001/b/p/"),
+        ("minio://10.0.0.1:9000/b/p/", "minio://10.0.0.1:9000/b/pn/"),
+        ("wasb://ME:SK@container/p/", "wasb://YOU:SK@container/p/"),
+        ("wasb://ME:SK@container/p/", "wasb://ME:SK@container/q/"),
+    ],
+)
+def test_buckets_of_another_address_are_apart(store: MemoryStore, one: str, other: str) -> None:
+    assert run(Job(open_place(one, Manner()), open_place(other, Manner()))).failed == 0

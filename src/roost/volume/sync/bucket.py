@@ -23,8 +23,10 @@ MEMORY_BYTES_MAX = 16 * MIB
 class Bucket:
     """`Endpoint` over the objects of a store."""
 
-    def __init__(self, store: BlobStore) -> None:
+    def __init__(self, store: BlobStore, place: tuple[str, ...] = ()) -> None:
+        """`place` as in Endpoint: equal words for one bucket, then the parts of the prefix."""
         self._store = store
+        self._place = place
 
     @property
     def name(self) -> str:
@@ -33,8 +35,8 @@ class Bucket:
 
     @property
     def place(self) -> tuple[str, ...]:
-        """Not known: the same name may be another bucket at another address."""
-        return ()
+        """As in Endpoint: the store's own name may be another bucket at another address."""
+        return self._place
 
     @property
     def abilities(self) -> Abilities:

@@ -31,6 +31,9 @@ from roost.volume.sync.volume_tree import VolumeTree
 
 _NUMBERED_HOST = re.compile(r"(localhost|\d+\.\d+\.\d+\.\d+)?(:\d+)?")
 _AMAZON_HOST = re.compile(r"s3[.-].*\.amazonaws\.com(:\d+)?")
+_AMAZON_BUCKET = re.compile(r"(.+)\.s3[.-](.*\.)?amazonaws\.com(:\d+)?")
+_ACCOUNT_KEYS = ("wasb",)
+"""Storages whose access key says where the bucket is: the same name is another one elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,28 @@ def _open_bucket(scheme: str, rest: str, manner: Manner) -> Endpoint:
             storage_class=manner.storage_class,
         )
     )
-    return Bucket(PrefixStore(store, prefix + "/") if prefix else store)
+    account = unquote(access_key) if scheme in _ACCOUNT_KEYS else ""
+    where = _where(scheme, bucket, account)
+    if not prefix:
+        return Bucket(store, where)
+    return Bucket(PrefixStore(store, prefix + "/"), (*where, *prefix.split("/")))
+
+
+def _where(scheme: str, bucket: str, account: str) -> tuple[str, ...]:
+    """Return equal words for equal buckets, as far as their addresses tell.
+
+    Whoever asks, and over what, is no part of it: a bucket has many keys.
+    """
+    host, _, name = bucket.rpartition("://")[2].partition("/")
+    host = host.lower()
+    if scheme in ("s3", "minio"):
+        scheme = "s3"
+        inside = _AMAZON_BUCKET.fullmatch(host)
+        if inside is not None:
+            host, name = "amazonaws.com", inside[1]
+        elif _AMAZON_HOST.fullmatch(host):
+            host = "amazonaws.com"
+    return (scheme, host, account, name)
 
 
 def _is_whole(url: str) -> bool:
