@@ -9,7 +9,7 @@ import pytest
 from roost.testing.volumes import TestVolume
 from roost.volume.client import VolumeClient
 from roost.volume.data.settings import DataSettings
-from roost.volume.vfs.reader import WINDOW_BLOCKS_MAX
+from roost.volume.vfs.windows import WINDOW_BLOCKS_MAX
 
 BLOCK = 64 << 10
 
@@ -113,3 +113,52 @@ def test_a_window_never_pushes_itself_out_of_a_small_cache(volume: TestVolume) -
         read = [file.pread(start, BLOCK // 2) for start in range(0, len(data), BLOCK // 2)]
     assert b"".join(read) == data
     assert volume.store.calls["get"] == 30, "each block is fetched once"
+
+
+CACHED = DataSettings(memory_cache_bytes=32 * BLOCK)
+
+
+@pytest.mark.parametrize("readers", [2, 3, 4, 8])
+def test_readers_in_sequence_share_the_cache_and_fetch_each_block_once(
+    volume: TestVolume, readers: int
+) -> None:
+    client = volume.open(data=CACHED)
+    data = os.urandom(40 * BLOCK)
+    for number in range(readers):
+        client.write(f"/{number}", data)
+    files = [client.open_file(f"/{number}") for number in range(readers)]
+    for start in range(0, len(data), BLOCK // 2):
+        for file in files:
+            assert file.pread(start, BLOCK // 2) == data[start : start + BLOCK // 2]
+    for file in files:
+        file.close()
+    assert volume.store.calls["get"] == 40 * readers
+
+
+@pytest.mark.parametrize("how", ["closes", "reads to the end", "stands still", "reads elsewhere"])
+def test_a_reader_that_is_done_leaves_its_share_to_others(volume: TestVolume, how: str) -> None:
+    client = volume.open(data=CACHED)
+    client.write("/a", b"x" * (100 * BLOCK))
+    client.write("/b", b"x" * (2 * BLOCK if how == "reads to the end" else 100 * BLOCK))
+    windows = client.core.windows
+    with client.open_file("/a") as file, client.open_file("/b") as other:
+        other.pread(0, BLOCK)
+        file.pread(0, BLOCK)
+        assert windows.blocks("another") < WINDOW_BLOCKS_MAX // 2, "both count"
+        if how == "closes":
+            other.close()
+        elif how == "reads to the end":
+            other.pread(BLOCK, BLOCK)
+        elif how == "reads elsewhere":
+            other.pread(50 * BLOCK, BLOCK)
+            other.pread(70 * BLOCK, BLOCK)
+        else:
+            for start in range(BLOCK, 40 * BLOCK, BLOCK):
+                file.pread(start, BLOCK)
+        assert windows.blocks("another") == WINDOW_BLOCKS_MAX // 2, "one is left"
+    assert windows.blocks("another") == WINDOW_BLOCKS_MAX
+
+
+def test_a_readahead_below_a_block_is_one_block(volume: TestVolume) -> None:
+    client = volume.open(data=DataSettings(max_readahead_bytes=1))
+    assert client.core.windows.blocks("reader") == 1

@@ -32,6 +32,7 @@ from roost.volume.data.whole_files import WholeFiles
 from roost.volume.meta.api import Meta
 from roost.volume.model import Attr, DeletedFile, Ino, SliceRef
 from roost.volume.vfs.compacting import Compaction
+from roost.volume.vfs.windows import ReadWindows
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class Core:
         self._prefetches = BoundedPool("roost-prefetch", max(data.prefetch, 1), data.prefetch)
         self.outgoing = Outgoing(self.blocks, self._put, self.uploads, self.buffers)
         self.cache = BlockCache(self.source.get, self.downloads, data.memory_cache_bytes)
+        self.windows = ReadWindows(data, settings.block_bytes)
         compacts = data.compact and not meta.is_read_only
         self.compaction = Compaction(partial(compact_chunk, self) if compacts else None)
 

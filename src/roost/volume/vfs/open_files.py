@@ -150,9 +150,10 @@ class OpenFile:
                 self._lock.release()
 
     def abandon(self) -> None:
-        """Forget what was not flushed."""
+        """Forget what was not flushed, after the last handle."""
         with self._lock:
             self._writer.abandon()
+        self._reader.close()
 
     # ---- the shape of the file
     def truncate(self, length: int) -> None:

@@ -6,8 +6,8 @@ misses a block drops the records and tries again with new ones, and only if thos
 is damage.
 
 A read that continues one of the last two opens a window of blocks that are fetched ahead.  It
-doubles with what was read in sequence, from one block up to the client's readahead.  A small read
-out of sequence fetches only its range, and the whole block in the background.
+doubles with what was read in sequence, from one block up to what `windows` leaves to it.  A small
+read out of sequence fetches only its range, and the whole block in the background.
 
 Lock order: `_lock` guards what is kept; records are fetched under it, blocks never.
 """
@@ -26,7 +26,6 @@ from roost.volume.layout import split_by_chunk
 from roost.volume.model import Attr, ChunkNo, Ino, Slice
 from roost.volume.vfs.core import Core
 
-WINDOW_BLOCKS_MAX = 16
 CHUNKS_KEPT_MAX = 16
 RECORD_TRIES_MAX = 5
 STREAMS_MAX = 2
@@ -34,7 +33,7 @@ _SMALL_READ_SHARE = 4  # of a block: a smaller read at random fetches only its r
 _ZEROS = bytes(1 << 20)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Stream:
     """Somebody who reads on and on."""
 
@@ -50,9 +49,6 @@ class FileReader:
         self._core = core
         self._ino = ino
         self._block_bytes = core.blocks.block_bytes
-        readahead = core.data.max_readahead_bytes // self._block_bytes
-        kept = core.data.memory_cache_bytes // self._block_bytes  # more would push itself out
-        self._window_max = readahead or min(WINDOW_BLOCKS_MAX, kept // 2 or 1)
         self._lock = threading.Lock()
         self._version: tuple[int, int, int] | None = None
         self._chunks: dict[ChunkNo, tuple[Slice, ...]] = {}
@@ -85,6 +81,12 @@ class FileReader:
         with self._lock:
             self._chunks.clear()
 
+    def close(self) -> None:
+        """Leave the room for reading ahead to others: nobody reads this file any more."""
+        with self._lock:
+            for stream in self._streams:
+                self._core.windows.left(stream)
+
     def _begin(self, attr: Attr, offset: int, end: int) -> tuple[bool, range]:
         """Note the read; return if it is in sequence, and what to fetch ahead."""
         with self._lock:
@@ -94,7 +96,7 @@ class FileReader:
             if stream is None:
                 stream = _Stream()
                 if len(self._streams) == STREAMS_MAX:
-                    self._streams.pop(0)
+                    self._core.windows.left(self._streams.pop(0))
             else:
                 self._streams.remove(stream)
                 stream.read_bytes += end - offset
@@ -102,12 +104,21 @@ class FileReader:
             stream.next = end
             if not in_sequence:
                 return False, range(0)
-            blocks = 1 << (stream.read_bytes // self._block_bytes + 1).bit_length() - 1
-            until = end + min(blocks, self._window_max) * self._block_bytes
-            until = min(until - until % self._block_bytes, attr.length)
-            ahead = range(max(end, stream.ahead), until)
-            stream.ahead = max(stream.ahead, until)
-            return True, ahead
+            return True, self._look_ahead(stream, attr.length)
+
+    def _look_ahead(self, stream: _Stream, length: int) -> range:
+        """Return what of the file to fetch for a stream that has just been read on."""
+        windows, end = self._core.windows, stream.next
+        blocks = 1 << (stream.read_bytes // self._block_bytes + 1).bit_length() - 1
+        until = end + min(blocks, windows.blocks(stream)) * self._block_bytes
+        until = min(until - until % self._block_bytes, length)
+        ahead = range(max(end, stream.ahead), until)
+        stream.ahead = max(stream.ahead, until)
+        if end >= length:
+            windows.left(stream)
+        elif ahead:
+            windows.fetching(stream, -(-len(ahead) // self._block_bytes))
+        return ahead
 
     def _refresh(self, attr: Attr) -> None:
         version = (attr.mtime_ns, attr.ctime_ns, attr.length)
@@ -145,9 +156,10 @@ class FileReader:
         """Yield the parts' bytes; those behind the first are fetched while it is."""
         cache = self._core.cache
         started: deque[Future[Buffer] | None] = deque()
+        window = self._core.windows.alone  # not divided: they are held until they are used
         ahead = 1  # the first is fetched on this thread
         for number, part in enumerate(parts):
-            while ahead < min(len(parts), number + 1 + self._window_max):
+            while ahead < min(len(parts), number + 1 + window):
                 started.append(self._start(parts[ahead], in_sequence))
                 ahead += 1
             fetch = started.popleft() if number else None
