@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from roost.errors import NotFound
 from roost.volume.sync.items import Item
 
 
@@ -23,6 +24,16 @@ UNSEEN_MODE = 0o600
 
 TREE = Abilities(folders=True, links=True, modes=True, times=True)
 BUCKET = Abilities(folders=False, links=False, modes=False, times=False)
+
+
+class Vanished(NotFound):
+    """The folder to be synced was taken away, or replaced by another one, meanwhile."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} is not there any more, or another folder took its place",
+            hint="See that its disk is mounted, then run the same command again.",
+        )
 
 
 class Source(Protocol):
@@ -56,7 +67,12 @@ class Endpoint(Protocol):
         ...
 
     def is_there(self) -> bool:
-        """False if the folder to be synced does not exist: as a source that is an error."""
+        """False if the folder to be synced does not exist: as a source that is an error.
+
+        From the first call that returns True on it is that very folder that counts: another one in
+        its place is not it, and what it lacks is not absent (`head`, `list` and `delete` raise
+        Vanished).
+        """
         ...
 
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from roost.errors import InvalidArgument
-from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities
+from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities, Vanished
 from roost.volume.sync.items import Item, Kind
 from roost.volume.sync.listing import Found, walk
 
@@ -20,11 +20,14 @@ class LocalTree:
     """`Endpoint` over a directory, which is made when something is written.
 
     With `durable` a file's name is synced before `write` returns; its bytes always are.
+
+    Invariant: `_seen` tells the root that `is_there` first found, by device and inode.
     """
 
     def __init__(self, root: Path, *, durable: bool = False) -> None:
         self._root = os.path.abspath(root)
         self._durable = durable
+        self._seen: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
@@ -43,7 +46,15 @@ class LocalTree:
 
     def is_there(self) -> bool:
         """As in Endpoint."""
-        return os.path.isdir(self._root)
+        try:
+            found = os.stat(os.path.join(self._root, "."))  # with "." what is to be mounted is
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return False
+            raise
+        identity = (found.st_dev, found.st_ino)
+        self._seen = self._seen or identity
+        return identity == self._seen
 
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
@@ -116,6 +127,7 @@ class LocalTree:
     def delete(self, key: str) -> None:
         """As in Endpoint."""
         path = self._path(key)
+        self._demand_root()
         self._check_real(os.path.dirname(path))
         with contextlib.suppress(FileNotFoundError):
             if key.endswith("/"):
@@ -138,6 +150,14 @@ class LocalTree:
     def close(self) -> None:
         """As in Endpoint."""
 
+    def _demand_root(self) -> None:
+        """Raise Vanished if the root that was seen is gone: what is absent now may be there yet.
+
+        An empty folder in its place is what a disk that was unmounted leaves behind.
+        """
+        if self._seen is not None and not self.is_there():
+            raise Vanished(self.name)
+
     def _check_real(self, folder: str) -> None:
         """Raise InvalidArgument if the folder lies behind a symbolic link below the root."""
         root = os.path.realpath(self._root)
@@ -157,6 +177,7 @@ class LocalTree:
             with os.scandir(self._path(folder) or "/") as entries:
                 return [self._found(folder, entry, follow) for entry in entries]
         except (FileNotFoundError, NotADirectoryError):
+            self._demand_root()
             return []
 
     def _found(self, folder: str, entry: "os.DirEntry[str]", follow: bool) -> Found:
@@ -179,6 +200,7 @@ class LocalTree:
             target = os.readlink(path) if stat.S_ISLNK(found.st_mode) else ""
         except OSError as error:
             if error.errno in _ABSENT:
+                self._demand_root()
                 return None
             raise
         kind = _kind(found.st_mode)

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import dropwhile
 
-from roost.errors import InvalidArgument, NotFound, Unsupported
-from roost.volume.sync.endpoint import Endpoint
+from roost.errors import InvalidArgument, Unsupported
+from roost.volume.sync.endpoint import Endpoint, Vanished
 from roost.volume.sync.items import Item, order
 from roost.volume.sync.options import Options, Selection
 from roost.volume.sync.plan import Pair, Planner, Quota, paired
@@ -94,13 +94,13 @@ class Ranges:
         yield from pairs
 
     def _still_there(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Yield the source's items; raise NotFound at their end if it was taken away meanwhile.
+        """Yield the source's items; raise Vanished at their end if it was taken away meanwhile.
 
         What is left of the target would else look as if it were gone from the source.
         """
         yield from _ascending(items, self._source)
         if not self._source.is_there():
-            raise NotFound(f"{self._source.name} is not there any more")
+            raise Vanished(self._source.name)
 
 
 def _ascending(items: Iterator[Item], side: Endpoint) -> Iterator[Item]:

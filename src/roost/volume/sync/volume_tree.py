@@ -11,7 +11,7 @@ from roost.volume.client import VolumeClient
 from roost.volume.errors import FsError
 from roost.volume.model import Attr, AttrChange
 from roost.volume.model import Kind as NodeKind
-from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities
+from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities, Vanished
 from roost.volume.sync.items import Item, Kind, ancestors
 from roost.volume.sync.listing import Found, walk
 from roost.volume.vfs.handles import VolumeFile
@@ -25,12 +25,16 @@ _KINDS = {
 
 
 class VolumeTree:
-    """`Endpoint` over a folder of a volume, which is made when something is written."""
+    """`Endpoint` over a folder of a volume, which is made when something is written.
+
+    Invariant: `_seen` is the inode of the root that `is_there` first found.
+    """
 
     def __init__(self, client: VolumeClient, root: str = "/") -> None:
         """Take over `client`: closing the one closes the other."""
         self._client = client
         self._root = "/" + root.strip("/")
+        self._seen: int | None = None
 
     @property
     def name(self) -> str:
@@ -50,8 +54,16 @@ class VolumeTree:
 
     def is_there(self) -> bool:
         """As in Endpoint."""
-        item = self.head("", follow=True)
-        return item is not None and item.is_folder
+        try:
+            found = self._client.node(self._root)
+        except FsError as error:
+            if error.errno in _ABSENT:
+                return False
+            raise
+        if found.attr.kind is not NodeKind.DIRECTORY:
+            return False
+        self._seen = self._seen or found.ino
+        return found.ino == self._seen
 
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
@@ -65,6 +77,7 @@ class VolumeTree:
             target = self._client.readlink(self._path(key)) if not follow and _is_link(attr) else ""
         except FsError as error:
             if error.errno in _ABSENT:
+                self._demand_root()
                 return None
             raise
         if follow and _is_link(attr):
@@ -133,6 +146,7 @@ class VolumeTree:
 
     def delete(self, key: str) -> None:
         """As in Endpoint."""
+        self._demand_root()
         with _forgiving(errno.ENOENT):
             self._check_real(key)
             if key.endswith("/"):
@@ -156,6 +170,11 @@ class VolumeTree:
     def close(self) -> None:
         """As in Endpoint."""
         self._client.close()
+
+    def _demand_root(self) -> None:
+        """Raise Vanished if the root that was seen is gone: what is absent now may be there yet."""
+        if self._seen is not None and not self.is_there():
+            raise Vanished(self.name)
 
     def _check_real(self, key: str) -> None:
         """Raise InvalidArgument if the key lies behind a symbolic link below the root."""
@@ -204,6 +223,7 @@ class VolumeTree:
             entries = self._client.readdir(self._path(folder), with_attrs=True)
         except FsError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
+                self._demand_root()
                 return []
             raise
         found = []
