@@ -12,6 +12,7 @@ from roost.blob.open import open_store
 from roost.blob.patience import Patience
 from roost.blob.place import Place
 from roost.blob.store import BlobStore
+from roost.sizes import MIB
 from roost.testing.blob_suite import BlobStoreSuite
 from roost.testing.servers.azurite import AzuriteServer
 from tests.blob.conftest import KEYS, MinioGateway
@@ -24,6 +25,20 @@ class TestAzurite(BlobStoreSuite):
     @pytest.fixture
     def store(self, azure_place: Place, azure_environment: dict[str, str]) -> BlobStore:
         return open_store(azure_place, patience=QUICK, environment=azure_environment)
+
+
+def test_only_a_large_object_stays_in_the_buffer_it_was_received_in(
+    azure_place: Place, azure_environment: dict[str, str]
+) -> None:
+    store = open_store(azure_place, patience=QUICK, environment=azure_environment)
+    data = secrets.token_bytes(MIB)
+    store.put("large", data)
+    store.put("small", data[:1000])
+    assert isinstance(store.get("small"), bytes)
+    assert isinstance(store.get_range("large", 0, 1000), bytes)
+    for large in (store.get("large"), store.get_range("large", 0, MIB)):
+        assert isinstance(large, memoryview)
+        assert large == data
 
 
 class TestAzuriteByAccountAndKey(BlobStoreSuite):

@@ -41,6 +41,7 @@ WHOLE_BYTES_MAX = 64 * MIB
 """A larger object is stored in parts; a volume's blocks are at most 16 MiB."""
 _LIST_PAGE = 1000
 _CHECKSUM_BYTES = 64 * KIB
+_COPIED_BYTES_MAX = 256 * KIB
 
 
 class CloudStore:
@@ -84,16 +85,16 @@ class CloudStore:
     def get(self, key: str) -> Buffer:
         """As in BlobStore.  Raises CorruptRecord if the object's checksum says so.
 
-        The bytes lie where the library received them.
+        Those of a large object lie where the library received them.
         """
         check_key(key)
 
-        def get() -> tuple[memoryview, str]:
+        def get() -> tuple[Buffer, str]:
             answer = obstore.get(self._store, key)
-            return memoryview(answer.bytes()), str(answer.attributes.get(CHECKSUM, ""))
+            return _held(answer.bytes()), str(answer.attributes.get(CHECKSUM, ""))
 
         data, stated = self._call(key, get)
-        if self._checksums and stated.isdecimal() and int(stated) != _checksum(data):
+        if self._checksums and stated.isdecimal() and int(stated) != _checksum(memoryview(data)):
             raise CorruptRecord(f"{self._name}{key}", "the bytes do not match their checksum")
         return data
 
@@ -107,7 +108,7 @@ class CloudStore:
         def get() -> Buffer:
             try:
                 options: obstore.GetOptions = {"range": (offset, offset + size_bytes)}
-                return memoryview(obstore.get(self._store, key, options=options).bytes())
+                return _held(obstore.get(self._store, key, options=options).bytes())
             except (BaseError, ValueError) as error:
                 if is_beyond_the_end(str(error)):
                     return b""
@@ -212,6 +213,12 @@ class CloudStore:
             raise translate(self._name, key, Kind.OTHER, str(error)) from error
         except ValueError as error:  # the library refuses some names
             raise InvalidArgument(f"object key {key!r}: {first_line(error)}") from error
+
+
+def _held(received: Buffer) -> Buffer:
+    """Return what may be kept for long: a small object's bytes lie in a much larger buffer."""
+    view = memoryview(received)
+    return bytes(view) if view.nbytes <= _COPIED_BYTES_MAX else view
 
 
 def _checksum(data: memoryview) -> int:
