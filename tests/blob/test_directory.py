@@ -122,6 +122,7 @@ def test_a_bucket_that_was_never_there_is_missing(tmp_path: Path, verb: str) -> 
     with pytest.raises(BucketMissing, match="no such folder") as refusal:
         VERBS[verb](store)
     assert "mounted" in refusal.value.hint
+    assert f"mkdir -p {tmp_path}/root" in refusal.value.hint, "a new host has only to be told so"
     assert not (tmp_path / "root").exists(), "and is not made"
 
 
@@ -224,7 +225,20 @@ def test_a_made_bucket_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         make_directory(tmp_path / "file" / "root")
 
 
-def test_a_shard_in_which_nothing_was_stored_yet_is_empty(tmp_path: Path) -> None:
+def test_a_made_shard_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+    )
+    fellows = (tmp_path / "disk0/objects", tmp_path / "disk1/objects")
+    fellows[1].mkdir(parents=True)
+    DirectoryStore(fellows[0], fellows=fellows).put("folder/a", b"1")
+    assert {str(tmp_path), str(tmp_path / "disk0"), str(fellows[0])} <= set(synced)
+
+
+def test_a_shard_in_which_nothing_was_stored_yet_is_empty(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """JuiceFS's format makes the folder of one shard; the others come with their first object."""
     fellows = tuple(tmp_path / f"shard{number}" for number in range(3))
     (tmp_path / "shard1").mkdir()
@@ -234,6 +248,9 @@ def test_a_shard_in_which_nothing_was_stored_yet_is_empty(tmp_path: Path) -> Non
         store.get("a")
     store.put("folder/a", b"1")
     assert (tmp_path / "shard0/folder/a").read_bytes() == b"1"
+    store.put("folder/b", b"1")
+    told = [record.getMessage() for record in caplog.records]
+    assert told == [f"shard was not there and is made: folder={fellows[0]}"], "it may be a disk"
     shutil.rmtree(tmp_path / "shard0")
     with pytest.raises(BucketMissing):
         store.get("folder/a")

@@ -195,6 +195,12 @@ def sync(
             threads=threads,
             bandwidth_mbps=megabits(bwlimit),
         )
+        if options.must_be_durable and data.settings.writeback:
+            raise InvalidArgument(
+                "--writeback with --delete-src or --delete-src-after could lose the last copy:"
+                " what it keeps on this host's disk is not stored yet",
+                hint="Leave out --writeback.",
+            )
         manner = Manner(
             durable=options.must_be_durable or enable_checkpoint,
             https=not no_https,
