@@ -515,3 +515,39 @@ def test_folders_that_others_remove_are_made_again(volume: TestVolume) -> None:
     other.remove_tree("/t/d")
     tree.write(Item("d/b", Kind.FILE, 1, SECOND_NS), iter([b"2"]), "draft")
     assert [item.key for item in tree.list("", "", follow=False)] == ["d/", "d/b"]
+
+
+def test_a_folder_that_became_a_link_is_replaced_by_it(tmp_path: Path) -> None:
+    """With --links a name behind the link is not one that the source has."""
+    source = make(tmp_path / "s", "v2/x", "v2/y")
+    (source / "cur").symlink_to("v2")
+    target = make(tmp_path / "t", "v2/x", "v2/y", "cur/x", "cur/deep/z")
+    options = Options(links=True, dirs=True, delete_dst=True)
+    assert sync(source, target, options).failed == 0
+    assert tree_of(target)["cur"] == "v2"
+    assert names(target) == "cur v2 v2/x v2/y"
+
+
+def test_a_file_that_became_a_link_to_a_folder_is_replaced_by_the_folder(tmp_path: Path) -> None:
+    source = make(tmp_path / "s", "v2/x")
+    (source / "cur").symlink_to("v2")
+    target = make(tmp_path / "t", "v2/x", "cur")
+    assert sync(source, target, Options(delete_dst=True)).failed == 0
+    assert names(target) == "cur cur/x v2 v2/x"
+
+
+@pytest.mark.parametrize("links", [False, True])
+def test_what_a_listing_left_out_below_a_folder_is_not_deleted(tmp_path: Path, links: bool) -> None:
+    class Shortened(LocalTree):
+        def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
+            found = super().list(prefix, start, follow=follow)
+            return (item for item in found if not item.key.endswith("/b"))
+
+    source = make(tmp_path / "s", "d/a", "d/b", "real/b")
+    (source / "to").symlink_to("real")
+    target = make(tmp_path / "t", "d/a", "d/b", "real/b")
+    work = Job(
+        Shortened(source), LocalTree(target), options=Options(delete_dst=True, links=links)
+    )
+    assert run(work).failed == 0
+    assert {"d/b", "real/b"} <= set(tree_of(target))

@@ -6,7 +6,7 @@ from typing import Protocol
 from roost.errors import CorruptRecord
 from roost.volume.sync.copying import Changed, Copier, is_not_empty
 from roost.volume.sync.endpoint import Endpoint
-from roost.volume.sync.items import Item, Kind
+from roost.volume.sync.items import Item, Kind, ancestors
 from roost.volume.sync.options import Options
 from roost.volume.sync.steps import Step, Verb, needs_mode
 from roost.volume.sync.tally import Tally
@@ -110,11 +110,21 @@ class Worker:
 
         A listing may be wrong, or old: what it did not bring is no reason to lose the last copy.
         """
-        found = self.source.head(key, follow=False)
-        if found is not None and found.key == key:
+        if self._source_has(key):
             raise Changed(f"{key} is at the source, though its listing lacked it: not deleted")
         self.target.delete(key)
         self.tally.add("deleted")
+
+    def _source_has(self, key: str) -> bool:
+        """True if a listing of the source would bring the key: links count as they do there."""
+        follow = not self.options.links
+        found = self.source.head(key, follow=follow)
+        if found is None or found.key != key:
+            return False
+        if follow:
+            return True
+        above = (self.source.head(folder, follow=False) for folder in ancestors(key))
+        return all(item is not None and item.is_folder for item in above)
 
     def _leave(self, step: Step) -> None:
         if step.source is None:
