@@ -13,6 +13,7 @@ Lock order: `_lock` guards `_durable` alone and is not held during system calls.
 
 import contextlib
 import errno
+import logging
 import os
 import threading
 import uuid
@@ -32,9 +33,11 @@ from roost.blob.store import (
 )
 from roost.errors import CorruptRecord, RoostError, StorageFull, Unavailable
 
+log = logging.getLogger(__name__)
+
 _DURABLE_FOLDERS_MAX = 1 << 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_HINT = "Is its disk mounted?  A new volume's folder is made by `roost format`."
+_HINT = "Is its disk mounted?"
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 
 
@@ -47,7 +50,8 @@ class DirectoryStore:
         """With `makes_root` a root that is not there is an empty bucket, and made by a `put`.
 
         So is one of several shards while any of its `fellows` is there: JuiceFS makes the folder of
-        a shard with its first object.
+        a shard with its first object.  A shard whose disk was not mounted when this process began
+        looks the same, so a folder that is made for this reason is told as a warning.
         """
         self._root = root
         self._makes_root = makes_root
@@ -169,7 +173,8 @@ class DirectoryStore:
         except (FileNotFoundError, NotADirectoryError) as error:
             if self._may_make_root():
                 return
-            raise BucketMissing(f"{self.name}: there is no such folder", hint=_HINT) from error
+            hint = f"{_HINT}  If the bucket is a new one, make it: mkdir -p {self._root}"
+            raise BucketMissing(f"{self.name}: there is no such folder", hint=hint) from error
         except OSError as error:
             raise Unavailable(f"{self.name}: {error.strerror}") from error
         identity = (found.st_dev, found.st_ino)
@@ -228,8 +233,10 @@ class DirectoryStore:
             if folder in self._durable:
                 return
         self._demand_root()
-        if self._may_make_root():
-            self._root.mkdir(parents=True, exist_ok=True)
+        if self._may_make_root() and not self._root.is_dir():
+            if not self._makes_root:
+                log.warning("shard was not there and is made: folder=%s", self._root)
+            make_directory(self._root)
             self._demand_root()  # seen from now on
         below = folder.relative_to(self._root).parts
         way = [self._root.joinpath(*below[:depth]) for depth in range(len(below) + 1)]
