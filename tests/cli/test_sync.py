@@ -123,6 +123,8 @@ def test_a_list_of_files_and_a_dry_run(source: str, tmp_path: Path) -> None:
         (["SRC", "/tmp/x/", "--bwlimit", "fast"], "bandwidth"),
         (["SRC", "/tmp/x/", "--threads", "0"], "--threads"),
         (["SRC", "/tmp/x/", "--existing", "--ignore-existing"], "together"),
+        (["SRC", "/tmp/x/", "--writeback", "--delete-src"], "not stored yet"),
+        (["SRC", "/tmp/x/", "--writeback", "--delete-src-after"], "not stored yet"),
     ],
 )
 def test_an_error_is_one_line_a_hint_and_a_code(

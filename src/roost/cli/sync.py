@@ -195,12 +195,7 @@ def sync(
             threads=threads,
             bandwidth_mbps=megabits(bwlimit),
         )
-        if options.must_be_durable and data.settings.writeback:
-            raise InvalidArgument(
-                "--writeback with --delete-src or --delete-src-after could lose the last copy:"
-                " what it keeps on this host's disk is not stored yet",
-                hint="Leave out --writeback.",
-            )
+        _check_stored(options, writeback=data.settings.writeback)
         manner = Manner(
             durable=options.must_be_durable or enable_checkpoint,
             https=not no_https,
@@ -308,6 +303,16 @@ def _check_ends(src: str, dst: str) -> None:
         raise InvalidArgument(
             'SRC and DST must both end in "/", or neither',
             hint='With "/" what is in the folders is synced.',
+        )
+
+
+def _check_stored(options: Options, *, writeback: bool) -> None:
+    """Raise InvalidArgument if a source could be deleted while its copy waits on this host."""
+    if options.must_be_durable and writeback:
+        raise InvalidArgument(
+            "--writeback with --delete-src or --delete-src-after could lose the last copy:"
+            " what waits on this host's disk is not stored yet",
+            hint="Leave out --writeback.",
         )
 
 
