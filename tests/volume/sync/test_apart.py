@@ -135,3 +135,55 @@ def test_a_prefix_inside_another_is_known(store: MemoryStore) -> None:
 )
 def test_buckets_of_another_address_are_apart(store: MemoryStore, one: str, other: str) -> None:
     assert run(Job(open_place(one, Manner()), open_place(other, Manner()))).failed == 0
+
+
+def test_a_side_outside_the_range_is_no_part(tmp_path: Path) -> None:
+    source = make(tmp_path / "s", "a", "b", "out/old")
+    target = LocalTree(source / "out")
+    assert run(Job(LocalTree(source), target, Selection(end="b"))).copied == 2
+    assert sorted(tree_of(source / "out")) == ["a", "b", "old"]
+    assert run(Job(LocalTree(source), target, Selection(start="p"))).copied == 0
+    for selection in (Selection(end="out/a"), Selection(end="z"), Selection(start="out/o")):
+        with pytest.raises(InvalidArgument, match="into itself"):
+            run(Job(LocalTree(source), target, selection))
+    deleting = Options(delete_dst=True)
+    run(Job(target, LocalTree(source), Selection(end="b"), deleting))
+    assert sorted(tree_of(source)) == ["a", "b", "out", "out/a", "out/b", "out/old"]
+    with pytest.raises(InvalidArgument, match="would delete it"):
+        run(Job(target, LocalTree(source), Selection(start="out/b"), deleting))
+
+
+@pytest.mark.parametrize("options", [Options(), Options(delete_dst=True, dirs=True)])
+def test_of_a_list_only_the_folders_in_it_count(tmp_path: Path, options: Options) -> None:
+    root = make(tmp_path / "s", "etc/a", "home/b", "backup/etc/a", "backup/etc/old", "backupper/c")
+    target = LocalTree(root / "backup")
+
+    def of(*lines: str) -> Job:
+        return Job(LocalTree(root), target, options=options, lines=lambda: lines)
+
+    assert run(of("etc/", "home/b", "backupper")).failed == 0
+    kept = {"backup/etc/a", "backup/home/b", "backup/backupper/c"}
+    assert kept < set(tree_of(root))
+    assert ("backup/etc/old" in tree_of(root)) is not options.delete_dst
+    before = tree_of(root)
+    for line in ("backup", "backup/", "backup/etc"):
+        with pytest.raises(InvalidArgument, match="into itself"):
+            run(of(line))
+    assert tree_of(root) == before
+    with pytest.raises(InvalidArgument, match="same place"):
+        run(Job(LocalTree(root), LocalTree(root), options=options, lines=lambda: ["etc"]))
+
+
+def test_of_a_list_no_folder_is_deleted_that_the_source_lies_in(tmp_path: Path) -> None:
+    target = make(tmp_path / "t", "in/a", "in/n/in/b", "in/n/keep", "n/old", "n/in/x")
+    source = LocalTree(make(target / "in", "n/new"))
+    deleting = Options(delete_dst=True, dirs=True)
+    make(target / "in", "in/n/z")
+    before = tree_of(target)
+    for line in ("in", "in/n"):
+        with pytest.raises(InvalidArgument, match="would delete it"):
+            run(Job(source, LocalTree(target), options=deleting, lines=lambda line=line: [line]))
+    assert tree_of(target) == before
+    run(Job(source, LocalTree(target), options=deleting, lines=lambda: ["n/"]))
+    assert sorted(tree_of(target / "n")) == ["in", "in/b", "keep", "new"]
+    assert set(tree_of(target / "in")) == {k[3:] for k in before if k.startswith("in/")}

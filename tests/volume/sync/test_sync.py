@@ -546,8 +546,6 @@ def test_what_a_listing_left_out_below_a_folder_is_not_deleted(tmp_path: Path, l
     source = make(tmp_path / "s", "d/a", "d/b", "real/b")
     (source / "to").symlink_to("real")
     target = make(tmp_path / "t", "d/a", "d/b", "real/b")
-    work = Job(
-        Shortened(source), LocalTree(target), options=Options(delete_dst=True, links=links)
-    )
+    work = Job(Shortened(source), LocalTree(target), options=Options(delete_dst=True, links=links))
     assert run(work).failed == 0
     assert {"d/b", "real/b"} <= set(tree_of(target))

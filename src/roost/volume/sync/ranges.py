@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import dropwhile
 
 from roost.errors import InvalidArgument, Unsupported
+from roost.volume.sync.apart import demand_apart
 from roost.volume.sync.endpoint import Endpoint, Vanished
 from roost.volume.sync.items import Item, order
 from roost.volume.sync.options import Options, Selection
@@ -52,7 +53,8 @@ class Ranges:
         """Yield a range for each line from number `line` on, there only what is above `after`.
 
         A line is a key, or a folder with or without "/"; one that the source does not have is told
-        to `absent`.  Raises InvalidArgument for a line that leads out of the root.
+        to `absent`.  Raises InvalidArgument for a line that leads out of the root, or whose folder
+        is where the other side lies.
         """
         for number, text in enumerate(lines, 1):
             key = text.rstrip()
@@ -67,6 +69,7 @@ class Ranges:
                 if not begin:
                     yield self.planner(number), iter([(source, target)])
             else:
+                demand_apart(self._source, self._target, self._selection, self._options, source.key)
                 yield self._range(source.key, begin, number)
 
     def _range(self, prefix: str, after: str, line: int) -> tuple[Planner, Iterator[Pair]]:

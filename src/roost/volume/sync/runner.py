@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from roost.blob.limits import Rate
 from roost.clock import Clock, SystemClock
 from roost.errors import Failure, NotFound, RoostError
-from roost.volume.sync.apart import demand_apart
+from roost.volume.sync.apart import demand_apart, demand_two
 from roost.volume.sync.checkpoint import FAILED_KEPT_MAX, Checkpoint, Progress
 from roost.volume.sync.copying import Copier
 from roost.volume.sync.endpoint import Endpoint
@@ -61,7 +61,9 @@ class Sync:
 
         Raises InvalidArgument if one side lies in the other's way; CorruptRecord, Unavailable.
         """
-        demand_apart(job.source, job.target, job.selection, job.options)
+        demand_two(job.source, job.target)
+        if job.lines is None:
+            demand_apart(job.source, job.target, job.selection, job.options)
         saves = job.checkpoint is not None and not job.options.dry
         self._job = job
         self._options = _able(job)
