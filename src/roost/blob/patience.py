@@ -1,6 +1,6 @@
 """How long a store is waited for, and how often it is asked again: the one place for these."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,20 @@ class Patience:
     # Until a store has answered for the first time, its address is the likelier reason for silence.
     first_try_s: float = 15.0
     first_answer_s: float = 20.0  # no try is begun after this
+
+    def waiting(self, request_timeout_s: float) -> "Patience":
+        """Return this with another time-out of a request, which then holds for the first one, too.
+
+        Who names a time-out knows how slowly the store answers.
+        """
+        if request_timeout_s == self.request_timeout_s:
+            return self
+        return replace(
+            self,
+            request_timeout_s=request_timeout_s,
+            first_try_s=request_timeout_s,
+            first_answer_s=max(request_timeout_s, self.first_answer_s),
+        )
 
 
 PATIENT = Patience()

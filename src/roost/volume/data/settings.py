@@ -75,7 +75,7 @@ class DataSettings:
     def patience(self) -> Patience:
         """How long and how often the store is asked."""
         longest_s = max(self.get_timeout_s, self.put_timeout_s)
-        return Patience(request_timeout_s=longest_s, tries_max=max(self.io_retries, 1))
+        return Patience(tries_max=max(self.io_retries, 1)).waiting(longest_s)
 
     @property
     def upload_threads(self) -> int:
