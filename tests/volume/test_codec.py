@@ -66,9 +66,10 @@ def test_attributes_have_the_recorded_bytes(name: str) -> None:
     assert decode_attr(bytes.fromhex(recorded)) == attr
 
 
-def test_attributes_without_the_trailing_zero_are_read() -> None:
-    attr, recorded = GOLDEN["root"]
-    assert decode_attr(bytes.fromhex(recorded)[:71]) == attr
+@pytest.mark.parametrize("name", GOLDEN)
+def test_attributes_without_the_trailing_zero_are_read(name: str) -> None:
+    attr, recorded = GOLDEN[name]
+    assert decode_attr(bytes.fromhex(recorded)[:-1]) == attr
 
 
 @pytest.mark.parametrize("length", [0, 1, 62])

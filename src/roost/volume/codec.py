@@ -73,7 +73,7 @@ def decode_attr(raw: bytes, where: str = "attr") -> Attr:
         nlink, length, rdev, parent,
     ) = _FIXED.unpack_from(padded)  # fmt: skip
     access_acl = default_acl = tier = 0
-    if len(padded) > _FIXED.size + 1:  # more than the zero
+    if len(padded) != _FIXED.size + 1 or padded[-1]:  # other than the zero alone
         rest = padded[_FIXED.size :]
         if len(rest) >= _ACLS.size:
             access_acl, default_acl = _ACLS.unpack_from(rest)
