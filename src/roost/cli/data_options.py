@@ -24,6 +24,7 @@ R = TypeVar("R")
 
 PANEL = "Data path, as in `juicefs mount`"
 PARAMETER = "data"
+_NO_FOLDER = "memory"  # JuiceFS's word in the place of a cache folder
 _DEFAULTS = DataSettings()
 
 
@@ -44,7 +45,10 @@ class _Words:
     """The options as they stand on the command line; each field is one."""
 
     cache_dir: Annotated[
-        str, _option("--cache-dir", "PATH", 'Local folders for cached data; ":" between several.')
+        str,
+        _option(
+            "--cache-dir", "PATH", 'Folders for cached data, ":" between several; memory: none.'
+        ),
     ] = ""
     cache_size: Annotated[
         str, _option("--cache-size", "SIZE", "Cached data on disk; a plain number is MiB.")
@@ -96,15 +100,22 @@ class _Words:
 
     def data_path(self) -> DataPath:
         """Return what the words mean.  Raises InvalidArgument, naming the option."""
-        folders = _folders(self.cache_dir)
+        in_memory = self.cache_dir == _NO_FOLDER
+        if in_memory and self.writeback:
+            raise InvalidArgument(
+                f"--writeback needs a folder, and --cache-dir {_NO_FOLDER} means none",
+                hint=f"Name a folder; one called {_NO_FOLDER} is ./{_NO_FOLDER}.",
+            )
+        folders = () if in_memory else _folders(self.cache_dir)
+        size_bytes = size_in(self.cache_size, "M", "--cache-size")
         settings = DataSettings(
             cache_dirs=folders if len(folders) > 1 else (),
-            cache_size_bytes=size_in(self.cache_size, "M", "--cache-size"),
-            free_space_ratio=self.free_space_ratio,
+            cache_size_bytes=0 if in_memory else size_bytes,
+            free_space_ratio=_ratio(self.free_space_ratio, "--free-space-ratio"),
             cache_partial_only=self.cache_partial_only,
             cache_large_write=self.cache_large_write,
             verify_cache_checksum=_checksum(self.verify_cache_checksum),
-            buffer_size_bytes=size_in(self.buffer_size, "M", "--buffer-size"),
+            buffer_size_bytes=_some(self.buffer_size, "--buffer-size"),
             max_readahead_bytes=size_in(self.max_readahead or "0", "M", "--max-readahead"),
             prefetch=self.prefetch,
             writeback=self.writeback,
@@ -145,6 +156,22 @@ def with_data_options(command: Callable[..., R]) -> Callable[..., R]:
 
 def _folders(text: str) -> tuple[Path, ...]:
     return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part)
+
+
+def _some(text: str, option: str) -> int:
+    size_bytes = size_in(text, "M", option)
+    if size_bytes < 1:
+        raise InvalidArgument(f"{option}: {text!r} is no memory at all", hint="Write it as 300M.")
+    return size_bytes
+
+
+def _ratio(value: float, option: str) -> float:
+    if not 0 <= value < 1:
+        raise InvalidArgument(
+            f"{option}: must be at least 0 and less than 1, not {value:g}",
+            hint="Write 0.1 to leave a tenth of the disk free.",
+        )
+    return value
 
 
 def _checksum(text: str) -> ChecksumLevel:
