@@ -67,15 +67,7 @@ def objbench(
     Example: roost objbench --storage s3 https://photos.s3.us-east-2.amazonaws.com -p 6
     """
     with plain_errors():
-        load = Load(
-            block_bytes=size_in(block_size, "K", "--block-size"),
-            big_bytes=size_in(big_object_size, "M", "--big-object-size"),
-            small_bytes=size_in(small_object_size, "K", "--small-object-size"),
-            small_count=small_objects,
-            threads=threads,
-        )
-        if min(load.block_bytes, load.big_bytes, load.threads) < 1 or load.small_count < 0:
-            raise InvalidArgument("sizes and threads must be at least 1")
+        load = _load(block_size, big_object_size, small_object_size, small_objects, threads)
         place = Place(
             storage,
             file_bucket(bucket) if storage.lower() == "file" else bucket,
@@ -96,6 +88,19 @@ def objbench(
     if any(check.outcome == FAILED for check in checks):
         complain("error: the store failed functional tests")
         raise typer.Exit(Failure.exit_code)
+
+
+def _load(block: str, big: str, small: str, small_count: int, threads: int) -> Load:
+    load = Load(
+        block_bytes=size_in(block, "K", "--block-size"),
+        big_bytes=size_in(big, "M", "--big-object-size"),
+        small_bytes=size_in(small, "K", "--small-object-size"),
+        small_count=small_count,
+        threads=threads,
+    )
+    if min(load.block_bytes, load.big_bytes, load.threads) < 1 or load.small_count < 0:
+        raise InvalidArgument("sizes and threads must be at least 1")
+    return load
 
 
 def _work(store: BlobStore, load: Load, *, skips: bool) -> tuple[list[CheckResult], list[Pace]]:
