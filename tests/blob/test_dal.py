@@ -1,7 +1,9 @@
 """Stores of OpenDAL: the suite over its own memory and folders, options from JuiceFS's words."""
 
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +15,7 @@ from roost.blob.many import SERVICES, options_of
 from roost.blob.open import open_store
 from roost.blob.patience import Patience
 from roost.blob.place import Place
-from roost.blob.store import BlobStore
+from roost.blob.store import BlobNotFound, BlobStore
 from roost.errors import InvalidArgument, Unavailable
 from roost.testing.blob_suite import BlobStoreSuite
 
@@ -110,6 +112,27 @@ def test_a_host_that_says_nothing_is_given_up_by_name(place: str) -> None:
                 call()
             assert time.monotonic() - began_s < 10
             assert "address" in failure.value.hint
+
+
+class _Slow(BaseHTTPRequestHandler):
+    def do_PROPFIND(self) -> None:
+        time.sleep(0.4)
+        self.send_error(404)
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+def test_a_time_out_that_was_chosen_is_waited_for_at_the_first_answer_too() -> None:
+    hasty = Patience(first_try_s=0.1, first_answer_s=0.1)
+    with HTTPServer(("127.0.0.1", 0), _Slow) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        place = Place("webdav", f"http://127.0.0.1:{server.server_port}")
+        with pytest.raises(Unavailable, match="does not answer"):
+            open_store(place, patience=hasty).head("a")
+        with pytest.raises(BlobNotFound):
+            open_store(place, patience=hasty.waiting(30)).head("a")
+        server.shutdown()
 
 
 @pytest.mark.parametrize("storage", sorted(set(SERVICES) - {"webdav", "hdfs", "b2"}))
