@@ -66,6 +66,20 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Place]:
         ),
         ("s3://10.0.0.1:9000/b/me@home/", "s3", "https://10.0.0.1:9000/b", "  ", "me@home/"),
         ("hdfs://host:8020/p/", "hdfs", "host:8020", "  ", "p/"),
+        ("hdfs://host:8020/me@home/", "hdfs", "host:8020", "  ", "me@home/"),
+        ("minio://minio:9000/b/me@home/", "minio", "http://minio:9000/b", "  ", "me@home/"),
+        ("minio://localhost:9000/b/me@home/", "minio", "http://localhost:9000/b", "  ", "me@home/"),
+        (
+            "minio://AK:12/ab@10.0.0.1:9000/b/p/",
+            "minio",
+            "http://10.0.0.1:9000/b",
+            "AK 12/ab ",
+            "p/",
+        ),
+        ("minio://AK:1/2/S@minio:9000/b/p/", "minio", "http://minio:9000/b", "AK 1/2/S ", "p/"),
+        ("minio://me:12/SK@minio:9000/b/p/", "minio", "http://minio:9000/b", "me 12/SK ", "p/"),
+        ("minio://me:123456/a/SK@h:9/b/p/", "minio", "http://h:9/b", "me 123456/a/SK ", "p/"),
+        ("minio://me:SK:12/T/T@h:9/b/p/", "minio", "http://h:9/b", "me SK 12/T/T", "p/"),
     ],
 )
 def test_a_bucket_is_taken_apart(

@@ -29,6 +29,7 @@ from roost.volume.sync.local_tree import LocalTree
 from roost.volume.sync.one_file import OneFile
 from roost.volume.sync.volume_tree import VolumeTree
 
+_PORT_MAX = 65_535
 _NUMBERED_HOST = re.compile(r"(localhost|\d+\.\d+\.\d+\.\d+)?(:\d+)?")
 _AMAZON_HOST = re.compile(r"s3[.-].*\.amazonaws\.com(:\d+)?")
 _AMAZON_BUCKET = re.compile(r"(.+)\.s3[.-](.*\.)?amazonaws\.com(:\d+)?")
@@ -109,7 +110,7 @@ def open_file_or_folder(url: str, manner: Manner, name: str = "") -> tuple[Endpo
 
 
 def _open_bucket(scheme: str, rest: str, manner: Manner) -> Endpoint:
-    login, at, location = _split_login(rest)
+    login, at, location = _split_login(scheme, rest)
     access_key, _, secrets = login.partition(":")
     secret_key, _, token = secrets.partition(":")
     host, _, path = location.partition("/")
@@ -161,23 +162,33 @@ def _is_whole(url: str) -> bool:
     scheme, found, rest = url.partition("://")
     if not found or scheme == "file":
         return False
-    location = rest if scheme in SCHEMES else _split_login(rest)[2]
+    location = rest if scheme in SCHEMES else _split_login(scheme.lower(), rest)[2]
     host, slash, path = location.partition("/")
     if scheme == "minio" or (scheme == "s3" and _bucket_in_path(host)):
         return "/" not in path
     return not slash
 
 
-def _split_login(rest: str) -> tuple[str, str, str]:
+def _split_login(scheme: str, rest: str) -> tuple[str, str, str]:
     """Return keys, "@" and where: keys end before the first "/", unless one of them holds it."""
-    authority = rest.partition("/")[0]
+    authority, _, path = rest.partition("/")
     if "@" in authority:
         login, _, host = authority.rpartition("@")
         return login, "@", host + rest[len(authority) :]
-    _, colon, port = authority.rpartition(":")
-    if colon and not port.isdigit() and "@" in rest:
+    if ":" in authority and "@" in path and not _is_address(scheme, authority, path):
         return rest.partition("@")
     return "", "", rest
+
+
+def _is_address(scheme: str, authority: str, path: str) -> bool:
+    """True if `authority` is a host and its port; False for keys, the last one cut at its "/"."""
+    host, _, port = authority.rpartition(":")
+    if not port.isdigit() or int(port) > _PORT_MAX:
+        return False
+    if scheme == "hdfs" or host == "localhost" or "." in host or host.startswith("["):
+        return True
+    # One word: keys often have capitals, names of hosts have not, and no bucket's name has an "@".
+    return host == host.lower() and ":" not in host and "@" not in path.partition("/")[0]
 
 
 def _plain(text: str) -> str:
