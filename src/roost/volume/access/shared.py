@@ -8,11 +8,13 @@ the child's to end.
 Lock order: `_lock` guards `_volumes` and is held while a volume is opened, so that it is opened
 once.  `release` may be called by the garbage collector, in the middle of anything, this module's
 own code included: so it waits for no lock.  What it cannot do at once is left in `_released` to
-whoever holds the lock.
+whoever holds the lock.  A volume that fails to close concerns who released it: nobody else sees
+more of it than a warning.
 """
 
 import atexit
 import contextlib
+import logging
 import os
 import queue
 import threading
@@ -24,6 +26,8 @@ from pathlib import Path
 from roost.errors import InvalidArgument, RoostError
 from roost.volume.access.places import Place
 from roost.volume.access.volume import Volume
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,24 +83,37 @@ def _acquired(key: Key) -> Volume:
 
 
 def release(key: Key) -> None:
-    """Undo one `acquire`."""
+    """Undo one `acquire`.  Raises as `Volume.close` if it was the last, and is closed here."""
     if key.process == os.getpid():
         _released.put(key)
-        _let_go()
+        _let_go(key)
 
 
-def _let_go() -> None:
-    """Close what nobody uses any more, unless another holds the lock, who then does it."""
+def _let_go(mine: Key | None = None) -> None:
+    """Close what nobody uses any more, unless another holds the lock, who then does it.
+
+    Each is tried.  Raises what the volume of `mine` raises.
+    """
     while not _released.empty() and _lock.acquire(blocking=False):
-        unused: list[Volume] = []
+        unused: list[tuple[Key, Volume]] = []
         try:
             with contextlib.suppress(queue.Empty):
                 while True:
-                    unused += _without(_released.get_nowait())
+                    key = _released.get_nowait()
+                    unused += [(key, volume) for volume in _without(key)]
         finally:
             _lock.release()
-        for volume in unused:
-            volume.close()
+        with contextlib.ExitStack() as closing:
+            for key, volume in unused:
+                closing.callback(volume.close if key == mine else partial(_close, volume))
+
+
+def _close(volume: Volume) -> None:
+    """Close it; tell what goes wrong to the log alone."""
+    try:
+        volume.close()
+    except (OSError, RoostError) as error:
+        log.warning("a volume that nobody used any more did not close well: %s", error)
 
 
 class Share:
@@ -137,8 +154,7 @@ def _without(key: Key) -> list[Volume]:
 def _close_all() -> None:
     for key in list(_volumes):
         if key.process == os.getpid():
-            with contextlib.suppress(RoostError):
-                _volumes.pop(key).volume.close()
+            _close(_volumes.pop(key).volume)
 
 
 def _begin_anew() -> None:
