@@ -66,3 +66,21 @@ def fill(meta: Meta) -> None:
     meta.unlink(ROOT, b"gone")
     meta.mkdir(ROOT, b"away")
     meta.rmdir(ROOT, b"away")
+
+
+@pytest.fixture
+def shared_url(tmp_path: Path) -> Iterator[str]:
+    """A volume in memory with files that share slices: clones, and one written into twice."""
+    url = f"memory://shared-{tmp_path}"
+    format_volume(url, new_settings("shared", bucket="/b", trash_days=1))
+    with open_meta(url, clock=ManualClock()) as meta:
+        folder = meta.mkdir(ROOT, b"folder").ino
+        for name in (b"one", b"two"):
+            file = meta.create(folder, name).ino
+            record = Slice(0, meta.new_slice_id(), 500, 0, 500)
+            meta.write_slice(file, ChunkNo(0), record)
+            meta.write_slice(file, ChunkNo(1), Slice(0, meta.new_slice_id(), 9, 0, 9))
+        meta.clone(folder, ROOT, b"clone")
+        meta.clone(folder, ROOT, b"another")
+    yield url
+    drop_memory_volume(f"shared-{tmp_path}")

@@ -107,6 +107,16 @@ def test_it_is_restored_into_every_engine_and_only_into_an_empty_one(
         restore(place, store, newest_before(store, None))
 
 
+def test_slices_that_files_share_are_counted_once_for_each(
+    place: str, shared_url: str, store: FaultyStore, clock: ManualClock
+) -> None:
+    backup(shared_url, store, clock)
+    report = restore(place, store, newest_before(store, None))
+    assert report.problems == ()
+    with open_meta(place, read_only=True) as meta:
+        assert meta.check() == ()
+
+
 def test_a_file_that_was_kept_open_is_noted_as_deleted(
     store: FaultyStore, clock: ManualClock
 ) -> None:

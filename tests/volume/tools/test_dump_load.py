@@ -70,6 +70,13 @@ def test_everything_survives_a_dump_and_a_load(place: str, full_url: str) -> Non
     assert dumped(place).decode() == first.decode()
 
 
+def test_slices_that_files_share_are_counted_once_for_each(place: str, shared_url: str) -> None:
+    """Or the blocks of a clone would go with the original."""
+    first = dumped(shared_url)
+    loaded(place, first)
+    assert dumped(place).decode() == first.decode()
+
+
 def test_a_file_with_several_names_knows_all_its_folders(place: str, full_url: str) -> None:
     with open_meta(full_url, read_only=True) as meta:
         ino = meta.resolve("/harder").ino

@@ -90,7 +90,7 @@ class _Plan:
     symlinks: list[Row] = field(default_factory=list)
     usage: list[Row] = field(default_factory=list)
     used: dict[Ino, tuple[int, int, int]] = field(default_factory=dict)
-    refs: dict[tuple[SliceId, bool], tuple[int, int]] = field(default_factory=dict)
+    refs: dict[SliceId, tuple[int, int, bool]] = field(default_factory=dict)
     chunks: dict[tuple[Ino, ChunkNo], bytes] = field(default_factory=dict)
     others: list[Statement] = field(default_factory=list)
     quotas: dict[tuple[QuotaKind, int, bool], tuple[int, int]] = field(default_factory=dict)
@@ -134,8 +134,8 @@ class _Plan:
             case fx.DropXattrs(ino):
                 self.dropped_xattrs.append(ino)
             case fx.AddSliceRefs(slice_id, by, size, is_new):
-                before = self.refs.get((slice_id, is_new), (0, size))[0]
-                self.refs[slice_id, is_new] = (before + by, size)
+                before, _, was_new = self.refs.get(slice_id, (0, size, False))
+                self.refs[slice_id] = (before + by, size, is_new or was_new)
             case fx.UseQuota(kind, key, space_bytes, inodes, create):
                 space, count = self.quotas.get((kind, key, create), (0, 0))
                 self.quotas[kind, key, create] = (space + space_bytes, count + inodes)
@@ -198,9 +198,12 @@ class _Plan:
                     yield statement
 
     def _refs(self) -> Iterator[Statement]:
-        """Slices in order of id; those made known stand together up to one that is."""
+        """Slices in order of id; those made known stand together up to one that is.
+
+        What one commit adds to a slice is one sum, as several records may name a new slice.
+        """
         new: list[Row] = []
-        for (slice_id, is_new), (by, size) in sorted(self.refs.items()):
+        for slice_id, (by, size, is_new) in sorted(self.refs.items()):
             if is_new:
                 new.append((slice_id, size, by))
                 continue
