@@ -3,7 +3,8 @@
 Link counts, parents, directory statistics, reference counts, what is used and the next free
 numbers are computed from the tree; what the dump says of them is not believed.  A directory is
 stored after all it holds, when its subdirectories are counted.  Memory: the directories on the way
-to the present entry, one bit per inode and slice, and the distinct access rules.
+to the present entry, one bit per inode and slice, the distinct access rules, and the number of each
+directory whose names are in no order.
 Source: the volume format reference, section 7.1.
 """
 
