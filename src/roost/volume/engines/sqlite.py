@@ -1,10 +1,11 @@
 """Metadata in SQLite, in JuiceFS's own tables; the official client may have it open as well.
 
 Writes: one thread at a time has the writing connection, the first that comes while it is free.  It
-takes along all operations that wait, up to a bound, runs each in one BEGIN IMMEDIATE transaction,
-inside a savepoint of its own unless it is alone, where reads are real, and commits once with `synchronous=FULL`; then
-the connection goes to whoever came first since.  Nobody hears an answer, refusals included, before
-that commit: a refusal may rest on an earlier operation of the same batch.
+takes along all operations that wait, up to a bound, and runs each in one BEGIN IMMEDIATE
+transaction, inside a savepoint of its own unless it is alone.  Reads there are real.  It commits
+once, with `synchronous=FULL`; then the connection goes to whoever came first since.  Nobody hears
+an answer, refusals included, before that commit: a refusal may rest on an earlier operation of the
+same batch.
 Each batch also writes its number in `roost_commit`.  If the answer of COMMIT is lost, that row
 decides whether the batch was done.
 
