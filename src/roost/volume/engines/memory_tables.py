@@ -174,6 +174,11 @@ class Tables:
         return self.clones.get(ino)
 
     # ---- Scans
+    @property
+    def is_snapshot(self) -> bool:
+        """As in Scans."""
+        return True
+
     def sessions(self) -> tuple[Session, ...]:
         """As in Scans."""
         return tuple(self.live_sessions[sid] for sid in sorted(self.live_sessions))

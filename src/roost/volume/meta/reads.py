@@ -180,6 +180,11 @@ class Scans(Protocol):
     snapshots; Redis has none, so what looks wrong there is read again before it is believed.
     """
 
+    @property
+    def is_snapshot(self) -> bool:
+        """True if all that is read is of one moment."""
+        ...
+
     def counter(self, name: str) -> int | None:
         """Return a counter."""
         ...

@@ -214,7 +214,7 @@ class _TreeWriter:
                 self._missing(parent, name, edge)
                 continue
             if self._stands_already(edge.ino, attr):
-                self._moved(parent, name, edge)
+                self._stands_twice(parent, name, edge)
                 continue
             child = _Child(name, edge.ino, attr, xattrs=self._spelled(edge.ino, xattrs))
             if attr.kind is Kind.FILE:
@@ -282,15 +282,20 @@ class _TreeWriter:
             return False
         return not is_linked or ino not in self._linked
 
-    def _moved(self, parent: Ino, name: bytes, edge: Edge) -> None:
+    def _stands_twice(self, parent: Ino, name: bytes, edge: Edge) -> None:
         """A node of one name stands elsewhere: it came from there meanwhile, or is damaged."""
+        if self._scans.is_snapshot or self._is_misplaced(parent, name, edge):
+            where = f"entry {name!r} of directory {parent}"
+            self._damaged(where, f"inode {edge.ino} stands twice but has one name")
+        else:
+            self.report.moved += 1
+
+    def _is_misplaced(self, parent: Ino, name: bytes, edge: Edge) -> bool:
+        """True if an entry is there, but its node's parent is another directory."""
         is_there, node = self._engine.read(
             lambda reads: (reads.edge(parent, name) == edge, reads.node(edge.ino))
         )
-        if is_there and node is not None and node.parent not in (0, parent):
-            where = f"entry {name!r} of directory {parent}"
-            self._damaged(where, f"inode {edge.ino} stands twice but has one name")
-        self.report.moved += 1
+        return is_there and node is not None and node.parent not in (0, parent)
 
     def _damaged(self, where: str, why: str) -> None:
         if not self._skip_damaged:

@@ -69,6 +69,11 @@ class RedisScans:
     def _ask(self, *command: bytes | str | int) -> Any:
         return self._call([command])[0]
 
+    @property
+    def is_snapshot(self) -> bool:
+        """As in Scans."""
+        return False
+
     # ---- small tables
     def counter(self, name: str) -> int | None:
         """As in Scans."""

@@ -49,6 +49,11 @@ class SqlScans:
     def __init__(self, source: RowSource) -> None:
         self._rows = source
 
+    @property
+    def is_snapshot(self) -> bool:
+        """As in Scans."""
+        return True
+
     def counter(self, name: str) -> int | None:
         """As in Scans."""
         query = queries.counter(name)
