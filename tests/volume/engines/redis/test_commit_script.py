@@ -23,6 +23,7 @@ from roost.volume.model import (
     Edge,
     Ino,
     Kind,
+    LockKind,
     Slice,
     SliceId,
 )
@@ -267,3 +268,29 @@ def test_an_error_inside_exec_is_not_answered_as_done(
         meta.create(ROOT, b"f")
     monkeypatch.undo()
     meta.create(ROOT, b"after")
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_lock_taken_while_its_session_is_dropped_goes_with_it(
+    url: str, open_volume: Opener, meta: Meta, raw: redis.Redis, clock: ManualClock, scripts: bool
+) -> None:
+    """Its lease is over, but it lives: another owner locks a file that the session has locked."""
+    slow = open_volume(url)
+    file = meta.create(ROOT, b"f").ino
+    slow.flock(file, 1, LockKind.READ)
+    clock.advance(61)
+    engine: Any = meta._opened.engine
+    engine._link.can.scripts = scripts
+    send = engine._send
+    late = iter([2])
+
+    def send_after_a_lock(*given: Any) -> Any:
+        for owner in late:
+            slow.flock(file, owner, LockKind.READ)
+        return send(*given)
+
+    engine._send = send_after_a_lock
+    assert meta.clean_stale_sessions() == 1
+    assert next(late, None) is None
+    assert not raw.exists(f"lockf{file}", f"locked{slow.sid}")
+    slow._opened.sid = type(slow.sid)(0)
