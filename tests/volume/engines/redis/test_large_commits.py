@@ -8,9 +8,10 @@ import redis
 from roost.errors import CorruptRecord
 from roost.testing.servers import RedisServer
 from roost.volume.engines.redis import encode_many
+from roost.volume.engines.redis.encode import OPERANDS_MAX
 from roost.volume.meta import effects as fx
 from roost.volume.meta.api import Meta
-from roost.volume.meta.txn import Engine
+from roost.volume.meta.txn import Engine, Txn
 from roost.volume.model import ROOT, Attr, ChunkNo, DirUsage, Edge, Ino, Kind, Slice, SliceId
 from tests.volume.engines.redis.conftest import Opener
 from tests.volume.engines.redis.test_commit_script import everything
@@ -120,3 +121,21 @@ def test_what_was_known_to_be_absent_is_known_to_be_there(
     commit(engine)
     assert meta.lookup(ROOT, b"folder").ino == FOLDER
     assert meta.lookup(FOLDER, last).attr.length == FILES - 1
+
+
+def test_a_record_takes_one_operand(
+    redis_server: RedisServer, open_volume: Opener, scripts: bool
+) -> None:
+    """As it does in a small commit: a clone of much written files has little but records."""
+    _, engine = opened(open_volume, redis_server.new_database(), scripts)
+    records = tuple(Slice(pos, SliceId(0), 1, 0, 1) for pos in range(220))
+    inos = [Ino(10_000 + number) for number in range(OPERANDS_MAX // len(records) * 2 // 3)]
+
+    def rule(txn: Txn) -> None:
+        for ino in inos:
+            txn.do(fx.AddNode(ino, Attr(Kind.FILE, length=220, parent=ROOT)))
+            txn.do(fx.AppendSlices(ino, ChunkNo(0), records))
+
+    engine.run(rule)
+    for ino in (inos[0], inos[-1]):
+        assert engine.read(lambda reads, ino=ino: reads.slices(ino, ChunkNo(0))) == records  # type: ignore[misc]

@@ -348,7 +348,12 @@ while true do
       if op == $set_many then call('MSET', unpack(ARGV, p + 1, last_word))
       elseif op == $hset_many then call('HSET', key, unpack(ARGV, p + 1, last_word))
       else
-        for i = p + 1, last_word, 2 do call('RPUSH', ARGV[i], ARGV[i + 1]) end
+        local i = p + 1
+        while i < last_word do
+          local last_record = i + 1 + tonumber(ARGV[i + 1])
+          for j = i + 2, last_record do call('RPUSH', ARGV[i], ARGV[j]) end
+          i = last_record + 1
+        end
       end
       p = last_word + 1
     end

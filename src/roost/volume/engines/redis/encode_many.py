@@ -49,7 +49,7 @@ class _Many:
         self._new = new
         self._strings: list[Word] = []  # key, value …
         self._entries: dict[Ino, list[Word]] = {}  # of each directory: name, value …
-        self._lists: list[Word] = []  # key, one record …
+        self._lists: list[Word] = []  # of each list: key, number of records, records
         self._list_keys: dict[bytes, None] = {}
 
     def take(self, effect: fx.Effect) -> bool:
@@ -67,8 +67,9 @@ class _Many:
         elif isinstance(effect, fx.AppendSlices):
             key = self._e.keys.chunk(effect.ino, effect.chunk_no)
             self._list_keys[key] = None
-            for record in effect.records:
-                self._lists += (key, encode_slices((record,)))
+            if effect.records:
+                records = [encode_slices((record,)) for record in effect.records]
+                self._lists += (key, len(records), *records)
         else:
             self._strings += (self._e.keys.symlink(effect.ino), effect.target)
         return True
@@ -97,8 +98,8 @@ class _Many:
             e.again[place] = None
             for some in _parts(pairs):
                 e.change("hset_many", place, len(some), *some)
-        for some in _parts(self._lists):
-            e.change("push_many", anywhere, len(some), *some)
+        if self._lists:  # pushed one by one, so in one word
+            e.change("push_many", anywhere, len(self._lists), *self._lists)
 
 
 def _parts(words: Sequence[Word]) -> Iterable[Sequence[Word]]:

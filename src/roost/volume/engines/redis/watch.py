@@ -318,7 +318,7 @@ def _others(step: _Step, found: Any) -> list[Command]:
         case "set_many":
             return [("MSET", *words)]
         case "push_many":
-            return [("RPUSH", *pair) for pair in pairs([as_bytes(word) for word in words])]
+            return list(_pushes(iter(words)))
         case "stat_set":
             return [("HSET", of, words[0], n) for of, n in zip(step.keys, words[1:], strict=True)]
         case "zadd":
@@ -344,6 +344,11 @@ def _others(step: _Step, found: Any) -> list[Command]:
             made: list[Command] = [] if found else [("HSETNX", key, name, limits)]
             used = ((step.keys[1], space), (step.keys[2], inodes))
             return [*made, *(("HINCRBY", of, name, by) for of, by in used)]
+
+
+def _pushes(words: Iterator[Word]) -> Iterator[Command]:
+    for key in words:
+        yield ("RPUSH", key, *[next(words) for _ in range(int(next(words)))])
 
 
 def _node_words(step: _Step) -> tuple[Word, ...]:
