@@ -9,6 +9,7 @@ import redis
 from roost.errors import CorruptRecord
 from roost.testing.servers import RedisServer
 from roost.volume.codec import encode_slices
+from roost.volume.engines.redis.scans import AT_ONCE
 from roost.volume.meta.api import Meta
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.scan_pages import RowScans, edge_pages, node_pages
@@ -51,6 +52,17 @@ def test_rows_are_the_records_one_by_one(meta: Meta) -> None:
         counts = [(ref.id, ref.size, ref.refs) for ref in scans.all_slice_refs()]
         assert list(chain.from_iterable(scans.count_rows())) == counts
         assert counts
+
+
+def test_counts_come_a_page_at_a_time(meta: Meta, raw: redis.Redis) -> None:
+    """As Python's numbers they take many times the room."""
+    raw.hset("sliceRef", mapping={f"k{1_000_000 + number}_1": 1 for number in range(2500)})
+    with meta.engine.scan() as scans:
+        assert isinstance(scans, RowScans)
+        pages = list(scans.count_rows())
+        assert max(map(len, pages)) <= AT_ONCE
+        counts = [(ref.id, ref.size, ref.refs) for ref in scans.all_slice_refs()]
+    assert list(chain.from_iterable(pages)) == counts
 
 
 @pytest.mark.parametrize(

@@ -328,7 +328,9 @@ class RedisScans:
 
     def count_rows(self) -> Iterator[list[tuple[int, int, int]]]:
         """As in RowScans."""
-        yield self._refs().tolist()
+        rows = self._refs()
+        for start in range(0, len(rows), AT_ONCE):
+            yield rows[start : start + AT_ONCE].tolist()
 
     # ---- numbers of keys
     def _numbers(self, kind: bytes) -> Numbers:
