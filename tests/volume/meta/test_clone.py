@@ -1,4 +1,5 @@
 import errno
+from typing import Any
 
 import pytest
 
@@ -107,6 +108,29 @@ def test_a_directory_of_many_files_is_copied_in_bounded_commits(
         meta.create(top, b"%d" % number)
     copy = meta.clone(top, ROOT, b"copy", options=ONE).ino
     assert len(list(meta.readdir(copy))) == 10
+
+
+def test_much_written_files_are_copied_in_bounded_commits(
+    meta: Meta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloning, "RECORDS_AT_ONCE", 4)
+    top = meta.mkdir(ROOT, b"much").ino
+    for number, slices in enumerate((0, 2, 2, 1, 5, 3, 0, 1)):
+        file = meta.create(top, b"%d" % number).ino
+        for pos in range(slices):
+            add_slice(meta, file, 10, 10 * pos, chunk_no=pos % 2)
+    commits: list[int] = []
+    charge = cloning._charge
+
+    def counted(txn: Any, volume: Any, folder: Ino, copies: list[Any]) -> None:
+        commits.append(len(copies))
+        charge(txn, volume, folder, copies)
+
+    monkeypatch.setattr(cloning, "_charge", counted)
+    copy = meta.clone(top, ROOT, b"copy", options=ONE).ino
+    assert listing(meta, copy) == listing(meta, top)
+    assert commits == [3, 1, 1, 3]
+    assert set(slice_refs(meta).values()) == {2}
 
 
 def test_hard_links_become_files_of_their_own_and_protection_stays_behind(meta: Meta) -> None:

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from roost.errors import RoostError
 from roost.volume.errors import FsError
@@ -51,6 +52,7 @@ from roost.volume.model import (
 )
 
 NODES_AT_ONCE = 100  # of one commit
+RECORDS_AT_ONCE = 10_000  # slices of one commit, unless one file has more
 _WAITING_PER_THREAD = 2
 
 log = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class _Source:
     xattrs: tuple[tuple[bytes, bytes], ...]
     target: bytes | None  # of a symbolic link
     chunks: tuple[ChunkNo, ...]
+    record_count: int  # in all chunks
 
 
 def clone(volume: OpenVolume, source: Ino, task: CloneTask) -> Node:
@@ -226,25 +229,29 @@ class _Builder:
         self, entries: list[tuple[bytes, Ino]], folder: Ino
     ) -> list[tuple[_Source, Attr]]:
         """Copy nodes into a directory of the copy; return them with their copies' attributes."""
-        volume, task = self._volume, self._task
-        described = _describe(volume, entries)
+        volume = self._volume
+        copies: list[tuple[_Source, Attr]] = []
+        for some in _bounded(_describe(volume, entries)):
+            copies += volume.engine.run(partial(self._copy_some, some, folder))
+        return copies
 
-        def copy(txn: Txn) -> list[tuple[_Source, Attr]]:
-            _load(txn, folder, described)
-            rules.directory(folder, txn.node(folder))
-            effects: list[Effect] = []
-            copies: list[tuple[_Source, Attr]] = []
-            for one in described:
-                if txn.node(one.ino) is None:
-                    continue  # Removed meanwhile: the copy is as of after that.
-                copied, its_effects = _copy(txn, one, folder, task)
-                effects += its_effects
-                copies.append((one, copied))
-            txn.do(*effects)
-            _charge(txn, volume, folder, copies)
-            return copies
-
-        return volume.engine.run(copy)
+    def _copy_some(
+        self, described: list[_Source], folder: Ino, txn: Txn
+    ) -> list[tuple[_Source, Attr]]:
+        """Copy nodes in one commit; return them with their copies' attributes."""
+        _load(txn, folder, described)
+        rules.directory(folder, txn.node(folder))
+        effects: list[Effect] = []
+        copies: list[tuple[_Source, Attr]] = []
+        for one in described:
+            if txn.node(one.ino) is None:
+                continue  # Removed meanwhile: the copy is as of after that.
+            copied, its_effects = _copy(txn, one, folder, self._task)
+            effects += its_effects
+            copies.append((one, copied))
+        txn.do(*effects)
+        _charge(txn, self._volume, folder, copies)
+        return copies
 
     def _settle(self) -> None:
         copies = self._under_way.popleft().result()
@@ -282,9 +289,23 @@ def _describe(volume: OpenVolume, entries: list[tuple[bytes, Ino]]) -> list[_Sou
             xattrs=tuple(xattrs.get(ino, ())),
             target=targets.get(ino),
             chunks=tuple(chunk.chunk_no for chunk in chunks.get(ino, ())),
+            record_count=sum(len(chunk.slices) for chunk in chunks.get(ino, ())),
         )
         for name, ino in entries
     ]
+
+
+def _bounded(sources: list[_Source]) -> Iterator[list[_Source]]:
+    """Yield the nodes of one commit each."""
+    some: list[_Source] = []
+    records = 0
+    for one in sources:
+        if some and records + one.record_count > RECORDS_AT_ONCE:
+            yield some
+            some, records = [], 0
+        some.append(one)
+        records += one.record_count
+    yield some
 
 
 def _load(txn: Txn, parent: Ino, sources: list[_Source]) -> None:
