@@ -11,11 +11,23 @@ from contextlib import contextmanager
 
 from roost.errors import RoostError
 from roost.volume.errors import AlreadyFormatted
-from roost.volume.meta.effects import AddEdge, AddNode, AppendSlices, Effect, PutCounter, PutXattr
+from roost.volume.meta.effects import (
+    AddEdge,
+    AddNode,
+    AppendSlices,
+    DropNode,
+    Effect,
+    PutCounter,
+    PutXattr,
+)
 from roost.volume.meta.open_volume import FIRST_INO, NEXT_INO
 from roost.volume.meta.reads import NodeWanted
 from roost.volume.meta.txn import Engine, Txn
+from roost.volume.model import Attr, Ino, Kind
 
+# Stored while a database is filled, as no volume has a node 0.  Settings and counters are stored
+# over what is there, and what is absent cannot be locked; of two that add a node one is refused.
+_MARK = Ino(0)
 EFFECTS_AT_ONCE = 4000  # about a thousand nodes
 BYTES_AT_ONCE = 4 << 20
 log = logging.getLogger(__name__)
@@ -47,7 +59,12 @@ def put_settings(engine: Engine, place: str, *effects: Effect) -> None:
                 f"another made a volume at {place} meanwhile",
                 hint="Its records are mixed with the loaded ones: empty the database, and repeat.",
             )
-        txn.do(*effects)
+        if txn.node(_MARK) is None:
+            raise AlreadyFormatted(
+                f"another emptied the database at {place} meanwhile",
+                hint="Empty the database, and repeat.",
+            )
+        txn.do(DropNode(_MARK), *effects)
 
     engine.run(put)
 
@@ -67,7 +84,7 @@ def _take_empty(engine: Engine, place: str) -> None:
     def take(txn: Txn) -> None:
         if txn.setting() is not None or txn.counter(NEXT_INO):
             raise not_empty
-        txn.do(PutCounter(NEXT_INO, FIRST_INO))
+        txn.do(PutCounter(NEXT_INO, FIRST_INO), AddNode(_MARK, Attr(Kind.FILE)))
 
     engine.run(take)
 
