@@ -139,3 +139,14 @@ def test_a_record_takes_one_operand(
     engine.run(rule)
     for ino in (inos[0], inos[-1]):
         assert engine.read(lambda reads, ino=ino: reads.slices(ino, ChunkNo(0))) == records  # type: ignore[misc]
+
+
+def test_no_records_are_appended_by_no_command(
+    redis_url: str, open_volume: Opener, scripts: bool
+) -> None:
+    """A clone may find that a chunk has gone since it was looked at."""
+    meta, engine = opened(open_volume, redis_url, scripts)
+    file = meta.create(ROOT, b"f").ino
+    engine.run(lambda txn: txn.do(fx.AppendSlices(file, ChunkNo(0), ()), fx.AddCounter("x", 1)))
+    assert engine.read(lambda reads: reads.counter("x")) == 1
+    assert engine.read(lambda reads: reads.slices(file, ChunkNo(0))) == ()

@@ -50,6 +50,8 @@ def _records(slices: Iterable[Slice]) -> list[bytes]:
 
 def _append(e: Encoded, moves: Moves, effect: fx.AppendSlices) -> None:
     new = _records(effect.records)
+    if not new:
+        return  # RPUSH without values is an error, which EXEC reports after all else is done
     place = e.of_type(e.keys.chunk(effect.ino, effect.chunk_no), "list")
     e.change("push", place, len(new), *new)
 
