@@ -84,6 +84,27 @@ def test_a_directory_with_two_names_is_reported_and_walked_once(
     assert [one.ino for one in named] == [2]
 
 
+@pytest.mark.parametrize("top", ["/", "/upper"])
+def test_a_directory_that_lies_in_itself_is_reported(path: Path, meta: Meta, top: str) -> None:
+    ino = meta.resolve(top).ino
+    hurt(path, f"INSERT INTO jfs_edge (parent, name, inode, type) VALUES (3, x'78', {ino}, 2)")
+    found = list(look_at(meta.engine, RepairOptions(path=top, recursive=True)))
+    assert (ino, "this directory has several names") in [(one.ino, one.what) for one in found]
+
+
+def test_a_directory_moved_during_the_walk_is_sound(meta: Meta) -> None:
+    walked_first = meta.mkdir(ROOT, b"walked first").ino
+    moved = []
+
+    def move(done: int, _all: int) -> None:
+        if done == 2:  # the root and one of the two directories in it
+            meta.rename(ROOT, b"walked first", meta.resolve("/upper").ino, b"moved")
+            moved.append(walked_first)
+
+    assert list(look_at(meta.engine, RepairOptions(recursive=True), move)) == []
+    assert moved == [meta.resolve("/upper/moved").ino]
+
+
 def test_only_the_path_is_looked_at(path: Path, meta: Meta) -> None:
     hurt(path, "UPDATE jfs_node SET nlink = 9 WHERE inode = 2")
     assert list(look_at(meta.engine, RepairOptions(path="/upper/lower"))) == []

@@ -7,8 +7,9 @@ Source: JuiceFS cmd/fsck.go.
 """
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from roost.errors import RoostError
@@ -21,7 +22,7 @@ from roost.volume.meta.effects import (
     PutDirUsage,
 )
 from roost.volume.meta.lookup import resolve
-from roost.volume.meta.reads import Scans
+from roost.volume.meta.reads import Reads, Scans
 from roost.volume.meta.rules import is_trash
 from roost.volume.meta.txn import Engine, Txn
 from roost.volume.meta.usage import TOTAL_INODES, USED_SPACE, as_child
@@ -74,11 +75,12 @@ def look_at(
         raise FsError(errno.ENOTDIR, top.ino)
     folders = [top.ino]
     seen = NumbersSeen()
+    met_again: dict[Ino, None] = {}
     done = 0
     while folders:
         ino = folders.pop()
         if not seen.add(ino):  # else a directory in itself would be walked for ever
-            yield Finding(ino, "this directory has several names", repaired=False)
+            met_again[ino] = None
             continue
         found: dict[Finding, None] = {}
         for _ in range(_ATTEMPTS_MAX):
@@ -93,6 +95,46 @@ def look_at(
         progress(done, 0)
         if options.recursive:
             folders += directory.subdirectories
+    if met_again:
+        for ino in _with_several_names(engine, options.path, top.ino, met_again):
+            yield Finding(ino, "this directory has several names", repaired=False)
+
+
+def _with_several_names(
+    engine: Engine, path: str, top: Ino, met_again: Iterable[Ino]
+) -> Iterator[Ino]:
+    """Yield those of some directories that have several names; others were moved meanwhile."""
+    places: dict[Ino, set[tuple[Ino, bytes, Edge]]] = {ino: set() for ino in met_again}
+    folders = [top]
+    seen = NumbersSeen()
+    with engine.scan() as scans:
+        while folders:
+            parent = folders.pop()
+            if not seen.add(parent):
+                continue
+            for name, edge in scans.entries_of(parent):
+                if edge.kind is Kind.DIRECTORY:
+                    folders.append(edge.ino)
+                    if edge.ino in places:
+                        places[edge.ino].add((parent, name, edge))
+    for ino, found in places.items():
+        # A listing that is no snapshot may have met it in two places as well.
+        names = engine.read(partial(_count_standing, found))
+        if ino == top and _leads_to(engine, path, top):
+            names += 1  # the one by which it was found
+        if names > 1:
+            yield ino
+
+
+def _count_standing(entries: set[tuple[Ino, bytes, Edge]], reads: Reads) -> int:
+    return sum(reads.edge(parent, name) == edge for parent, name, edge in entries)
+
+
+def _leads_to(engine: Engine, path: str, ino: Ino) -> bool:
+    try:
+        return resolve(engine, path, SUPERUSER, follow=True).ino == ino
+    except FsError:
+        return False
 
 
 class _Directory:
