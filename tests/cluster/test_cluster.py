@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from roost.cluster.follow import Incoming
 from roost.cluster.rpc.methods import STATUS
 from roost.cluster.rpc.peer import Peer
 from roost.errors import AlreadyExists, ReadOnly
 from roost.vector import api
 from roost.vector.columns import vector_column
-from roost.vector.errors import CollectionNotFound, CollectionNotLoaded, FilterError
+from roost.vector.errors import CollectionNotFound, CollectionNotLoaded, FilterError, RowsRefused
 from roost.vector.schema import CollectionSchema, DataType, Field
 from tests.cluster.conftest import (
     BOUNDED,
@@ -25,6 +26,7 @@ from tests.cluster.conftest import (
     make_collection,
     nearest,
     rows,
+    vectors_for,
 )
 
 
@@ -323,3 +325,112 @@ def check(
                     model.pop(key, None)
             at += 1
         assert found == model, f"answer at {read_ts} differs from the model"
+
+
+WIDE = CollectionSchema(
+    (
+        Field("id", DataType.INT64, primary=True),
+        Field("born", DataType.INT16),
+        Field("vector", DataType.FLOAT_VECTOR, dim=128),
+    )
+)
+AUTOMATIC = CollectionSchema(
+    (Field("id", DataType.INT64, primary=True, auto_id=True), *WIDE.fields[1:])
+)
+
+
+def wide_rows(first: int, count: int, *, keys: bool = True) -> pa.RecordBatch:
+    """Rows whose payload is worth keeping; `born` comes wider than it is stored, as Milvus's do."""
+    ids = np.arange(first, first + count, dtype=np.int64)
+    columns = [
+        pa.array(ids),
+        pa.array((ids % 1000).astype(np.int32)),
+        vector_column(vectors_for(ids, 128)),
+    ]
+    names = ["id", "born", "vector"]
+    start = 0 if keys else 1
+    return pa.RecordBatch.from_arrays(columns[start:], names=names[start:])
+
+
+def make_wide(service: api.VectorService, schema: CollectionSchema) -> None:
+    service.create_collection(api.NewCollection("things", schema))
+    service.create_index("things", api.IndexSpec("vector", "vector", "FLAT", "L2"))
+    service.load("things")
+
+
+def frames_and_kept(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that fills with how each record came to a follower."""
+    came: list[str] = []
+    for name in ("frame", "kept"):
+        real = getattr(Incoming, name)
+
+        def noting(self: Incoming, *given: object, name: str = name, real: object = real) -> None:
+            came.append(name)
+            assert callable(real)
+            real(self, *given)
+
+        monkeypatch.setattr(Incoming, name, noting)
+    return came
+
+
+def test_rows_sent_from_a_reader_do_not_come_back_to_it_and_are_seen_everywhere(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.writer()
+    first, second = cluster.reader("r1"), cluster.reader("r2")
+    make_wide(first.service, WIDE)
+    came = frames_and_kept(monkeypatch)
+    for batch in range(3):
+        insert(first.service, wide_rows(batch * 3_000, 3_000))
+        insert(first.service, wide_rows(batch * 3_000, 1_500), upsert=True)
+    for service in (first.service, second.service):
+        found, _ = ids_at(service, STRONG)
+        assert found == {at: at % 1000 for at in range(9_000)}
+    eventually(lambda: first.kept.held_bytes == 0)
+    assert came.count("kept") == 6
+    assert came.count("frame") >= 6  # the other reader's
+    first.service.flush(("things",))
+    for service in (first.service, second.service):
+        assert count_at(service, STRONG) == 9_000
+
+
+def test_rows_that_the_writer_changes_come_back_and_nothing_is_kept_of_them(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.writer()
+    reader = cluster.reader("r1")
+    make_wide(reader.service, AUTOMATIC)
+    came = frames_and_kept(monkeypatch)
+    insert(reader.service, wide_rows(0, 3_000, keys=False))
+    assert count_at(reader.service, STRONG) == 3_000
+    repeated = pa.Table.from_batches([wide_rows(0, 3_000), wide_rows(0, 3_000)])
+    reader.service.drop_collection("things")
+    make_wide(reader.service, WIDE)
+    insert(reader.service, repeated.combine_chunks().to_batches()[0], upsert=True)
+    assert count_at(reader.service, STRONG) == 3_000
+    assert "kept" not in came
+    eventually(lambda: reader.kept.held_bytes == 0)
+
+
+def test_a_payload_that_is_not_kept_any_more_is_read_from_the_log(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster.writer()
+    reader = cluster.reader("r1")
+    make_wide(reader.service, WIDE)
+    monkeypatch.setattr(reader.kept, "take", lambda number: None)
+    insert(reader.service, wide_rows(0, 3_000))
+    found, _ = ids_at(reader.service, STRONG)
+    assert len(found) == 3_000
+
+
+def test_a_refused_insert_is_not_kept(cluster: Cluster) -> None:
+    cluster.writer()
+    reader = cluster.reader("r1")
+    make_wide(reader.service, WIDE)
+    batch = wide_rows(0, 3_000)
+    wrong = np.full((3_000, 128), np.nan, np.float32)
+    with pytest.raises(RowsRefused):
+        insert(reader.service, batch.set_column(2, "vector", vector_column(wrong)))
+    assert reader.kept.held_bytes == 0
+    assert count_at(reader.service, STRONG) == 0

@@ -1,5 +1,7 @@
 """The writer's stream and what a follower makes of it; no gRPC here."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 from google.protobuf.message import DecodeError
@@ -12,6 +14,7 @@ from roost.cluster.rpc.server import Events
 from roost.cluster.stream import LogStream
 from roost.cluster.wire import roost_pb2 as wire
 from roost.errors import CorruptRecord, Unavailable
+from roost.vector.api import KeptBy
 from roost.vector.engine.follow import Feed, Listener, Subscription
 from roost.vector.log.record import Record, RecordKind, encode
 from roost.vector.manifest import Manifest
@@ -113,6 +116,40 @@ def test_a_follower_hears_where_it_joined_then_all_in_order() -> None:
     assert durable.durable_ts == 160
     assert Manifest.from_json(manifest.manifest).version == 2
     assert change.WhichOneof("event") == "catalog_change"
+
+
+def test_who_keeps_the_payload_is_told_the_header_alone_and_others_everything() -> None:
+    writer = Writer()
+    stream = LogStream(writer)
+    keeper, other = stream.follow("keeper"), stream.follow("other")
+    sent = replace(record(160, 1000), kept_by=KeptBy("keeper", 77))
+    writer.feed.record(sent)
+    writer.feed.advance(160)
+    _, _, kept, _ = take(keeper, 4)
+    _, _, frame, _ = take(other, 4)
+    assert (kept.WhichOneof("event"), frame.WhichOneof("event")) == ("kept", "frame")
+    assert kept.kept.number == 77
+    assert kept.ByteSize() < 100
+    incoming = Incoming(1)
+    incoming.kept(kept.kept.header, sent.payload)
+    assert incoming.durable(159) == []
+    assert incoming.durable(160) == [sent]
+
+
+def test_another_payload_than_the_records_is_damage() -> None:
+    header = bytes(encode(record(160, 1000))[0])
+    for wrong in (record(161, 1000).payload, record(160, 999).payload):
+        with pytest.raises(CorruptRecord):
+            Incoming(1).kept(header, wrong)
+    with pytest.raises(CorruptRecord):
+        Incoming(1).kept(header[:-1], record(160, 1000).payload)
+    with pytest.raises(CorruptRecord):
+        Incoming(2).kept(header, record(160, 1000).payload)
+
+
+def test_a_payload_that_is_gone_ends_the_stream() -> None:
+    with pytest.raises(Unavailable):
+        Incoming(1).kept(bytes(encode(record(160, 1000))[0]), None)
 
 
 def test_a_follower_that_lags_too_far_is_cut_off_and_others_are_not() -> None:

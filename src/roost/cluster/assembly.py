@@ -16,6 +16,7 @@ from pathlib import Path
 
 from roost.clock import Clock, SystemClock
 from roost.cluster.follow import Follower
+from roost.cluster.kept import KeptPayloads
 from roost.cluster.members import (
     ROLE_READER,
     ROLE_ROUTER,
@@ -214,6 +215,7 @@ class ReaderMember:
             replicas=settings.replicas,
             on_change=lambda: self.service.names.forget(),
         )
+        self.kept = KeptPayloads(self.member_id)
         self.service = Router(
             self._catalog,
             members,
@@ -221,9 +223,16 @@ class ReaderMember:
             router_settings or RouterSettings(replicas=settings.replicas),
             self.reader,
             self.reader.parts,
+            self.kept,
         )
         self.follower = Follower(
-            self.member_id, self._catalog, files, self.reader, members.writer, self._clock
+            self.member_id,
+            self._catalog,
+            files,
+            self.reader,
+            members.writer,
+            self._clock,
+            kept=self.kept,
         )
         self._heartbeat = Heartbeat(
             self._catalog,

@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from roost.clock import Clock
 from roost.cluster.frames import Frame
+from roost.cluster.kept import KeptPayloads
 from roost.cluster.rpc.peer import EventStream, Peer
 from roost.cluster.spare import SpareMemory
 from roost.errors import CorruptRecord, LeaseLost, RoostError, Unavailable
@@ -33,7 +34,7 @@ from roost.vector.catalog.catalog import Catalog
 from roost.vector.catalog.values import Member
 from roost.vector.files import Files
 from roost.vector.log.reader import replay
-from roost.vector.log.record import Record, RunningChecksum, decode, record_size
+from roost.vector.log.record import Record, RunningChecksum, decode, decode_apart, record_size
 from roost.vector.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,15 @@ class Incoming:
             whole, self._buffer = self._buffer, None
             self._take(whole, self._checksum.value)
 
+    def kept(self, header: bytes, payload: pa.Buffer | None) -> None:
+        """Add a record whose payload this process has.
+
+        Raises Unavailable if it has it no longer, CorruptRecord if that is not the record's.
+        """
+        if payload is None:
+            raise Unavailable("rows sent from here are kept no longer: the log has them")
+        self._add(decode_apart(header, payload, "log stream")[0])
+
     def durable(self, timestamp: int) -> list[Record]:
         """Return the records that a watermark makes visible, in order."""
         visible = []
@@ -119,7 +129,9 @@ class Incoming:
         return visible
 
     def _take(self, raw: pa.Buffer, payload_crc: int | None = None) -> None:
-        record = decode(raw, 0, "log stream", payload_crc).record
+        self._add(decode(raw, 0, "log stream", payload_crc).record)
+
+    def _add(self, record: Record) -> None:
         if record.generation != self._generation:
             raise CorruptRecord("log stream", f"a record of generation {record.generation}")
         self._waiting.append(record)
@@ -138,8 +150,10 @@ class Follower:
         clock: Clock,
         poll_s: float = POLL_S,
         gap_s: float = GAP_S,
+        kept: KeptPayloads | None = None,
     ) -> None:
-        """`writer` says who writes now; `clock` paces the polling."""
+        """`writer` says who writes now; `clock` paces the polling; `kept` is what was sent."""
+        self._kept = kept or KeptPayloads(member_id)
         self._spare = SpareMemory()
         self._member_id = member_id
         self._catalog = catalog
@@ -251,6 +265,8 @@ class Follower:
             kind = event.WhichOneof("event")
             if kind == "frame":
                 incoming.frame(event.frame.size_bytes, memoryview(event.frame.data))
+            elif kind == "kept":
+                incoming.kept(event.kept.header, self._kept.take(event.kept.number))
             elif kind == "durable_ts":
                 # Until the watermark covers all that was appended before we joined, the log
                 # files may lack records that the stream does not have either.
@@ -314,6 +330,7 @@ class Follower:
     def _advance(self, watermark_ts: int) -> None:
         self._applied_ts = max(self._applied_ts, watermark_ts)
         self._target.advance(self._applied_ts)
+        self._kept.applied(self._applied_ts)
         self._heard_s = self._clock.monotonic_s()
         self._caught_up.set()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from typing_extensions import Buffer
 
+from roost.cluster.large_field import get_varint, put_varint
 from roost.cluster.wire import roost_pb2 as wire
 from roost.sizes import MIB
 
@@ -42,35 +43,24 @@ def _read_frame(raw: bytes) -> Frame | None:
     """Return the frame if it is one as `frame_events` makes it."""
     if not raw.startswith(_FRAME_TAG):
         return None
-    _, at = _read_varint(raw, 1)
+    _, at = get_varint(raw, 1)
     if raw[at : at + 1] != _SIZE_TAG:
         return None
-    size_bytes, at = _read_varint(raw, at + 1)
+    size_bytes, at = get_varint(raw, at + 1)
     if raw[at : at + 1] != _FRAME_TAG:
         return None
-    length, at = _read_varint(raw, at + 1)
+    length, at = get_varint(raw, at + 1)
     return Frame(size_bytes, memoryview(raw)[at:]) if at + length == len(raw) else None
-
-
-def _read_varint(raw: bytes, at: int) -> tuple[int, int]:
-    """Return the number at `at` and the place after it."""
-    number = shift = 0
-    for place in range(at, min(at + 10, len(raw))):
-        number |= (raw[place] & 0x7F) << shift
-        if raw[place] < 0x80:
-            return number, place + 1
-        shift += 7
-    return 0, len(raw)
 
 
 def frame_events(pieces: list[Buffer]) -> Iterator[bytes]:
     """Yield one record as encoded FollowEvents, each with at most `FRAME_BYTES` of it."""
     views = [memoryview(piece).cast("B") for piece in pieces]
-    size_field = _SIZE_TAG + _varint(sum(len(view) for view in views))
+    size_field = _SIZE_TAG + put_varint(sum(len(view) for view in views))
     for parts in _slices(views):
         length = sum(len(part) for part in parts)
-        data_field = _FRAME_TAG + _varint(length)
-        head = _FRAME_TAG + _varint(len(size_field) + len(data_field) + length)
+        data_field = _FRAME_TAG + put_varint(length)
+        head = _FRAME_TAG + put_varint(len(size_field) + len(data_field) + length)
         yield b"".join((head, size_field, data_field, *parts))
 
 
@@ -87,12 +77,3 @@ def _slices(views: list[memoryview]) -> Iterator[list[memoryview]]:
         room -= len(view)
     if group:
         yield group
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

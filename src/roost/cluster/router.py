@@ -14,12 +14,13 @@ import functools
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from roost.clock import Clock
 from roost.cluster import plan
 from roost.cluster.fanout import Pace
+from roost.cluster.kept import WORTH_BYTES, KeptPayloads
 from roost.cluster.members import Directory
 from roost.cluster.names import Names
 from roost.cluster.plan import Plan
@@ -33,6 +34,7 @@ from roost.vector import api
 from roost.vector.catalog.catalog import Catalog
 from roost.vector.collection.answer import Ask, answer_query, answer_search
 from roost.vector.collection.parts import PartService
+from roost.vector.columns import as_stored, encode_rows
 from roost.vector.errors import CollectionNotFound
 from roost.vector.timestamps import from_ms
 
@@ -75,8 +77,13 @@ class Router:
         settings: RouterSettings = RouterSettings(),
         local: LocalReader | None = None,
         local_parts: PartService | None = None,
+        kept: KeptPayloads | None = None,
     ) -> None:
-        """`local` is the reader that carries this router, `local_parts` how it answers."""
+        """`local` is the reader that carries this router, `local_parts` how it answers.
+
+        `kept` keeps for it what is inserted through here.
+        """
+        self._kept = kept
         self._clock = clock
         self._settings = settings
         self.names = Names(catalog, clock)
@@ -182,7 +189,29 @@ class Router:
 
     def insert(self, request: api.InsertRequest) -> api.MutationAnswer:
         """As in VectorService."""
-        return self._write(methods.INSERT, request)
+        kept, rows = self._kept, None
+        if kept is not None and request.rows.nbytes >= WORTH_BYTES:
+            schema = self.names.by_name(request.collection).schema
+            rows = as_stored(schema, request.rows)
+        if kept is None or rows is None:
+            return self._write(methods.INSERT, request)
+        payload = encode_rows(rows)
+        kept_by = kept.keep(payload)
+        request = replace(request, rows=rows, payload=payload, kept_by=kept_by)
+        if kept_by is None:
+            return self._write(methods.INSERT, request)
+        return self._insert_kept(kept, request, kept_by.number)
+
+    def _insert_kept(
+        self, kept: KeptPayloads, request: api.InsertRequest, number: int
+    ) -> api.MutationAnswer:
+        try:
+            answer = self._write(methods.INSERT, request)
+        except BaseException:
+            kept.failed(number)
+            raise
+        kept.acknowledged(number, answer.timestamp)
+        return answer
 
     def delete(self, request: api.DeleteRequest) -> api.MutationAnswer:
         """As in VectorService."""

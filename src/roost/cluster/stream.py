@@ -3,6 +3,7 @@
 Records go out as soon as they are appended, in frames of at most 1 MiB, so that most of a large
 insert has arrived when its fsync returns; a separate event says up to which timestamp they are
 durable and may be shown (hazard H18).  An event is encoded once, however many followers there are.
+A follower that sent the record's payload itself, and keeps it, is told the header alone.
 
 A follower has a bounded queue.  One that falls behind further than that is cut off: it joins again
 and reads what it missed from the log files, which costs the writer nothing.
@@ -12,13 +13,14 @@ Lock order: the feed's lock (held while it calls us), then ours, then one queue'
 
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 from roost.cluster.frames import frame_events
 from roost.cluster.wire import roost_pb2 as wire
 from roost.errors import Unavailable
 from roost.sizes import MIB
+from roost.vector.api import KeptBy
 from roost.vector.engine.follow import Subscription
 from roost.vector.log.record import Record, encode
 from roost.vector.manifest import Manifest
@@ -98,9 +100,13 @@ class LogStream:
         """As in Listener."""
         with self._lock:
             self._appended = max(self._appended, record.timestamp)
-            if self._queues:
+            keepers = self._keepers(record.kept_by)
+            if record.kept_by is not None and keepers:
+                self._put(_kept_event(record, record.kept_by.number), keepers)
+            others = self._queues.keys() - keepers
+            if others:
                 for event in frame_events(encode(record)):
-                    self._put(event)
+                    self._put(event, others)
 
     def on_watermark(self, timestamp: int) -> None:
         """As in Listener."""
@@ -128,14 +134,30 @@ class LogStream:
         for queue in queues:
             queue.end(f"this writer has ended: {reason}")
 
-    def _put(self, event: bytes) -> None:
-        behind = [n for n, queue in self._queues.items() if not queue.put(event)]
+    def _keepers(self, kept_by: KeptBy | None) -> set[int]:
+        if kept_by is None:
+            return set()
+        return {
+            number for number, queue in self._queues.items() if queue.member == kept_by.follower
+        }
+
+    def _put(self, event: bytes, numbers: Collection[int] | None = None) -> None:
+        """Give an event to the followers of these numbers, or to all."""
+        chosen = self._queues if numbers is None else self._queues.keys() & numbers
+        behind = [number for number in chosen if not self._queues[number].put(event)]
         for number in behind:
             del self._queues[number]
 
     def _forget(self, number: int) -> None:
         with self._lock:
             self._queues.pop(number, None)
+
+
+def _kept_event(record: Record, number: int) -> bytes:
+    header = bytes(encode(record)[0])
+    kept = wire.KeptRecord(number=number, header=header)
+    event: bytes = wire.FollowEvent(kept=kept).SerializeToString()
+    return event
 
 
 class FollowerQueue:

@@ -147,6 +147,15 @@ class NewCollection:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptBy:
+    """Who keeps the payload of an insert, so that the record made of it need not carry it back."""
+
+    follower: str
+    number: int
+    """The follower's own for that payload."""
+
+
+@dataclass(frozen=True, slots=True)
 class InsertRequest:
     """Rows to add; with `upsert`, rows of the same primary keys are deleted in the same instant.
 
@@ -159,6 +168,10 @@ class InsertRequest:
     partition: str = ""
     upsert: bool = False
     schema_ts: int = 0
+    payload: pa.Buffer | None = None
+    """`rows` as `columns.encode_rows` gives them, if they were encoded already."""
+    kept_by: KeptBy | None = None
+    """Who keeps `payload`."""
 
 
 @dataclass(frozen=True, slots=True)

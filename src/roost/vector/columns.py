@@ -15,8 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from roost.sizes import MIB
 from roost.vector.schema import CollectionSchema, DataType, Field
 
+MEASURED_BYTES_MIN = 1 * MIB
+"""From here on memory of the right size is taken at once; growing into it touches twice as much."""
 _SCALARS = {
     DataType.BOOL: pa.bool_(),
     DataType.INT8: pa.int8(),
@@ -47,6 +50,61 @@ def rows_schema(schema: CollectionSchema) -> pa.Schema:
     return arrow_schema(schema.fields)
 
 
+def as_stored(schema: CollectionSchema, rows: pa.RecordBatch) -> pa.RecordBatch | None:
+    """Return `rows` under the schema that is stored; vectors stay where they are.
+
+    None if more than a narrower integer type is needed for that: then it is for the writer to
+    complete or refuse them.
+    """
+    wanted = rows_schema(schema)
+    if rows.schema.names != wanted.names:
+        return None
+    columns = [
+        _column_as(field, column) for field, column in zip(wanted, rows.columns, strict=True)
+    ]
+    if any(column is None for column in columns):
+        return None
+    return pa.RecordBatch.from_arrays(columns, schema=wanted)
+
+
+def _column_as(field: pa.Field, column: pa.Array) -> pa.Array | None:
+    wanted = field.type
+    if column.null_count and not field.nullable:
+        return None
+    if column.type.equals(wanted):
+        return column
+    if _is_vector_of(wanted, column.type):
+        return vector_column(vectors_of(column))
+    if pa.types.is_integer(wanted) and pa.types.is_integer(column.type):
+        try:
+            return column.cast(wanted)
+        except pa.ArrowInvalid:
+            return None
+    return None
+
+
+def _is_vector_of(wanted: pa.DataType, given: pa.DataType) -> bool:
+    return (
+        pa.types.is_fixed_size_list(wanted)
+        and pa.types.is_fixed_size_list(given)
+        and bool(given.value_type.equals(wanted.value_type))
+        and bool(given.list_size == wanted.list_size)
+    )
+
+
+def share_memory(one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
+    """Return whether both are the same rows because they are the same bytes of memory."""
+    return bool(one.schema.equals(other.schema, check_metadata=True)) and all(
+        _places(left) == _places(right)
+        for left, right in zip(one.columns, other.columns, strict=True)
+    )
+
+
+def _places(column: pa.Array) -> list[tuple[int, int] | int]:
+    buffers = [(b.address, b.size) if b is not None else (0, 0) for b in column.buffers()]
+    return [column.offset, len(column), *buffers]
+
+
 def vector_column(vectors: npt.NDArray[np.float32]) -> pa.Array:
     """Return vectors (n, dim) as an Arrow column, without copying when they are contiguous."""
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1))
@@ -64,10 +122,20 @@ def vectors_of(column: pa.Array) -> npt.NDArray[np.float32]:
 
 def encode_rows(rows: pa.RecordBatch) -> pa.Buffer:
     """Return `rows` as one Arrow IPC stream (schema, one batch)."""
-    sink = pa.BufferOutputStream()
+    if rows.nbytes < MEASURED_BYTES_MIN:
+        sink = pa.BufferOutputStream()
+        _write(sink, rows)
+        return sink.getvalue()
+    measured = pa.MockOutputStream()
+    _write(measured, rows)
+    buffer = pa.allocate_buffer(measured.size())
+    _write(pa.FixedSizeBufferWriter(buffer), rows)
+    return buffer
+
+
+def _write(sink: pa.NativeFile, rows: pa.RecordBatch) -> None:
     with pa.ipc.new_stream(sink, rows.schema) as writer:
         writer.write_batch(rows)
-    return sink.getvalue()
 
 
 def decode_rows(payload: "pa.Buffer | bytes | memoryview") -> pa.RecordBatch:

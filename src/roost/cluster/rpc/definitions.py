@@ -2,10 +2,14 @@
 
 import pyarrow as pa
 
+from roost.cluster.large_field import with_large_field, without_large_field
 from roost.cluster.rpc import arrays
 from roost.cluster.wire import roost_pb2 as wire
 from roost.vector import api
+from roost.vector.columns import decode_rows, encode_rows
 from roost.vector.schema import CollectionSchema
+
+_INSERT_ROWS = wire.Insert.ROWS_FIELD_NUMBER
 
 
 def put_index(spec: api.IndexSpec) -> wire.Index:
@@ -117,21 +121,33 @@ def get_new_collection(m: wire.NewCollection) -> api.NewCollection:
     )
 
 
-def put_insert(request: api.InsertRequest) -> wire.Insert:
-    """Return the message for `request`."""
-    return wire.Insert(
+def encode_insert(request: api.InsertRequest) -> bytes:
+    """Return the encoded message for `request`."""
+    kept_by = request.kept_by
+    small = wire.Insert(
         collection=request.collection,
-        rows=arrays.put_rows(request.rows),
         partition=request.partition,
         upsert=request.upsert,
         schema_ts=request.schema_ts,
+        keeper=kept_by.follower if kept_by else "",
+        number=kept_by.number if kept_by else 0,
     )
+    payload = encode_rows(request.rows) if request.payload is None else request.payload
+    return with_large_field(small.SerializeToString(), _INSERT_ROWS, payload)
 
 
-def get_insert(m: wire.Insert) -> api.InsertRequest:
-    """Undo `put_insert`."""
+def decode_insert(raw: bytes) -> api.InsertRequest:
+    """Undo `encode_insert`; rows and payload point into `raw`."""
+    small, payload = without_large_field(raw, _INSERT_ROWS)
+    m = wire.Insert.FromString(small)
     return api.InsertRequest(
-        m.collection, arrays.get_rows(m.rows), m.partition, m.upsert, m.schema_ts
+        m.collection,
+        decode_rows(payload),
+        m.partition,
+        m.upsert,
+        m.schema_ts,
+        payload,
+        api.KeptBy(m.keeper, m.number) if m.keeper else None,
     )
 
 

@@ -107,7 +107,7 @@ DROP_ALIAS = Method(WRITER, "drop_alias", _text, _nothing)
 INSERT = Method(
     WRITER,
     "insert",
-    _codec(wire.Insert, definitions.put_insert, definitions.get_insert),
+    Codec(definitions.encode_insert, definitions.decode_insert),
     _mutation,
 )
 DELETE = Method(

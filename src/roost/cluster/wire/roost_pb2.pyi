@@ -192,18 +192,22 @@ class IndexName(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Insert(_message.Message):
-    __slots__ = ("collection", "rows", "partition", "upsert", "schema_ts")
+    __slots__ = ("collection", "rows", "partition", "upsert", "schema_ts", "keeper", "number")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     UPSERT_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_TS_FIELD_NUMBER: _ClassVar[int]
+    KEEPER_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
     collection: str
     rows: bytes
     partition: str
     upsert: bool
     schema_ts: int
-    def __init__(self, collection: _Optional[str] = ..., rows: _Optional[bytes] = ..., partition: _Optional[str] = ..., upsert: _Optional[bool] = ..., schema_ts: _Optional[int] = ...) -> None: ...
+    keeper: str
+    number: int
+    def __init__(self, collection: _Optional[str] = ..., rows: _Optional[bytes] = ..., partition: _Optional[str] = ..., upsert: _Optional[bool] = ..., schema_ts: _Optional[int] = ..., keeper: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
 
 class Delete(_message.Message):
     __slots__ = ("collection", "filter", "ids", "partition", "filter_params")
@@ -258,18 +262,20 @@ class FollowRequest(_message.Message):
     def __init__(self, member: _Optional[str] = ...) -> None: ...
 
 class FollowEvent(_message.Message):
-    __slots__ = ("hello", "frame", "durable_ts", "manifest", "catalog_change")
+    __slots__ = ("hello", "frame", "durable_ts", "manifest", "catalog_change", "kept")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     DURABLE_TS_FIELD_NUMBER: _ClassVar[int]
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     CATALOG_CHANGE_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
     hello: Hello
     frame: RecordFrame
     durable_ts: int
     manifest: str
     catalog_change: int
-    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., frame: _Optional[_Union[RecordFrame, _Mapping]] = ..., durable_ts: _Optional[int] = ..., manifest: _Optional[str] = ..., catalog_change: _Optional[int] = ...) -> None: ...
+    kept: KeptRecord
+    def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., frame: _Optional[_Union[RecordFrame, _Mapping]] = ..., durable_ts: _Optional[int] = ..., manifest: _Optional[str] = ..., catalog_change: _Optional[int] = ..., kept: _Optional[_Union[KeptRecord, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("generation", "complete_from_ts")
@@ -286,6 +292,14 @@ class RecordFrame(_message.Message):
     size_bytes: int
     data: bytes
     def __init__(self, size_bytes: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class KeptRecord(_message.Message):
+    __slots__ = ("number", "header")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    header: bytes
+    def __init__(self, number: _Optional[int] = ..., header: _Optional[bytes] = ...) -> None: ...
 
 class Address(_message.Message):
     __slots__ = ("collection_id", "version", "read_ts", "segment_ids", "partition_ids")

@@ -19,6 +19,8 @@ from roost.vector.timestamps import HybridClock
 
 ROWS_MAX = 16_777_216
 """Rows of one request; more would make one record of the log too large to replay in steps."""
+FINITE_BLOCK = 1 << 16
+"""Numbers looked at in one go."""
 _SURROGATE = rb"\ud"
 _INTEGERS = (DataType.INT8, DataType.INT16, DataType.INT32, DataType.INT64)
 _FLOATS = (DataType.FLOAT, DataType.DOUBLE)
@@ -207,10 +209,13 @@ def _check_dim(field: Field, dim: int) -> None:
 
 
 def _check_finite(field: Field, values: npt.NDArray[np.floating]) -> None:
-    finite = np.isfinite(values)
-    if not finite.all():
-        bad = values[~finite].reshape(-1)[0]
-        raise RowsRefused(f"value '{bad}' of field {field.name} is not a number or infinity")
+    flat = values.reshape(-1)
+    for start in range(0, len(flat), FINITE_BLOCK):  # small, so that no new memory is touched
+        block = flat[start : start + FINITE_BLOCK]
+        finite = np.isfinite(block)
+        if not finite.all():
+            bad = block[~finite][0]
+            raise RowsRefused(f"value '{bad}' of field {field.name} is not a number or infinity")
 
 
 def _check_lengths(field: Field, column: pa.Array) -> None:

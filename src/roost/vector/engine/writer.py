@@ -22,7 +22,7 @@ from roost.errors import InvalidArgument, NotFound, RoostError, Unavailable
 from roost.vector import api
 from roost.vector.collection.parts import GROWING, PartAddress
 from roost.vector.collection.planning import plan_query
-from roost.vector.columns import encode_rows
+from roost.vector.columns import encode_rows, share_memory
 from roost.vector.engine.commits import CommitLane
 from roost.vector.engine.core import Core
 from roost.vector.engine.defining import Defining, without_dropped_partitions
@@ -114,12 +114,14 @@ class WriterEngine:
         rows = complete_rows(schema, request.rows, self._core.timestamps, upsert=request.upsert)
         kind = RecordKind.UPSERT if request.upsert else RecordKind.INSERT
         stored = last_of_each_key(schema, rows) if request.upsert else rows
-        payload = encode_rows(stored)
+        payload, kept_by = request.payload, request.kept_by
+        if payload is None or not share_memory(stored, request.rows):
+            payload, kept_by = encode_rows(stored), None
         self._wait_for_room()
         with held.gate.together():
             self._check_alive(held)
             partition = held.state.info.partition(request.partition or api.DEFAULT_PARTITION)
-            ticket = self._log.submit(kind, held.id, partition.id, payload)
+            ticket = self._log.submit(kind, held.id, partition.id, payload, kept_by)
         timestamp = ticket.wait()
         return api.MutationAnswer(rows.column(schema.primary.name), rows.num_rows, timestamp)
 

@@ -32,6 +32,7 @@ import pyarrow as pa
 from typing_extensions import Buffer
 
 from roost.errors import CorruptRecord, NewerFormat
+from roost.vector.api import KeptBy
 
 FORMAT_VERSION = 1
 HEADER_BYTES = 48
@@ -67,6 +68,8 @@ class Record:
     payload: pa.Buffer
     payload_crc: int | None = field(default=None, compare=False)
     """`payload_checksum(payload)`, if somebody computed it already."""
+    kept_by: KeptBy | None = field(default=None, compare=False)
+    """The follower that has the payload already; not stored."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -159,24 +162,39 @@ def decode(
     if buffer.size - offset < HEADER_BYTES:
         raise CorruptRecord(place, "the record's header is cut off")
     header = buffer.slice(offset, HEADER_BYTES).to_pybytes()
-    magic, crc, length, generation, timestamp, collection, partition, kind, flags = _HEADER.unpack(
-        header
-    )
-    _check_magic(magic, place)
+    _check_magic(header[: len(_MAGIC)], place)
+    length = _HEADER.unpack(header)[2]
     end = offset + record_size(length)
     if end > buffer.size:
         raise CorruptRecord(place, "the record is cut off")
     payload_end = offset + HEADER_BYTES + length
     payload = buffer.slice(offset + HEADER_BYTES, length)
-    found = payload_checksum(payload) if payload_crc is None else payload_crc
-    if google_crc32c.extend(found, header[_START_BYTES:]) != crc:
-        raise CorruptRecord(place, "the checksum is wrong")
+    record, opens_group = decode_apart(header, payload, place, payload_crc)
     if buffer.slice(payload_end, end - payload_end).to_pybytes().strip(b"\0"):
         raise CorruptRecord(place, "the padding is not zero")
+    return Framed(record, offset, end, opens_group)
+
+
+def decode_apart(
+    header: bytes, payload: pa.Buffer, place: str, payload_crc: int | None = None
+) -> tuple[Record, bool]:
+    """Return the record of a header and a payload that lie apart, and whether it opens a group.
+
+    Raises as `decode` if they do not belong together.
+    """
+    if len(header) != HEADER_BYTES:
+        raise CorruptRecord(place, "the record's header is cut off")
+    _check_magic(header[: len(_MAGIC)], place)
+    _, crc, length, generation, timestamp, collection, partition, kind, flags = _HEADER.unpack(
+        header
+    )
+    found = payload_checksum(payload) if payload_crc is None else payload_crc
+    if length != payload.size or google_crc32c.extend(found, header[_START_BYTES:]) != crc:
+        raise CorruptRecord(place, "the checksum is wrong")
     if flags & ~OPENS_GROUP or kind not in RecordKind.__members__.values():
         raise CorruptRecord(place, f"unknown kind {kind} or flags {flags}")
     record = Record(RecordKind(kind), generation, timestamp, collection, partition, payload, found)
-    return Framed(record, offset, end, bool(flags & OPENS_GROUP))
+    return record, bool(flags & OPENS_GROUP)
 
 
 def scan(data: Buffer, where: str = "log", *, may_be_torn: bool = False) -> Iterator[Framed]:

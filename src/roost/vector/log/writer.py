@@ -26,6 +26,7 @@ import pyarrow as pa
 
 from roost.errors import AlreadyExists, Failure, LeaseLost, RoostError, Unavailable
 from roost.sizes import GIB, KIB, MIB, format_size
+from roost.vector.api import KeptBy
 from roost.vector.files import AppendFile, Files
 from roost.vector.log.record import (
     LogPosition,
@@ -185,10 +186,16 @@ class LogWriter:
             self._room.notify_all()
 
     def submit(
-        self, kind: RecordKind, collection_id: int, partition_id: int, payload: pa.Buffer
+        self,
+        kind: RecordKind,
+        collection_id: int,
+        partition_id: int,
+        payload: pa.Buffer,
+        kept_by: KeptBy | None = None,
     ) -> Ticket:
         """Queue a record and return its ticket; the timestamp is given here, in queue order.
 
+        `kept_by` is the follower that has `payload` already.
         Blocks while the queue is full or too much is unflushed, for `wait_s_max` at most (never
         for a BARRIER).  Raises Unavailable then, LeaseLost or Unavailable after the end.
         """
@@ -200,7 +207,14 @@ class LogWriter:
             self._check_open()
             timestamp = self._timestamps.next()
             record = Record(
-                kind, self._generation, timestamp, collection_id, partition_id, payload, crc
+                kind,
+                self._generation,
+                timestamp,
+                collection_id,
+                partition_id,
+                payload,
+                crc,
+                kept_by,
             )
             return self._enqueue(Item(Ticket(timestamp), record, size_bytes))
 
