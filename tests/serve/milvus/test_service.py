@@ -75,10 +75,11 @@ def test_unavailable_leaves_as_grpcs_own_so_that_clients_wait(failing: Failing, 
     assert "the writer is changing" in caught.value.details()
 
 
-def test_calls_that_roost_has_not_are_unimplemented(stub: Any) -> None:
+def test_calls_that_roost_has_not_are_unimplemented_by_name(stub: Any) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.CreateRole(milvus_pb2.CreateRoleRequest(), timeout=10)
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert caught.value.details() == "CreateRole is not supported by Roost"
 
 
 def test_a_port_that_is_taken_is_refused_with_a_hint(server: MilvusServer) -> None:

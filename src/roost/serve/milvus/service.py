@@ -1,10 +1,10 @@
 """The Milvus port: the handlers put together and served.
 
-gRPC learns only of the calls that a mixin defines; it answers UNIMPLEMENTED to all others by
-itself, without a line of ours.  A bounded pool of threads runs the handlers; calls beyond
-`QUEUED_CALLS` waiting ones are refused as RESOURCE_EXHAUSTED.
+Calls that no mixin defines are answered UNIMPLEMENTED, by their name.  A bounded pool of threads
+runs the handlers; calls beyond `QUEUED_CALLS` waiting ones are refused as RESOURCE_EXHAUSTED.
 """
 
+from collections.abc import Callable
 from concurrent import futures
 from dataclasses import dataclass
 from typing import Any
@@ -122,17 +122,23 @@ def _servicer(service: VectorService) -> MilvusService:
 
 
 def _handlers(servicer: MilvusService) -> Any:
-    """Return gRPC's handlers for those calls of Milvus that `servicer` has."""
+    """Return gRPC's handlers for the calls of Milvus: those of `servicer`, and refusals."""
     described = milvus_pb2.DESCRIPTOR.services_by_name["MilvusService"]
     methods = {
         method.name: grpc.unary_unary_rpc_method_handler(
-            getattr(servicer, method.name),
+            getattr(servicer, method.name, _refusal(method.name)),
             request_deserializer=message_factory.GetMessageClass(method.input_type).FromString,
             response_serializer=message_factory.GetMessageClass(
                 method.output_type
             ).SerializeToString,
         )
         for method in described.methods
-        if hasattr(servicer, method.name)
     }
     return grpc.method_handlers_generic_handler(described.full_name, methods)
+
+
+def _refusal(name: str) -> Callable[[Any, grpc.ServicerContext], None]:
+    def refuse(request: Any, context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{name} is not supported by Roost")
+
+    return refuse
