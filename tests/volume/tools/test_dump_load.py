@@ -110,8 +110,8 @@ def test_small_pages_and_buffers_change_nothing(
     full_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = dumped(full_url)
-    monkeypatch.setattr("roost.volume.tools.dump.PAGE_ENTRIES", 2)
-    monkeypatch.setattr("roost.volume.tools.dump._CHUNKS_AT_ONCE", 1)
+    monkeypatch.setattr("roost.volume.tools.dump_tree.PAGE_ENTRIES", 2)
+    monkeypatch.setattr("roost.volume.tools.dump_tree._CHUNKS_AT_ONCE", 1)
     monkeypatch.setattr("roost.volume.tools.dump._WRITE_CHARS", 10)
     assert dumped(full_url) == whole
     monkeypatch.setattr(json_stream, "READ_BYTES", 7)
@@ -179,18 +179,21 @@ def test_a_file_removed_between_its_attributes_and_its_data_is_left_out(
             meta.truncate(ino, 5)
             if name != b"sparse":
                 meta.write_slice(ino, ChunkNo(0), Slice(0, meta.new_slice_id(), 5, 0, 5))
-        real = RedisScans.slices_of
+        real = RedisScans._records
+        gone = meta.resolve("/gone").ino
+        removed = []
 
-        def slices_of(scans: RedisScans, *arguments: Any) -> Any:
-            gone = meta.resolve("/gone").ino
-            meta.unlink(ROOT, b"gone")
-            for file in meta.deleted_files(1 << 60, 10):
-                assert file.ino == gone
-                meta.release_deleted_file(file)
-            return real(scans, *arguments)
+        def records_of(scans: RedisScans, places: Any) -> Any:
+            if not removed:
+                meta.unlink(ROOT, b"gone")
+                removed.extend(meta.deleted_files(1 << 60, 10))
+                for file in removed:
+                    meta.release_deleted_file(file)
+            return real(scans, places)
 
-        monkeypatch.setattr(RedisScans, "slices_of", slices_of)
+        monkeypatch.setattr(RedisScans, "_records", records_of)
         raw = dumped(redis_url)
+    assert [file.ino for file in removed] == [gone]
     assert list(json.loads(raw)["FSTree"]["entries"]) == ["sparse", "stays"]
 
 

@@ -179,6 +179,11 @@ class Tables:
         """As in Scans."""
         return True
 
+    @property
+    def is_for_threads(self) -> bool:
+        """As in Scans."""
+        return False
+
     def sessions(self) -> tuple[Session, ...]:
         """As in Scans."""
         return tuple(self.live_sessions[sid] for sid in sorted(self.live_sessions))

@@ -185,6 +185,11 @@ class Scans(Protocol):
         """True if all that is read is of one moment."""
         ...
 
+    @property
+    def is_for_threads(self) -> bool:
+        """True if several threads may read at once.  If not, one at a time, and the same one."""
+        ...
+
     def counter(self, name: str) -> int | None:
         """Return a counter."""
         ...

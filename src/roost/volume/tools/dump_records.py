@@ -28,6 +28,7 @@ from roost.volume.model import (
     SliceId,
 )
 
+INDENT = "  "
 _SECOND_NS = 1_000_000_000
 _KIND_WORDS = {
     Kind.FILE: "regular",
@@ -57,6 +58,11 @@ def escape(raw: bytes) -> str:
     if _PLAIN.fullmatch(raw):
         return raw.decode()
     return _SPECIAL.sub(_percent, raw.decode("utf-8", "surrogateescape"))
+
+
+def is_plain(raw: bytes) -> bool:
+    """True if `escape` has nothing to do, nor any other who reads ASCII."""
+    return _PLAIN.fullmatch(raw) is not None
 
 
 def _percent(match: "re.Match[str]") -> str:

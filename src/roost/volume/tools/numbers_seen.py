@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 _PAGE_BITS = 1 << 16
 
 
@@ -14,9 +16,7 @@ class NumbersSeen:
     def add(self, number: int) -> bool:
         """Note a number; True if it had not been seen."""
         page_no, bit = divmod(number, _PAGE_BITS)
-        page = self._pages.get(page_no)
-        if page is None:
-            page = self._pages[page_no] = bytearray(_PAGE_BITS // 8)
+        page = self._page(page_no)
         place, mask = bit >> 3, 1 << (bit & 7)
         if page[place] & mask:
             return False
@@ -25,11 +25,26 @@ class NumbersSeen:
 
     def add_new(self, numbers: Sequence[int]) -> bool:
         """Note numbers of which none has been seen; False, and none is noted, if one has."""
-        if len(set(numbers)) < len(numbers) or any(map(self.__contains__, numbers)):
+        if len(set(numbers)) < len(numbers):
             return False
-        for number in numbers:
-            self.add(number)
+        page_nos, bits = np.divmod(np.array(numbers, np.int64), _PAGE_BITS)
+        masks = np.left_shift(1, bits & 7).astype(np.uint8)
+        parts = []
+        for page_no in set(page_nos.tolist()):
+            is_there = page_nos == page_no
+            page = np.frombuffer(self._page(page_no), np.uint8)
+            parts.append((page, bits[is_there] >> 3, masks[is_there]))
+        if any((page[places] & mask).any() for page, places, mask in parts):
+            return False
+        for page, places, mask in parts:
+            np.bitwise_or.at(page, places, mask)
         return True
+
+    def _page(self, page_no: int) -> bytearray:
+        page = self._pages.get(page_no)
+        if page is None:
+            page = self._pages[page_no] = bytearray(_PAGE_BITS // 8)
+        return page
 
     def __contains__(self, number: int) -> bool:
         page_no, bit = divmod(number, _PAGE_BITS)

@@ -74,6 +74,11 @@ class RedisScans:
         """As in Scans."""
         return False
 
+    @property
+    def is_for_threads(self) -> bool:
+        """As in Scans."""
+        return True
+
     # ---- small tables
     def counter(self, name: str) -> int | None:
         """As in Scans."""
@@ -192,13 +197,21 @@ class RedisScans:
 
     def nodes_of(self, inos: Sequence[Ino]) -> list[Attr | None]:
         """As in Scans."""
-        if not inos:
-            return []
-        raws = self._ask("MGET", *map(self._keys.node, inos))
         return [
             None if raw is None else decode_attr(raw, f"inode {ino}")
-            for ino, raw in zip(inos, raws, strict=True)
+            for ino, raw in zip(inos, self.stored_nodes_of(inos), strict=True)
         ]
+
+    def stored_nodes_of(self, inos: Sequence[Ino]) -> list[bytes | None]:
+        """As in StoredScans."""
+        raws: list[bytes | None] = []
+        if inos:
+            raws = self._ask("MGET", *map(self._keys.node, inos))
+        return raws
+
+    def stored_first_chunks_of(self, inos: Sequence[Ino]) -> list[bytes]:
+        """As in StoredScans."""
+        return list(self._records([(ino, 0) for ino in inos])) if inos else []
 
     def all_symlinks(self) -> Iterator[tuple[Ino, bytes]]:
         """As in Scans."""

@@ -54,6 +54,11 @@ class SqlScans:
         """As in Scans."""
         return True
 
+    @property
+    def is_for_threads(self) -> bool:
+        """As in Scans."""
+        return False
+
     def counter(self, name: str) -> int | None:
         """As in Scans."""
         query = queries.counter(name)
