@@ -41,7 +41,8 @@ def test_dump_and_load_through_files_and_pipes(url: str, tmp_path: Path) -> None
     said = roost("load", f"sqlite3://{tmp_path}/again.db", str(packed))
     assert "volume tools" in said
     assert not list(tmp_path.glob(".*.tmp"))
-    text = CliRunner().invoke(app, ["dump", "--subdir", "/d", "--skip-trash", url]).stdout
+    options = ["--subdir", "/d", "--skip-trash", "--fast", "--threads", "4"]
+    text = CliRunner().invoke(app, ["dump", *options, url]).stdout
     assert list(json.loads(text)["FSTree"]["entries"]) == ["f"]
     roost("load", f"sqlite3://{tmp_path}/pipe.db", answer=text)
     assert roost("load", url, str(packed), code=2).startswith("error: ")

@@ -40,6 +40,12 @@ def dump(
             "--skip-damaged", help="Leave out and name what cannot be read; then exit code 4."
         ),
     ] = False,
+    fast: Annotated[
+        bool, typer.Option("--fast", help="As in JuiceFS; changes nothing, memory stays bounded.")
+    ] = False,
+    threads: Annotated[
+        int, typer.Option(help="As in JuiceFS; changes nothing.", min=1, show_default=False)
+    ] = 1,
 ) -> None:
     """Write the metadata as JSON, as `juicefs dump` does; either client can load it.
 
