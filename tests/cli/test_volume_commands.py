@@ -60,9 +60,11 @@ def test_a_first_session_with_a_volume(meta: str, tmp_path: Path) -> None:
         (("cp", ":/a/nope", "here"), "/a/nope"),
         (("mkdir", "/nope/b"), "/nope/b"),
         (("rm", "/file/x"), "/file/x"),
+        (("mkdir", "/a"), "/a"),
+        (("cat", "/a"), "/a"),
     ],
 )
-def test_what_is_not_there_is_named_as_it_was_asked_for(
+def test_what_is_refused_is_named_as_it_was_asked_for(
     meta: str, tmp_path: Path, arguments: tuple[str, ...], named: str
 ) -> None:
     (tmp_path / "file").write_text("x")

@@ -8,7 +8,7 @@ import typer
 
 from roost.cli.data_options import DataPath, with_data_options
 from roost.cli.output import plain_errors
-from roost.cli.paths import MetaOption, inside, located
+from roost.cli.paths import MetaOption, inside, located, naming
 from roost.sizes import MIB
 
 _PIECE_BYTES = 4 * MIB
@@ -34,7 +34,7 @@ def cat(
         else:
             with where.open(read_only=True, data=data) as client:
                 for path in where.paths:
-                    with client.open_file(inside(path)) as file:
+                    with naming(inside(path)), client.open_file(inside(path)) as file:
                         while piece := file.read(_PIECE_BYTES):
                             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from roost.cli.output import plain_errors
-from roost.cli.paths import MetaOption, inside, located
+from roost.cli.paths import MetaOption, inside, located, naming
 
 
 def mkdir(
@@ -28,7 +28,8 @@ def mkdir(
             return
         with where.open(read_only=False) as client:
             for path in where.paths:
-                client.mkdir(inside(path), parents=parents, exist_ok=parents)
+                with naming(inside(path)):
+                    client.mkdir(inside(path), parents=parents, exist_ok=parents)
 
 
 def register(app: typer.Typer) -> None:

@@ -5,7 +5,10 @@ means nothing there, except in `cp`, where only paths with it are the volume's. 
 `jfs://VOLUME/path` or `roost://VOLUME/path` names its volume itself, as in `roost sync`.
 """
 
-from collections.abc import Sequence
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,6 +59,17 @@ def local_path(path: str) -> Path:
 def inside(path: str) -> str:
     """Return a path inside a volume as the client wants it."""
     return "/" + path.removeprefix(":").lstrip("/")
+
+
+@contextmanager
+def naming(path: str) -> Iterator[None]:
+    """Let a refusal name the path that was asked for, where it would name an inode."""
+    from roost.volume.errors import FsError
+
+    try:
+        yield
+    except FsError as error:
+        raise FsError(error.errno or errno.EIO, name=os.fsencode(path)) from error
 
 
 def open_volume(meta_url: str, *, read_only: bool, data: DataPath | None = None) -> "VolumeClient":
