@@ -5,9 +5,11 @@ removed again.
 """
 
 import logging
+import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from roost.errors import RoostError
 from roost.volume.errors import AlreadyFormatted
@@ -27,49 +29,65 @@ from roost.volume.model import Attr, Ino, Kind
 
 # Stored while a database is filled, as no volume has a node 0.  Settings and counters are stored
 # over what is there, and what is absent cannot be locked; of two that add a node one is refused.
+# Its length is random: once a person has emptied the database, another's mark may stand there.
 _MARK = Ino(0)
 EFFECTS_AT_ONCE = 4000  # about a thousand nodes
 BYTES_AT_ONCE = 4 << 20
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """An empty database that was taken to be filled; `mark` tells this one from every other."""
+
+    engine: Engine
+    place: str
+    mark: Attr
+
+    def demand_mine(self, txn: Txn) -> None:
+        """Raise AlreadyFormatted if the database was emptied since, whoever has taken it then."""
+        if txn.exact_node(_MARK) != self.mark:
+            raise AlreadyFormatted(
+                f"another emptied the database at {self.place} meanwhile",
+                hint="If nobody fills it now, empty the database, and repeat.",
+            )
+
+    def put_settings(self, *effects: Effect) -> None:
+        """Make the records of the database a volume, in one commit with these last ones.
+
+        Raises AlreadyFormatted if another made one there meanwhile, or has taken the database.
+        """
+
+        def put(txn: Txn) -> None:
+            if txn.setting() is not None:
+                raise AlreadyFormatted(
+                    f"another made a volume at {self.place} meanwhile",
+                    hint="Its records are mixed with the loaded ones: empty the database, and"
+                    " repeat.",
+                )
+            self.demand_mine(txn)
+            txn.do(DropNode(_MARK), *effects)
+
+        self.engine.run(put)
+
+
 @contextmanager
-def filling(engine: Engine, place: str) -> Iterator[None]:
+def filling(engine: Engine, place: str) -> Iterator[Filling]:
     """Take an empty database for oneself, and empty it again if filling it fails.
 
     Raises AlreadyFormatted if it is not empty, or another is filling it.
     """
-    _take_empty(engine, place)
+    taken = Filling(engine, place, Attr(Kind.FILE, length=secrets.randbits(62)))
+    _take_empty(taken)
     try:
-        yield
+        yield taken
     except BaseException:
-        _clear(engine, place)
+        _clear(taken)
         raise
 
 
-def put_settings(engine: Engine, place: str, *effects: Effect) -> None:
-    """Make the records of a database a volume, in one commit with these last ones.
-
-    Raises AlreadyFormatted if another made one there meanwhile.
-    """
-
-    def put(txn: Txn) -> None:
-        if txn.setting() is not None:
-            raise AlreadyFormatted(
-                f"another made a volume at {place} meanwhile",
-                hint="Its records are mixed with the loaded ones: empty the database, and repeat.",
-            )
-        if txn.node(_MARK) is None:
-            raise AlreadyFormatted(
-                f"another emptied the database at {place} meanwhile",
-                hint="Empty the database, and repeat.",
-            )
-        txn.do(DropNode(_MARK), *effects)
-
-    engine.run(put)
-
-
-def _take_empty(engine: Engine, place: str) -> None:
+def _take_empty(taken: Filling) -> None:
+    engine, place = taken.engine, taken.place
     if engine.read(lambda reads: reads.setting()) is not None:
         raise AlreadyFormatted(f"there is a volume already at {place}")
     not_empty = AlreadyFormatted(
@@ -84,18 +102,24 @@ def _take_empty(engine: Engine, place: str) -> None:
     def take(txn: Txn) -> None:
         if txn.setting() is not None or txn.counter(NEXT_INO):
             raise not_empty
-        txn.do(PutCounter(NEXT_INO, FIRST_INO), AddNode(_MARK, Attr(Kind.FILE)))
+        txn.do(PutCounter(NEXT_INO, FIRST_INO), AddNode(_MARK, taken.mark))
 
     engine.run(take)
 
 
-def _clear(engine: Engine, place: str) -> None:
-    """Remove what was stored in a database that was empty; a failure is logged."""
+def _clear(taken: Filling) -> None:
+    """Remove what was stored in a database that was empty and is still ours.
+
+    A failure is logged.
+    """
+    engine, place = taken.engine, taken.place
     try:
         if engine.read(lambda reads: reads.setting()) is not None:
             log.warning("%s holds a volume by now, so nothing is removed from it", place)
-            return
-        engine.destroy()
+        elif engine.read(lambda reads: reads.node(_MARK)) != taken.mark:
+            log.warning("another emptied %s meanwhile, so nothing is removed from it", place)
+        else:
+            engine.destroy()
     except RoostError as error:
         log.warning("what was loaded could not be removed from %s: %s", place, error)
 
@@ -104,11 +128,12 @@ class Batches:
     """Effects on their way into the database, many in one commit, in the order they came.
 
     One commit is under way while the effects of the next are gathered.  Used by one thread; what a
-    commit raises is raised by a later call.
+    commit raises is raised by a later call.  Raises AlreadyFormatted if the database is no longer
+    the one that was taken: nothing is mixed with what another fills it with.
     """
 
-    def __init__(self, engine: Engine, after_commit: Callable[[], None]) -> None:
-        self._engine = engine
+    def __init__(self, taken: Filling, after_commit: Callable[[], None]) -> None:
+        self._taken = taken
         self._after_commit = after_commit
         self._effects: list[Effect] = []
         self._bytes = 0
@@ -146,10 +171,11 @@ class Batches:
         ]
 
         def put(txn: Txn) -> None:
-            txn.load(*children)
+            txn.load(NodeWanted(_MARK), *children)
+            self._taken.demand_mine(txn)
             txn.do(*effects)
 
-        self._engine.run(put)
+        self._taken.engine.run(put)
 
     def _wait(self) -> None:
         if self._pending is not None:

@@ -27,7 +27,6 @@ from roost.volume.meta.effects import (
 from roost.volume.meta.open_volume import NEXT_INO, NEXT_SLICE
 from roost.volume.meta.sessions import NEXT_SESSION
 from roost.volume.meta.trash import FOLDER_MODE, NEXT_TRASH
-from roost.volume.meta.txn import Engine
 from roost.volume.meta.usage import TOTAL_INODES, USED_SPACE
 from roost.volume.model import (
     DIRECTORY_LENGTH_BYTES,
@@ -41,7 +40,7 @@ from roost.volume.model import (
     QuotaKind,
 )
 from roost.volume.settings import VolumeSettings, decode_settings, encode_settings
-from roost.volume.tools.filling import Batches, filling, put_settings
+from roost.volume.tools.filling import Batches, Filling, filling
 from roost.volume.tools.json_stream import JsonStream
 from roost.volume.tools.load_tree import TreeLoader
 
@@ -87,10 +86,10 @@ def load(
     known = clock or SystemClock()
     engine = engine_kind(url).create_engine(url, known)
     try:
-        with filling(engine, url.display):
-            loading = _Loading(engine, JsonStream(source, name), encrypt_key, progress)
+        with filling(engine, url.display) as taken:
+            loading = _Loading(taken, JsonStream(source, name), encrypt_key, progress)
             effects = loading.run(known)
-            put_settings(engine, url.display, *effects)
+            taken.put_settings(*effects)
         return loading.report()
     finally:
         engine.close()
@@ -100,13 +99,13 @@ class _Loading:
     """One load: the fields of the document in any order that ends with the trees."""
 
     def __init__(
-        self, engine: Engine, stream: JsonStream, encrypt_key: str, progress: Progress
+        self, taken: Filling, stream: JsonStream, encrypt_key: str, progress: Progress
     ) -> None:
-        self._engine = engine
+        self._engine = taken.engine
         self._stream = stream
         self._encrypt_key = encrypt_key
         self._progress = progress
-        self._batch = Batches(engine, self._tell)
+        self._batch = Batches(taken, self._tell)
         self._settings: VolumeSettings | None = None
         self._counters: dict[str, int] = {}
         self._quotas: dict[QuotaKind, dict[int, Quota]] = {kind: {} for kind in QuotaKind}

@@ -18,7 +18,6 @@ from roost.volume.engines.registry import engine_kind, parse_url
 from roost.volume.meta import effects as fx
 from roost.volume.meta.check import check
 from roost.volume.meta.open_volume import NEXT_INO, NEXT_SLICE
-from roost.volume.meta.txn import Engine
 from roost.volume.meta.usage import TOTAL_INODES, USED_SPACE, space_of
 from roost.volume.model import (
     ChunkNo,
@@ -37,7 +36,7 @@ from roost.volume.settings import decode_settings
 from roost.volume.tools.backup.rows import FOUR, SETTINGS, THREE, TWO, U32, U64, Row, settings_of
 from roost.volume.tools.backup.runs import Manifest, rows_of
 from roost.volume.tools.dump_records import acl_of
-from roost.volume.tools.filling import Batches, filling, put_settings
+from roost.volume.tools.filling import Batches, Filling, filling
 from roost.volume.tools.numbers_seen import NumbersSeen
 from roost.volume.tools.steps import Progress
 
@@ -69,18 +68,17 @@ def restore(
     url = parse_url(meta_url)
     engine = engine_kind(url).create_engine(url, clock or SystemClock())
     try:
-        with filling(engine, url.display):
-            restoring = _Restoring(engine, manifest, progress)
+        with filling(engine, url.display) as taken:
+            restoring = _Restoring(taken, manifest, progress)
             effects = restoring.run(rows_of(store, manifest))
-            put_settings(engine, url.display, *effects)
+            taken.put_settings(*effects)
         return RestoreReport(manifest, manifest.rows, check(engine))
     finally:
         engine.close()
 
 
 class _Restoring:
-    def __init__(self, engine: Engine, manifest: Manifest, progress: Progress) -> None:
-        self._engine = engine
+    def __init__(self, taken: Filling, manifest: Manifest, progress: Progress) -> None:
         self._manifest = manifest
         self._progress = progress
         self._slices = NumbersSeen()
@@ -88,7 +86,7 @@ class _Restoring:
         self._counters: dict[str, int] = {}
         self._settings = ""
         self._now_s = 0
-        self._batches = Batches(engine, self._tell)
+        self._batches = Batches(taken, self._tell)
         self._rows = 0
 
     def run(self, rows: Iterator[Row]) -> list[fx.Effect]:
