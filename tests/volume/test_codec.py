@@ -13,6 +13,9 @@ from roost.volume.codec import (
     encode_attr,
     encode_delayed,
     encode_edge,
+    encode_file,
+    encode_file_edge,
+    encode_slice,
     encode_slices,
     join_micros,
     split_micros,
@@ -151,3 +154,27 @@ def test_times_survive_the_columns(time_ns: int) -> None:
 )
 def test_all_attributes_survive(attr: Attr) -> None:
     assert decode_attr(encode_attr(attr)) == attr
+
+
+u32 = st.integers(0, (1 << 32) - 1)
+times = st.integers(-(1 << 40) * 10**9, (1 << 40) * 10**9)
+
+
+@given(st.integers(0, 0o7777), u32, u32, times, times, times, st.integers(0, 1 << 57))
+def test_a_plain_file_has_the_bytes_of_any_node(
+    mode: int, uid: int, gid: int, atime_ns: int, mtime_ns: int, ctime_ns: int, length: int
+) -> None:
+    attr = Attr(Kind.FILE, mode, uid, gid, atime_ns, mtime_ns, ctime_ns, 1, length, parent=Ino(77))
+    parts = [part for time in (atime_ns, mtime_ns, ctime_ns) for part in divmod(time, 10**9)]
+    at, at_ns, mt, mt_ns, ct, ct_ns = parts
+    stored = encode_file(mode, uid, gid, (at, at_ns, mt, mt_ns, ct, ct_ns), length, 77)
+    assert stored == encode_attr(attr)
+
+
+@given(u32, st.integers(0, (1 << 63) - 1), u32, u32, u32)
+def test_single_records_have_the_bytes_of_any(
+    pos: int, number: int, size: int, offset: int, length: int
+) -> None:
+    one = Slice(pos, SliceId(number), size, offset, length)
+    assert encode_slice(pos, number, size, offset, length) == encode_slices([one])
+    assert encode_file_edge(number) == encode_edge(Edge(Kind.FILE, Ino(number)))

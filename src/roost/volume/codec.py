@@ -15,11 +15,12 @@ _KINDS: dict[int, Kind] = {int(kind): kind for kind in Kind}
 _FIXED = struct.Struct(">BHIIqIqIqIIQIQ")  # flags … parent
 _FIXED_WITHOUT_PARENT_BYTES = 63
 _NAMES = struct.Struct(">xH44xIQ4xQ")  # kind and mode, nlink, length, parent of the same
+_FILE = struct.Struct(">xHIIqIqIqIIQ4xQx")  # the same of a regular file, up to the zero at the end
 _ACLS = struct.Struct(">II")
 _EDGE = struct.Struct(">BQ")
 _SLICE = struct.Struct(">IQIII")
 _DELAYED = struct.Struct(">QI")
-assert _FIXED.size == _NAMES.size == 71
+assert _FIXED.size == _NAMES.size == _FILE.size - 1 == 71
 assert _SLICE.size == SLICE_BYTES
 
 
@@ -58,6 +59,21 @@ def encode_attr(attr: Attr) -> bytes:
         return fixed + b"\0"
     tier = bytes([attr.tier]) if attr.tier else b""
     return fixed + (_ACLS.pack(*acls) if any(acls) else b"") + tier + b"\0"
+
+
+def encode_file(
+    mode: int,
+    uid: int,
+    gid: int,
+    times: tuple[int, int, int, int, int, int],
+    length: int,
+    parent: int,
+) -> bytes:
+    """Return the attribute record of a regular file with one name and nothing rare.
+
+    `times` are atime, mtime and ctime, each in seconds and nanoseconds.
+    """
+    return _FILE.pack(Kind.FILE << 12 | mode, uid, gid, *times, 1, length, parent)
 
 
 def decode_attr(raw: bytes, where: str = "attr") -> Attr:
@@ -124,6 +140,11 @@ def encode_edge(edge: Edge) -> bytes:
     return _EDGE.pack(edge.kind, edge.ino)
 
 
+def encode_file_edge(ino: int) -> bytes:
+    """Return the entry of a regular file, as `encode_edge`."""
+    return _EDGE.pack(Kind.FILE, ino)
+
+
 def decode_edge(raw: bytes, where: str = "entry") -> Edge:
     """Undo `encode_edge`.  Raises CorruptRecord, naming `where`."""
     if len(raw) != _EDGE.size:
@@ -135,6 +156,11 @@ def decode_edge(raw: bytes, where: str = "entry") -> Edge:
 def encode_slices(slices: Iterable[Slice]) -> bytes:
     """Return the records of a chunk: u32 pos, u64 id, u32 size, offset, length each."""
     return b"".join(_SLICE.pack(s.pos, s.id, s.size, s.offset, s.length) for s in slices)
+
+
+def encode_slice(pos: int, slice_id: int, size: int, offset: int, length: int) -> bytes:
+    """Return one record of a chunk, as `encode_slices`."""
+    return _SLICE.pack(pos, slice_id, size, offset, length)
 
 
 def decode_slices(raw: bytes, where: str = "chunk") -> tuple[Slice, ...]:

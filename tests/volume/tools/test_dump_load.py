@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 from roost.clock import SystemClock
 from roost.errors import CorruptRecord, RoostError, Unavailable, Unsupported
 from roost.volume.engines.memory import MemoryEngine
+from roost.volume.engines.redis.engine import RedisEngine
 from roost.volume.engines.redis.scans import RedisScans
 from roost.volume.engines.registry import engine_kind, parse_url
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.api import format_volume, open_meta
 from roost.volume.meta.effects import AddEdge, AddNode, AppendSlices, PutCounter, PutSetting
 from roost.volume.meta.opening import drop_memory_volume, open_engine
+from roost.volume.meta.txn import Txn
 from roost.volume.model import ROOT, Attr, ChunkNo, Edge, Ino, Kind, Slice, SliceId
 from roost.volume.settings import encode_settings, new_settings
 from roost.volume.tools import filling as filling_module
@@ -455,6 +458,30 @@ def test_a_failure_at_any_commit_leaves_an_empty_database(
     monkeypatch.undo()
     assert failures > 5
     assert dumped(far) == raw
+
+
+def test_a_commit_that_fails_while_the_next_is_gathered_fails_the_load(
+    full_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = dumped(full_url)
+    monkeypatch.setattr(filling_module, "EFFECTS_AT_ONCE", 10)
+    real = RedisEngine.run
+    in_flight = 0
+
+    def run(self: RedisEngine, rule: Callable[[Txn], object]) -> object:
+        nonlocal in_flight
+        if threading.current_thread().name.startswith("roost-load"):
+            in_flight += 1
+            if in_flight == 2:
+                raise Unavailable("the wire was cut")
+        return real(self, rule)
+
+    monkeypatch.setattr(RedisEngine, "run", run)
+    with pytest.raises(Unavailable, match="cut"):
+        load(redis_url, io.BytesIO(raw))
+    assert in_flight == 2  # nothing was sent after it
+    assert is_empty(redis_url)
+    assert not [one for one in threading.enumerate() if one.name.startswith("roost-load")]
 
 
 @pytest.mark.parametrize("comes", ["first", "last"])

@@ -117,6 +117,10 @@ def test_a_slice_longer_than_a_chunk_is_refused_both_ways() -> None:
         same_both_ways([("a", entry(2)), ("b", odd)])
 
 
+def test_files_that_share_a_slice_are_counted_both_ways() -> None:
+    same_both_ways([(f"{n}", entry(n, id=2 + n % 3)) for n in range(2, 20)])
+
+
 def test_owners_are_counted_both_ways() -> None:
     same_both_ways([(f"{n}", entry(n, uid=n % 3, length=5000 * n)) for n in range(2, 9)])
 
@@ -128,7 +132,7 @@ def test_what_a_dump_has_most_of_goes_the_short_way(monkeypatch: pytest.MonkeyPa
     def counted(*arguments: object) -> object:
         nonlocal taken
         made = plain_files.plain_files(*arguments)  # type: ignore[arg-type]
-        taken += len(made or ())
+        taken += 0 if made is None else len(made.stored)
         return made
 
     monkeypatch.setattr(load_tree, "plain_files", counted)

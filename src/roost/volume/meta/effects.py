@@ -6,6 +6,7 @@ never conflict.
 
 from collections.abc import Iterable
 
+from roost.volume.meta.stored_files import AddStoredFiles
 from roost.volume.model import (
     AclRule,
     Attr,
@@ -372,6 +373,7 @@ Effect = (
     | UseDirectory | PutDirUsage | PutSession | DropSession | PutSustained | DropSustained
     | PutDeletedFile | DropDeletedFile | PutDelayed | DropDelayed | ReplaceSlices | PutAcl
     | PutQuota | UseQuota | PutFlock | PutRangeLocks | PutDetached | DropDetached | PutSetting
+    | AddStoredFiles
 )  # fmt: skip
 
 

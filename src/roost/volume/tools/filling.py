@@ -24,6 +24,8 @@ from roost.volume.meta.effects import (
 )
 from roost.volume.meta.open_volume import FIRST_INO, NEXT_INO
 from roost.volume.meta.reads import NodeWanted
+from roost.volume.meta.stored_files import AddStoredFiles
+from roost.volume.meta.stored_records import TakesStoredFiles, taken_apart
 from roost.volume.meta.txn import Engine, Txn
 from roost.volume.model import Attr, Ino, Kind
 
@@ -33,6 +35,7 @@ from roost.volume.model import Attr, Ino, Kind
 _MARK = Ino(0)
 EFFECTS_AT_ONCE = 4000  # about a thousand nodes
 BYTES_AT_ONCE = 4 << 20
+_EFFECTS_OF_FILE = 4  # node, entry, data and its reference
 log = logging.getLogger(__name__)
 
 
@@ -134,16 +137,24 @@ class Batches:
 
     def __init__(self, taken: Filling, after_commit: Callable[[], None]) -> None:
         self._taken = taken
+        self._takes_stored = isinstance(taken.engine, TakesStoredFiles)
         self._after_commit = after_commit
         self._effects: list[Effect] = []
+        self._count = 0
         self._bytes = 0
         self._pool = ThreadPoolExecutor(1, "roost-load")
         self._pending: Future[None] | None = None
 
     def add(self, *effects: Effect) -> None:
-        self._effects += effects
-        self._bytes += sum(map(_bytes_of, effects))
-        if len(self._effects) >= EFFECTS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
+        for effect in effects if self._takes_stored else taken_apart(effects):
+            self._effects.append(effect)
+            if isinstance(effect, AddStoredFiles):
+                self._count += _EFFECTS_OF_FILE * len(effect.files)
+                self._bytes += _EFFECTS_OF_FILE * 200 * len(effect.files)
+            else:
+                self._count += 1
+                self._bytes += _bytes_of(effect)
+        if self._count >= EFFECTS_AT_ONCE or self._bytes >= BYTES_AT_ONCE:
             self._send()
 
     def commit(self) -> None:
@@ -157,7 +168,7 @@ class Batches:
 
     def _send(self) -> None:
         self._wait()
-        effects, self._effects, self._bytes = self._effects, [], 0
+        effects, self._effects, self._count, self._bytes = self._effects, [], 0, 0
         if effects:
             self._pending = self._pool.submit(self._commit, effects)
 

@@ -15,14 +15,13 @@ from operator import lt
 from typing import Any
 
 from roost.errors import CorruptRecord
-from roost.volume.layout import CHUNK_BYTES
+from roost.volume.layout import CHUNK_BYTES, align_4k
 from roost.volume.meta.effects import (
     AddEdge,
     AddNode,
     AddSliceRefs,
     AppendSlices,
     ChangeNode,
-    Effect,
     NodeChange,
     PutAcl,
     PutDirUsage,
@@ -31,6 +30,8 @@ from roost.volume.meta.effects import (
     PutXattr,
 )
 from roost.volume.meta.rules import is_trash
+from roost.volume.meta.stored_files import AddStoredFiles
+from roost.volume.meta.stored_records import parts_of
 from roost.volume.meta.usage import space_of
 from roost.volume.model import (
     NODE_SPACE_BYTES,
@@ -54,7 +55,7 @@ from roost.volume.tools.plain_files import (
     AT_ONCE,
     ENTRY_CHARS_MAX,
     PLAIN,
-    PlainFile,
+    PlainFiles,
     document_of,
     plain_files,
 )
@@ -261,36 +262,36 @@ class TreeLoader:
         """Take the plain files that stand behind another entry."""
         while found := self._stream.run(PLAIN, AT_ONCE, ENTRY_CHARS_MAX):
             files = None if parent.ino == TRASH else plain_files(found, parent.ino)
-            if files is None or not self._inos.add_new([file.ino for file in files]):
+            if files is None or not self._inos.add_new(files.inos):
                 for one in found:
                     self._stream.back_to(one)
                     self._add_leaf(parent, *document_of(one))
             else:
                 self._add_files(parent, files)
 
-    def _add_files(self, parent: _Frame, files: list[PlainFile]) -> None:
-        self._note_names(parent, [file.name for file in files])
-        effects: list[Effect] = []
-        for name, ino, attr, part in files:
-            effects += (AddNode(ino, attr), AddEdge(parent.ino, name, Edge(Kind.FILE, ino)))
-            if part is not None:
-                effects.append(AppendSlices(ino, _FIRST_CHUNK, (part,)))
-                effects.append(self._reference(part))
-        self._emit(*effects)
-        attrs = [file.attr for file in files]
-        space = sum(map(space_of, attrs))
-        parent.length += sum(attr.length for attr in attrs)
+    def _add_files(self, parent: _Frame, files: PlainFiles) -> None:
+        self._note_names(parent, [file.name for file in files.stored])
+        added = AddStoredFiles(parent.ino, files.stored)
+        if self._slices.add_new(files.slice_ids):
+            self._emit(added)
+        else:  # files share a slice
+            self._emit(*parts_of(added, self._slices.add))
+        totals = self.totals
+        spaces = [align_4k(length) for length in files.lengths]
+        space = sum(spaces)
+        parent.length += sum(files.lengths)
         parent.space_bytes += space
-        parent.inodes += len(files)
+        parent.inodes += len(spaces)
         parent.below_bytes += space
-        parent.below_inodes += len(files)
-        self.names += len(files)
-        self.totals.inodes += len(files)
-        self.totals.space_bytes += space
-        self.totals.next_ino = max(self.totals.next_ino, max(file.ino for file in files) + 1)
+        parent.below_inodes += len(spaces)
+        self.names += len(spaces)
+        totals.inodes += len(spaces)
+        totals.space_bytes += space
+        totals.next_ino = max(totals.next_ino, max(files.inos) + 1)
+        totals.next_slice = max(totals.next_slice, max(files.slice_ids, default=0) + 1)
         if self._count_owners:
-            for attr in attrs:
-                self._count_owner(attr, space_of(attr))
+            for uid, gid, used in zip(files.uids, files.gids, spaces, strict=True):
+                self._count_owner(uid, gid, used)
 
     def _note_names(self, parent: _Frame, names: list[bytes]) -> None:
         if not all(map(lt, [parent.last_name, *names], names)):
@@ -365,10 +366,10 @@ class TreeLoader:
         elif ino >= totals.next_ino:
             totals.next_ino = ino + 1
         if self._count_owners:
-            self._count_owner(attr, space)
+            self._count_owner(attr.uid, attr.gid, space)
 
-    def _count_owner(self, attr: Attr, space: int) -> None:
+    def _count_owner(self, uid: int, gid: int, space: int) -> None:
         totals = self.totals
-        for owners, owner in ((totals.users, attr.uid), (totals.groups, attr.gid)):
+        for owners, owner in ((totals.users, uid), (totals.groups, gid)):
             used, inodes = owners.get(owner, (0, 0))
             owners[owner] = (used + space, inodes + 1)

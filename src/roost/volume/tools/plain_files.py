@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from operator import le
 from typing import Any, NamedTuple
 
+from roost.volume.codec import encode_file, encode_slice
 from roost.volume.layout import CHUNK_BYTES, FILE_BYTES_MAX
-from roost.volume.model import NAME_BYTES_MAX, ROOT, TRASH, Attr, Ino, Kind, Slice, SliceId
+from roost.volume.meta.stored_files import StoredFile
+from roost.volume.model import NAME_BYTES_MAX, ROOT, TRASH, Ino
 from roost.volume.tools.dump_records import TIME_S_MAX
 
 AT_ONCE = 500
@@ -35,35 +37,39 @@ PLAIN = re.compile(
 ENTRY_CHARS_MAX = 4096  # far more than an entry that matches and can be
 
 
-class PlainFile(NamedTuple):
-    """A regular file with one name."""
+class PlainFiles(NamedTuple):
+    """Regular files with one name: their records, and of each what a directory adds up."""
 
-    name: bytes
-    ino: Ino
-    attr: Attr
-    slice: Slice | None
+    stored: tuple[StoredFile, ...]
+    inos: list[int]
+    lengths: list[int]
+    uids: list[int]
+    gids: list[int]
+    slice_ids: list[int]  # of those that have data
 
 
-def plain_files(found: Sequence["re.Match[str]"], parent: Ino) -> list[PlainFile] | None:
+def plain_files(found: Sequence["re.Match[str]"], parent: Ino) -> PlainFiles | None:
     """Return the files of entries in the directory `parent`; None if one is not plain after all."""
     texts, *numbers = zip(*[one.groups("0") for one in found], strict=True)
     names = [text.encode() for text in texts]
     columns = [list(map(int, column)) for column in numbers]
     if not _can_be(names, columns):
         return None
-    files = []
-    for name, row in zip(names, zip(*columns, strict=True), strict=True):
-        (
-            ino, mode, uid, gid, atime, mtime, ctime, atime_ns, mtime_ns, ctime_ns, length,
-            slice_id, size, shown,
-        ) = row  # fmt: skip
-        attr = Attr(
-            Kind.FILE, mode, uid, gid, atime * _SECOND_NS + atime_ns,
-            mtime * _SECOND_NS + mtime_ns, ctime * _SECOND_NS + ctime_ns, 1, length, 0, parent,
-        )  # fmt: skip
-        part = Slice(0, SliceId(slice_id), size, 0, shown) if slice_id and length else None
-        files.append(PlainFile(name, Ino(ino), attr, part))
-    return files
+    stored = []
+    slice_ids = []
+    for (
+        name, ino, mode, uid, gid, atime, mtime, ctime, atime_ns, mtime_ns, ctime_ns, length,
+        slice_id, size, shown,
+    ) in zip(names, *columns, strict=True):  # fmt: skip
+        times = (atime, atime_ns, mtime, mtime_ns, ctime, ctime_ns)
+        data = b""
+        if slice_id and length:
+            data = encode_slice(0, slice_id, size, 0, shown)
+            slice_ids.append(slice_id)
+        node = encode_file(mode, uid, gid, times, length, parent)
+        stored.append(StoredFile(name, Ino(ino), node, data))
+    inos, _, uids, gids, *_, lengths, _, _, _ = columns
+    return PlainFiles(tuple(stored), inos, lengths, uids, gids, slice_ids)
 
 
 def _can_be(names: list[bytes], columns: list[list[int]]) -> bool:

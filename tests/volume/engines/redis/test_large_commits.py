@@ -7,10 +7,14 @@ import redis
 
 from roost.errors import CorruptRecord
 from roost.testing.servers import RedisServer
+from roost.volume.codec import encode_attr, encode_slice
 from roost.volume.engines.redis import encode_many
 from roost.volume.engines.redis.encode import OPERANDS_MAX
+from roost.volume.engines.redis.encode_many import WORDS_AT_ONCE
 from roost.volume.meta import effects as fx
 from roost.volume.meta.api import Meta
+from roost.volume.meta.stored_files import AddStoredFiles, StoredFile
+from roost.volume.meta.stored_records import taken_apart
 from roost.volume.meta.txn import Engine, Txn
 from roost.volume.model import ROOT, Attr, ChunkNo, DirUsage, Edge, Ino, Kind, Slice, SliceId
 from tests.volume.engines.redis.conftest import Opener
@@ -139,6 +143,81 @@ def test_a_record_takes_one_operand(
     engine.run(rule)
     for ino in (inos[0], inos[-1]):
         assert engine.read(lambda reads, ino=ino: reads.slices(ino, ChunkNo(0))) == records  # type: ignore[misc]
+
+
+def stored_files() -> AddStoredFiles:
+    """Return plain files of a folder, some of them empty."""
+    return AddStoredFiles(
+        FOLDER,
+        tuple(
+            StoredFile(
+                b"file %d" % number,
+                Ino(30_000 + number),
+                encode_attr(Attr(Kind.FILE, mtime_ns=-number, length=number, parent=FOLDER)),
+                encode_slice(0, number, number, 0, number) if number else b"",
+            )
+            for number in range(2 * WORDS_AT_ONCE // 3)
+        ),
+    )
+
+
+@pytest.mark.parametrize("files_at_once", [True, False])
+def test_stored_files_leave_what_word_by_word_would_leave(
+    redis_server: RedisServer,
+    open_volume: Opener,
+    scripts: bool,
+    files_at_once: bool,
+) -> None:
+    found = []
+    for apart in (False, True):
+        url = redis_server.new_database()
+        _, engine = opened(open_volume, url, scripts)
+        raw = redis_server.client(int(url.rpartition("/")[2]))
+        before = everything(raw)
+        files = stored_files()
+        waiting: list[fx.Effect] = [files] if files_at_once else one_by_one(files)
+        for effect in waiting:
+            some = list(taken_apart([effect])) if apart else [effect]
+            for start in range(0, len(some), 1000):
+                part = some[start : start + 1000]
+                engine.run(lambda txn, part=part: txn.do(*part))  # type: ignore[misc]
+        found.append({k: v for k, v in contents(raw).items() if k not in before})
+    assert found[0] == found[1]
+    assert len(found[0][b"d5000"]) >= len(files.files)  # type: ignore[arg-type]
+
+
+def one_by_one(files: AddStoredFiles) -> list[fx.Effect]:
+    """Return effects of three files each, for some of them."""
+    return [AddStoredFiles(FOLDER, files.files[n : n + 3]) for n in range(0, 9, 3)] + [
+        AddStoredFiles(FOLDER, files.files[9:])
+    ]
+
+
+@pytest.mark.parametrize("key", [b"i30100", b"c30100_0", b"d5000"])
+def test_what_stands_in_the_way_of_stored_files_stops_them(
+    redis_server: RedisServer, open_volume: Opener, scripts: bool, key: bytes
+) -> None:
+    url = redis_server.new_database()
+    _, engine = opened(open_volume, url, scripts)
+    raw = redis_server.client(int(url.rpartition("/")[2]))
+    raw.set(key, b"there") if key[:1] != b"c" else raw.rpush(key, b"there")
+    before = everything(raw)
+    with pytest.raises(CorruptRecord, match="exists already or is of another kind"):
+        engine.run(lambda txn: txn.do(stored_files()))
+    assert everything(raw) == before
+
+
+def test_stored_files_known_to_be_absent_are_known_to_be_there(
+    redis_server: RedisServer, open_volume: Opener, scripts: bool
+) -> None:
+    _, engine = opened(open_volume, redis_server.new_database(), scripts)
+    assert engine.read(lambda reads: reads.edge(FOLDER, b"file 7")) is None
+    assert engine.read(lambda reads: reads.node(Ino(30_007))) is None
+    engine.run(lambda txn: txn.do(stored_files()))
+    assert engine.read(lambda reads: reads.edge(FOLDER, b"file 7")) == Edge(Kind.FILE, Ino(30_007))
+    node = engine.read(lambda reads: reads.node(Ino(30_007)))
+    assert node is not None
+    assert node.length == 7
 
 
 def test_no_records_are_appended_by_no_command(

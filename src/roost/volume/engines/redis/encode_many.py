@@ -7,9 +7,11 @@ none of their keys exists.  They are not kept in the cache: a large commit would
 
 from collections.abc import Iterable, Sequence
 
-from roost.volume.codec import encode_attr, encode_edge, encode_slices
+from roost.volume.codec import encode_attr, encode_edge, encode_file_edge, encode_slices
 from roost.volume.engines.redis.encode import Encoded, Word
 from roost.volume.meta import effects as fx
+from roost.volume.meta.stored_files import AddStoredFiles
+from roost.volume.meta.stored_records import taken_apart
 from roost.volume.model import Ino, Kind
 
 EFFECTS_MIN = 256  # a smaller commit is not worth it
@@ -20,7 +22,7 @@ _COMMUTE = frozenset(
     [
         fx.AddNode, fx.AddEdge, fx.AppendSlices, fx.AddSliceRefs, fx.PutSymlink, fx.PutXattr,
         fx.PutDirUsage, fx.UseDirectory, fx.ChangeNode, fx.PutAcl, fx.PutQuota, fx.AddCounter,
-        fx.PutCounter, fx.PutDeletedFile,
+        fx.PutCounter, fx.PutDeletedFile, AddStoredFiles,
     ]
 )  # fmt: skip
 _OF_NODES = (fx.AddNode, fx.AppendSlices, fx.PutSymlink)
@@ -28,10 +30,12 @@ _OF_NODES = (fx.AddNode, fx.AppendSlices, fx.PutSymlink)
 
 def encode_many(e: Encoded, effects: Sequence[fx.Effect]) -> Iterable[fx.Effect]:
     """Add what belongs to nodes that are new in a large commit; return the other effects."""
-    if len(effects) < EFFECTS_MIN or e.keys.prefix:  # a cluster wants every key declared
-        return effects
-    if not _COMMUTE.issuperset(map(type, effects)):
-        return effects
+    kinds = set(map(type, effects))
+    has_stored = AddStoredFiles in kinds
+    is_large = len(effects) >= EFFECTS_MIN or has_stored
+    if e.keys.prefix or not is_large or not _COMMUTE.issuperset(kinds):
+        # A cluster wants every key declared.
+        return list(taken_apart(effects)) if has_stored else effects
     changed = {effect.ino for effect in effects if isinstance(effect, fx.ChangeNode)}
     # Without a parent of its own a node has several names, which are counted elsewhere.
     added = (one for one in effects if isinstance(one, fx.AddNode) and one.attr.parent)
@@ -55,6 +59,9 @@ class _Many:
     def take(self, effect: fx.Effect) -> bool:
         """Take in an effect on a new node; False for another."""
         # Asked one by one: a match statement takes twice as long, and a load comes here most.
+        if isinstance(effect, AddStoredFiles):
+            self._take_stored(effect)
+            return True
         if isinstance(effect, fx.AddEdge):
             return self._take_edge(effect)
         if isinstance(effect, fx.AddSliceRefs):
@@ -73,6 +80,18 @@ class _Many:
         else:
             self._strings += (self._e.keys.symlink(effect.ino), effect.target)
         return True
+
+    def _take_stored(self, effect: AddStoredFiles) -> None:
+        keys, dropped, parent = self._e.keys, self._e.dropped, effect.parent
+        entries = self._entries.setdefault(parent, [])
+        for name, ino, node, data in effect.files:
+            self._strings += (keys.node(ino), node)
+            entries += (name, encode_file_edge(ino))
+            dropped += (("node", ino), ("edge", parent, name))
+            if data:
+                key = keys.chunk(ino, 0)
+                self._list_keys[key] = None
+                self._lists += (key, 1, data)
 
     def _take_edge(self, effect: fx.AddEdge) -> bool:
         parent, edge = effect.parent, effect.edge

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import hiredis
 
@@ -74,6 +74,11 @@ class RedisEngine:
     def is_read_only(self) -> bool:
         """As in Engine."""
         return self._read_only
+
+    @property
+    def takes_stored_files(self) -> Literal[True]:
+        """As in TakesStoredFiles."""
+        return True
 
     @property
     def standing(self) -> Standing:
