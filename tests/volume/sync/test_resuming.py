@@ -21,6 +21,7 @@ from roost.volume.sync.checkpoint import Checkpoint, Progress, identity_of
 from roost.volume.sync.endpoint import Abilities, Endpoint, Source
 from roost.volume.sync.items import CHECKPOINT_PREFIX, Item
 from roost.volume.sync.local_tree import LocalTree
+from roost.volume.sync.location import Location
 from roost.volume.sync.options import Options, Selection
 from roost.volume.sync.runner import Job, Sync, TooManyFailures
 from roost.volume.sync.tally import Counts
@@ -59,12 +60,12 @@ class Failing:
         return self._inner.name
 
     @property
-    def place(self) -> tuple[str, ...]:
-        return self._inner.place
-
-    @property
     def abilities(self) -> Abilities:
         return self._inner.abilities
+
+    def location_of(self, key: str) -> Location:
+        self._fails()
+        return self._inner.location_of(key)
 
     def is_there(self) -> bool:
         return self._inner.is_there()
@@ -321,6 +322,9 @@ def test_a_run_stops_at_so_many_failures(tmp_path: Path) -> None:
         raise OSError(errno.EIO, "broken")
 
     class NoReads(Failing):
+        def location_of(self, key: str) -> Location:
+            return self._inner.location_of(key)
+
         def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
             return self._inner.list(prefix, start, follow=follow)
 

@@ -8,6 +8,7 @@ import contextlib
 import mmap
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
 from roost.blob.store import BlobInfo, BlobNotFound, BlobStore, key_problem
@@ -15,6 +16,7 @@ from roost.errors import CorruptRecord, Unsupported
 from roost.sizes import MIB
 from roost.volume.sync.endpoint import BUCKET, Abilities
 from roost.volume.sync.items import Item, Kind, is_ours, name_of, order
+from roost.volume.sync.location import Location
 
 MEMORY_BYTES_MAX = 16 * MIB
 """A larger object waits in a temporary file while it is gathered."""
@@ -23,10 +25,10 @@ MEMORY_BYTES_MAX = 16 * MIB
 class Bucket:
     """`Endpoint` over the objects of a store."""
 
-    def __init__(self, store: BlobStore, place: tuple[str, ...] = ()) -> None:
-        """`place` as in Endpoint: equal words for one bucket, then the parts of the prefix."""
+    def __init__(self, store: BlobStore, root: Location | None = None) -> None:
+        """`root`: where the store's keys begin; its name may be another bucket elsewhere."""
         self._store = store
-        self._place = place
+        self._root = root or Location(f"store {id(store)}")
 
     @property
     def name(self) -> str:
@@ -34,14 +36,14 @@ class Bucket:
         return self._store.name
 
     @property
-    def place(self) -> tuple[str, ...]:
-        """As in Endpoint: the store's own name may be another bucket at another address."""
-        return self._place
-
-    @property
     def abilities(self) -> Abilities:
         """As in Endpoint."""
         return BUCKET
+
+    def location_of(self, key: str) -> Location:
+        """As in Endpoint; a bucket has no links."""
+        below = tuple(part for part in key.split("/") if part)
+        return replace(self._root, parts=(*self._root.parts, *below))
 
     def is_there(self) -> bool:
         """True: a bucket that is not there fails when it is listed."""

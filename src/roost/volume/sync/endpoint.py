@@ -7,6 +7,7 @@ from typing import Protocol
 
 from roost.errors import NotFound
 from roost.volume.sync.items import Item
+from roost.volume.sync.location import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,12 @@ class Endpoint(Protocol):
         ...
 
     @property
-    def place(self) -> tuple[str, ...]:
-        """Where it is, part by part, to be compared with another's; empty if that is not known."""
-        ...
-
-    @property
     def abilities(self) -> Abilities:
         """What it can keep."""
+        ...
+
+    def location_of(self, key: str) -> Location:
+        """Return where a key really is, links resolved, whether or not it exists; "": the root."""
         ...
 
     def is_there(self) -> bool:

@@ -12,6 +12,10 @@ from roost.errors import InvalidArgument
 from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities, Vanished
 from roost.volume.sync.items import Item, Kind
 from roost.volume.sync.listing import Found, walk
+from roost.volume.sync.location import Location
+
+Identity = tuple[int, int]
+"""Device and inode."""
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -27,7 +31,7 @@ class LocalTree:
     def __init__(self, root: Path, *, durable: bool = False) -> None:
         self._root = os.path.abspath(root)
         self._durable = durable
-        self._seen: tuple[int, int] | None = None
+        self._seen: Identity | None = None
 
     @property
     def name(self) -> str:
@@ -35,14 +39,15 @@ class LocalTree:
         return f"file://{self._root.rstrip('/')}/"
 
     @property
-    def place(self) -> tuple[str, ...]:
-        """As in Endpoint."""
-        return ("file", *(part for part in os.path.realpath(self._root).split("/") if part))
-
-    @property
     def abilities(self) -> Abilities:
         """As in Endpoint."""
         return TREE
+
+    def location_of(self, key: str) -> Location:
+        """As in Endpoint."""
+        real = os.path.realpath(self._path(key))
+        parts = tuple(part for part in real.split("/") if part)
+        return Location("file", parts, tuple(_identities(parts)))
 
     def is_there(self) -> bool:
         """As in Endpoint."""
@@ -235,6 +240,22 @@ class _Reader:
     def read(self, offset: int, size_bytes: int) -> bytes:
         """As in Source."""
         return os.pread(self._descriptor, size_bytes, offset)
+
+
+def _identities(parts: Sequence[str]) -> Iterator[Identity]:
+    """Yield the identities of "/" and the folders below it, down to the last that exists."""
+    path = "/"
+    for part in ("", *parts):
+        path = os.path.join(path, part)
+        try:
+            found = os.lstat(path)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return
+            raise
+        if not stat.S_ISDIR(found.st_mode):
+            return
+        yield found.st_dev, found.st_ino
 
 
 def _kind(mode: int) -> Kind:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from roost.volume.sync.endpoint import Abilities, Endpoint, Source
 from roost.volume.sync.items import Item
+from roost.volume.sync.location import Location
 
 
 class OneFile:
@@ -22,14 +23,13 @@ class OneFile:
         return f"{self._inner.name}{self._key}"
 
     @property
-    def place(self) -> tuple[str, ...]:
-        """As in Endpoint."""
-        return (*self._inner.place, self._key) if self._inner.place else ()
-
-    @property
     def abilities(self) -> Abilities:
         """As in Endpoint."""
         return self._inner.abilities
+
+    def location_of(self, key: str) -> Location:
+        """As in Endpoint; the root is the file."""
+        return self._inner.location_of(self._key)
 
     def is_there(self) -> bool:
         """As in Endpoint; the file itself."""

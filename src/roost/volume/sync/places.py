@@ -26,6 +26,7 @@ from roost.volume.data.settings import DataSettings
 from roost.volume.sync.bucket import Bucket
 from roost.volume.sync.endpoint import Endpoint
 from roost.volume.sync.local_tree import LocalTree
+from roost.volume.sync.location import Location
 from roost.volume.sync.one_file import OneFile
 from roost.volume.sync.volume_tree import VolumeTree
 
@@ -136,8 +137,10 @@ def _open_bucket(scheme: str, rest: str, manner: Manner) -> Endpoint:
     account = unquote(access_key) if scheme in _ACCOUNT_KEYS else ""
     where = _where(scheme, bucket, account)
     if not prefix:
-        return Bucket(store, where)
-    return Bucket(PrefixStore(store, prefix + "/"), (*where, *prefix.split("/")))
+        return Bucket(store, Location(" ".join(where)))
+    return Bucket(
+        PrefixStore(store, prefix + "/"), Location(" ".join(where), tuple(prefix.split("/")))
+    )
 
 
 def _where(scheme: str, bucket: str, account: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import dropwhile
 
 from roost.errors import InvalidArgument, Unsupported
-from roost.volume.sync.apart import demand_apart
+from roost.volume.sync.apart import Apart
 from roost.volume.sync.endpoint import Endpoint, Vanished
 from roost.volume.sync.items import Item, order
 from roost.volume.sync.options import Options, Selection
@@ -21,12 +21,14 @@ class Ranges:
         selection: Selection,
         options: Options,
         quota: Quota,
+        apart: Apart,
     ) -> None:
         self._source = source
         self._target = target
         self._selection = selection
         self._options = options
         self._quota = quota
+        self._apart = apart
         self._follow = not options.links
         # What is deleted, and replaced, is the link itself, never what it leads to.
         self._follow_target = self._follow and not options.delete_dst
@@ -53,8 +55,8 @@ class Ranges:
         """Yield a range for each line from number `line` on, there only what is above `after`.
 
         A line is a key, or a folder with or without "/"; one that the source does not have is told
-        to `absent`.  Raises InvalidArgument for a line that leads out of the root, or whose folder
-        is where the other side lies.
+        to `absent`.  Raises InvalidArgument for a line that leads out of the root, or to where the
+        other side lies.
         """
         for number, text in enumerate(lines, 1):
             key = text.rstrip()
@@ -65,12 +67,12 @@ class Ranges:
             source, target = self.head(key)
             if source is None:
                 absent(key)
-            elif not source.is_folder:
-                if not begin:
-                    yield self.planner(number), iter([(source, target)])
-            else:
-                demand_apart(self._source, self._target, self._selection, self._options, source.key)
+                continue
+            self._apart.demand_apart(source.key)
+            if source.is_folder:
                 yield self._range(source.key, begin, number)
+            elif not begin:
+                yield self.planner(number), iter([(source, target)])
 
     def _range(self, prefix: str, after: str, line: int) -> tuple[Planner, Iterator[Pair]]:
         planner = self.planner(line)

@@ -60,6 +60,19 @@ def admits(rules: Sequence[Rule], key: str, *, full_path: bool) -> bool:
     return True
 
 
+def excludes_all(rules: Sequence[Rule], folder: str) -> bool:
+    """True if the rules exclude `folder` ("a/b/") and, with `full_path`, surely all that is in it.
+
+    A rule that excludes the folder alone says nothing about what is in it.
+    """
+    for rule in rules:
+        if rule.include:
+            return False
+        if rule.pattern.rpartition("/")[2] == "***" and rule.matches(folder):
+            return True
+    return False
+
+
 def _verdict(rules: Sequence[Rule], path: str, as_folder: str) -> bool:
     for rule in rules:
         if rule.matches(as_folder if rule.only_folders else path):

@@ -4,7 +4,8 @@ The thread that calls `run` lists, decides and saves; `threads` workers perform.
 does not stop the others; all that failed are tried once more at the end, when what stood in their
 way (a folder in place of a file, a full disk) may be gone.
 
-Lock order: `_lock` guards `_failed` and is taken alone.
+Lock order: `_lock` guards `_failed` and is taken alone.  `_failed` says of each key whether this
+run failed to copy it.
 """
 
 import threading
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from roost.blob.limits import Rate
 from roost.clock import Clock, SystemClock
 from roost.errors import Failure, NotFound, RoostError
-from roost.volume.sync.apart import demand_apart, demand_two
+from roost.volume.sync.apart import Apart
 from roost.volume.sync.checkpoint import FAILED_KEPT_MAX, Checkpoint, Progress
 from roost.volume.sync.copying import Copier
 from roost.volume.sync.endpoint import Endpoint
@@ -61,9 +62,10 @@ class Sync:
 
         Raises InvalidArgument if one side lies in the other's way; CorruptRecord, Unavailable.
         """
-        demand_two(job.source, job.target)
+        apart = Apart(job.source, job.target, job.selection, job.options)
+        apart.demand_different()
         if job.lines is None:
-            demand_apart(job.source, job.target, job.selection, job.options)
+            apart.demand_apart()
         saves = job.checkpoint is not None and not job.options.dry
         self._job = job
         self._options = _able(job)
@@ -75,10 +77,12 @@ class Sync:
         self._quota = Quota(None)
         if job.options.limit is not None:
             self._quota.left = max(0, job.options.limit - self._begin.counts.found)
-        self._ranges = Ranges(job.source, job.target, job.selection, self._options, self._quota)
+        self._ranges = Ranges(
+            job.source, job.target, job.selection, self._options, self._quota, apart
+        )
         self._window = Window()
         self._lock = threading.Lock()
-        self._failed = dict.fromkeys(self._begin.failed)
+        self._failed = dict.fromkeys(self._begin.failed, False)
         self._frozen: tuple[int, str] | None = None
         self._defect: BaseException | None = None
         self._stopping = False
@@ -88,7 +92,7 @@ class Sync:
         copier = Copier(
             job.source, job.target, self._begin.run, job.options.inplace, rate, self._told
         )
-        self._worker = Worker(job.source, job.target, self._options, copier, self.tally)
+        self._worker = Worker(job.source, job.target, self._options, copier, self.tally, apart)
         self._pool = ThreadPoolExecutor(job.options.threads, "roost-sync")
 
     @property
@@ -184,13 +188,15 @@ class Sync:
 
     def _try_again(self) -> None:
         """Do once more what failed, one key after the other."""
-        for line, key in list(self._failed):
+        deletes = self._options.delete_dst or self._options.must_be_durable
+        for (line, key), was_copy in list(self._failed.items()):
             self._tick()
             planner = self._ranges.planner(line, limited=False)
             pair = self._ranges.head(key)
             planner.resume_inside(key.rstrip("/"), self._ranges.head)  # their times change too
             if pair == (None, None):
-                self._succeeded(line, key)
+                if not (was_copy and deletes):  # else this run may have lost it: that is told
+                    self._succeeded(line, key)
                 continue
             done = [
                 step.verb in QUIET or self._perform(step) for step in planner.steps(iter([pair]))
@@ -224,7 +230,7 @@ class Sync:
             with self._lock:
                 if len(self._failed) >= FAILED_KEPT_MAX and self._frozen is None:
                     self._frozen = self._position()
-                self._failed[step.line, step.key] = None
+                self._failed[step.line, step.key] = step.verb is Verb.COPY
             self._watcher.failed(step.key, error)
             return False
         return True

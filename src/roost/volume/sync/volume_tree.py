@@ -14,6 +14,8 @@ from roost.volume.model import Kind as NodeKind
 from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities, Vanished
 from roost.volume.sync.items import Item, Kind, ancestors
 from roost.volume.sync.listing import Found, walk
+from roost.volume.sync.location import Location
+from roost.volume.sync.volume_location import real_location
 from roost.volume.vfs.handles import VolumeFile
 
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -42,15 +44,13 @@ class VolumeTree:
         return f"jfs://{self._client.settings.name}{self._root.rstrip('/')}/"
 
     @property
-    def place(self) -> tuple[str, ...]:
-        """As in Endpoint."""
-        parts = (part for part in self._root.split("/") if part)
-        return (self._client.settings.uuid, *parts)
-
-    @property
     def abilities(self) -> Abilities:
         """As in Endpoint."""
         return TREE
+
+    def location_of(self, key: str) -> Location:
+        """As in Endpoint."""
+        return real_location(self._client, self._path(key))
 
     def is_there(self) -> bool:
         """As in Endpoint."""

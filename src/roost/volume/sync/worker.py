@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from roost.errors import CorruptRecord
+from roost.volume.sync.apart import Apart
 from roost.volume.sync.copying import Changed, Copier, is_not_empty
 from roost.volume.sync.endpoint import Endpoint
 from roost.volume.sync.items import Item, Kind, ancestors
@@ -40,9 +41,11 @@ class Worker:
     options: Options
     copier: Copier
     tally: Tally
+    apart: Apart
 
     def perform(self, step: Step) -> None:
         """Do what the step says, and count it."""
+        self.apart.demand_step(step)
         if step.verb is Verb.COPY:
             self._copy(step)
         elif step.verb is Verb.COMPARE:

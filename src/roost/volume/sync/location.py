@@ -1,0 +1,39 @@
+"""Where a side of a sync really is, so that two sides can be compared."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The real place of a key: links resolved, part by part.
+
+    `space` is what has one root: this host's files, a volume, a bucket.  `identities` are those of
+    that root and of the folders below it, as far as they exist: one folder may have two paths (a
+    bind mount, names without case).  None is an identity that is not known.
+    """
+
+    space: str
+    parts: tuple[str, ...] = ()
+    identities: tuple[Hashable, ...] = ()
+
+    def key_in(self, outer: "Location") -> str | None:
+        """Return the key below `outer` that is here, "" if that is here; None if none is."""
+        if self.space != outer.space:
+            return None
+        depth = len(outer.parts)
+        if len(outer.identities) > depth and outer.identities[depth] is not None:
+            for at in reversed(range(len(self.identities))):  # the nearest: no longer way round
+                if self.identities[at] == outer.identities[depth]:
+                    return "/".join(self.parts[at:])
+        if self.parts[:depth] == outer.parts:
+            return "/".join(self.parts[depth:])
+        return None
+
+    def lies_in(self, outer: "Location") -> bool:
+        """True if this is `outer`, or in it."""
+        return self.key_in(outer) is not None
+
+    def overlaps(self, other: "Location") -> bool:
+        """True if one lies in the other."""
+        return self.lies_in(other) or other.lies_in(self)
