@@ -96,7 +96,18 @@ def store(monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
         ("s3://AK:SK@b.s3.amazonaws.com/p/", "s3://OTHER:SK@B.s3.us-east-2.amazonaws.com//p/"),
         ("s3://AK:SK@b.s3.amazonaws.com/p/", "s3://AK:SK@s3.us-east-2.amazonaws.com/b/p/"),
         ("minio://AK:SK@127.0.0.1:9000/b/p/", "s3://127.0.0.1:9000/b/p/"),
+        ("s3://b/p/", "s3://b.s3.amazonaws.com/p/"),
+        ("s3://b/p/", "s3://b.s3.dualstack.eu-west-1.amazonaws.com:443/p/"),
+        ("s3://a.b.s3.amazonaws.com/p/", "s3://s3.eu-west-1.amazonaws.com/a.b/p/"),
+        ("s3://b.play.min.io:9000/p/", "minio://play.min.io:9000/b/p/"),
+        ("minio://127.0.0.1:9000/b/p/", "minio://localhost:9000/b/p/"),
+        ("minio://play.min.io/b/p/", "minio://PLAY.min.io:80/b/p/"),
+        ("space://b.nyc3.digitaloceanspaces.com/p/", "s3://b.nyc3.digitaloceanspaces.com/p/"),
         ("wasb://ME:SK@container/p/", "wasb://ME:OTHER@container/p/"),
+        ("wasb://ME:SK@container/p/", "wasb://ME:SK@container.core.windows.net/p/"),
+        ("wasb://ME:SK@container/p/", "wasb://ME:SK@container.blob.core.windows.net:443/p/"),
+        ("gs://b/p/", "gs://B.storage.googleapis.com/p/"),
+        ("oss://b.oss-cn-hangzhou.aliyuncs.com/p/", "oss://B.oss-cn-hangzhou.aliyuncs.com//p/"),
     ],
 )
 def test_a_bucket_is_not_synced_with_itself(
@@ -111,6 +122,19 @@ def test_a_bucket_is_not_synced_with_itself(
     with pytest.raises(InvalidArgument, match="same place"):
         run(Job(one, same, options=options))
     assert [info.key for info in store.list()] == before
+
+
+def test_a_container_is_the_one_of_the_connection_string_whoever_asks(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The login in a URL does not count then."""
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountName=x;AccountKey=eA==")
+    ends = [open_place(f"wasb://{who}container/p/", Manner()) for who in ("ME:SK@", "YOU:SK@", "")]
+    for other in ends[1:]:
+        with pytest.raises(InvalidArgument, match="same place"):
+            run(Job(ends[0], other, options=Options(delete_src=True)))
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", "AccountName=y;AccountKey=eA==")
+    assert run(Job(ends[0], open_place("wasb://container/p/", Manner()))).failed == 0
 
 
 def test_a_prefix_inside_another_is_known(store: MemoryStore) -> None:
@@ -131,6 +155,11 @@ def test_a_prefix_inside_another_is_known(store: MemoryStore) -> None:
         ("minio://10.0.0.1:9000/b/p/", "minio://10.0.0.1:9000/b/pn/"),
         ("wasb://ME:SK@container/p/", "wasb://YOU:SK@container/p/"),
         ("wasb://ME:SK@container/p/", "wasb://ME:SK@container/q/"),
+        ("wasb://ME:SK@container/p/", "wasb://ME:SK@container.core.chinacloudapi.cn/p/"),
+        ("s3://b/p/", "s3://b.s3.cn-north-1.amazonaws.com.cn/p/"),
+        ("s3://b.play.min.io/p/", "s3://b.play.max.io/p/"),
+        ("space://b.nyc3.digitaloceanspaces.com/p/", "space://b.ams3.digitaloceanspaces.com/p/"),
+        ("oss://b.oss-cn-hangzhou.aliyuncs.com/p/", "oss://c.oss-cn-hangzhou.aliyuncs.com/p/"),
     ],
 )
 def test_buckets_of_another_address_are_apart(store: MemoryStore, one: str, other: str) -> None:

@@ -47,8 +47,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Place]:
         ),
         ("s3://AK:SK@localhost:9000/b/", "s3", "http://localhost:9000/b", "AK SK ", ""),
         ("minio://AK:SK@10.0.0.1:9000/b/p/", "minio", "http://10.0.0.1:9000/b", "AK SK ", "p/"),
-        ("wasb://container/p/", "wasb", "https://container", "  ", "p/"),
-        ("gs://bucket/a%23b/", "gs", "https://bucket", "  ", "a#b/"),
+        ("wasb://ME:SK@container/p/", "wasb", "https://container", "ME SK ", "p/"),
+        ("gs://bucket/a%23b/", "gs", "bucket", "  ", "a#b/"),
         (
             "oss://AK:SK@b.oss-cn-hangzhou.aliyuncs.com/",
             "oss",
@@ -56,7 +56,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Place]:
             "AK SK ",
             "",
         ),
-        ("gs://bucket/me@home/p/", "gs", "https://bucket", "  ", "me@home/p/"),
+        ("gs://bucket/me@home/p/", "gs", "bucket", "  ", "me@home/p/"),
         (
             "s3://AK:S/K@b.s3.us-east-2.amazonaws.com/me@home/",
             "s3",
@@ -94,6 +94,11 @@ def test_a_bucket_is_taken_apart(
     assert "SK" not in endpoint.name
 
 
+def test_a_google_bucket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    assert open_place("gs://bucket/p/", Manner()).name == "gs://bucket/p/"
+
+
 def test_http_can_be_asked_for(opened: list[Place]) -> None:
     open_place("s3://b.s3.amazonaws.com/", Manner(https=False))
     assert opened[0].bucket == "http://b.s3.amazonaws.com"
@@ -126,7 +131,9 @@ def test_a_file_s_name_is_spelled_in_a_url_as_its_folder_is(tmp_path: Path) -> N
     assert open_place(f"file://{tmp_path}/%FE/", Manner()).is_there()
 
 
-@pytest.mark.parametrize("url", ["gs://bucket", "s3://b.s3.amazonaws.com", "minio://h:1/b"])
+@pytest.mark.parametrize(
+    "url", ["gs://bucket", "s3://b", "s3://b.s3.amazonaws.com", "minio://h:1/b"]
+)
 def test_a_whole_bucket_is_named_with_or_without_a_slash(opened: list[Place], url: str) -> None:
     endpoint, name = open_file_or_folder(url, Manner())
     assert (name, type(endpoint)) == ("", Bucket)

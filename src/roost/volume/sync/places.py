@@ -11,6 +11,7 @@ Both end in "/" (what is in the folder) or neither does (one file, or a folder a
 Source: JuiceFS Community 1.4, cmd/sync.go.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,18 +25,15 @@ from roost.volume.access.places import SCHEMES, place_of, split_url
 from roost.volume.client import VolumeClient
 from roost.volume.data.settings import DataSettings
 from roost.volume.sync.bucket import Bucket
+from roost.volume.sync.bucket_location import bucket_location
 from roost.volume.sync.endpoint import Endpoint
 from roost.volume.sync.local_tree import LocalTree
-from roost.volume.sync.location import Location
 from roost.volume.sync.one_file import OneFile
 from roost.volume.sync.volume_tree import VolumeTree
 
 _PORT_MAX = 65_535
 _NUMBERED_HOST = re.compile(r"(localhost|\d+\.\d+\.\d+\.\d+)?(:\d+)?")
 _AMAZON_HOST = re.compile(r"s3[.-].*\.amazonaws\.com(:\d+)?")
-_AMAZON_BUCKET = re.compile(r"(.+)\.s3[.-](.*\.)?amazonaws\.com(:\d+)?")
-_ACCOUNT_KEYS = ("wasb",)
-"""Storages whose access key says where the bucket is: the same name is another one elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,47 +115,24 @@ def _open_bucket(scheme: str, rest: str, manner: Manner) -> Endpoint:
     host, _, path = location.partition("/")
     prefix = _plain(path).strip("/")
     bucket = f"{'https' if _wants_https(scheme, host, manner) else 'http'}://{host}"
-    if scheme == "hdfs":
+    if scheme in ("hdfs", "gs"):
         bucket = host
     elif scheme == "minio" or (scheme == "s3" and _bucket_in_path(host)):
         name, _, prefix = prefix.partition("/")
         bucket = f"{bucket}/{name}"
     if not host and not at:
         raise InvalidArgument(f"{scheme}://{rest}: no bucket is named")
-    store = open_store(
-        Place(
-            storage=scheme,
-            bucket=bucket,
-            access_key=unquote(access_key),
-            secret_key=unquote(secret_key),
-            session_token=unquote(token),
-            storage_class=manner.storage_class,
-        )
+    place = Place(
+        storage=scheme,
+        bucket=bucket,
+        access_key=unquote(access_key),
+        secret_key=unquote(secret_key),
+        session_token=unquote(token),
+        storage_class=manner.storage_class,
     )
-    account = unquote(access_key) if scheme in _ACCOUNT_KEYS else ""
-    where = _where(scheme, bucket, account)
-    if not prefix:
-        return Bucket(store, Location(" ".join(where)))
-    return Bucket(
-        PrefixStore(store, prefix + "/"), Location(" ".join(where), tuple(prefix.split("/")))
-    )
-
-
-def _where(scheme: str, bucket: str, account: str) -> tuple[str, ...]:
-    """Return equal words for equal buckets, as far as their addresses tell.
-
-    Whoever asks, and over what, is no part of it: a bucket has many keys.
-    """
-    host, _, name = bucket.rpartition("://")[2].partition("/")
-    host = host.lower()
-    if scheme in ("s3", "minio"):
-        scheme = "s3"
-        inside = _AMAZON_BUCKET.fullmatch(host)
-        if inside is not None:
-            host, name = "amazonaws.com", inside[1]
-        elif _AMAZON_HOST.fullmatch(host):
-            host = "amazonaws.com"
-    return (scheme, host, account, name)
+    store = open_store(place)
+    where = bucket_location(place, prefix, os.environ)
+    return Bucket(PrefixStore(store, prefix + "/") if prefix else store, where)
 
 
 def _is_whole(url: str) -> bool:
