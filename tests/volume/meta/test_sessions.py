@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from roost.errors import CorruptRecord
+from roost.errors import CorruptRecord, InvalidArgument, RoostError, Unavailable
 from roost.testing.clock import ManualClock
 from roost.volume.engines.sqlite import SqliteEngine
 from roost.volume.errors import VolumeReplaced
@@ -16,7 +16,7 @@ from roost.volume.meta.heartbeat import Heartbeat, read_again
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.txn import Txn
-from roost.volume.model import ROOT, Ino, LockKind, SessionId
+from roost.volume.model import ROOT, Ino, LockKind, RangeLock, SessionId
 from roost.volume.settings import encode_settings
 from tests.volume.meta.helpers import stop_heartbeat
 
@@ -99,6 +99,46 @@ def test_a_session_that_is_renewed_after_all_keeps_its_files_and_locks(
 
 def _node_is_there(meta: Meta, ino: Ino) -> bool:
     return meta.engine.read(lambda reads: reads.node(ino)) is not None
+
+
+@pytest.mark.parametrize("at_run", [0, 1, 2, 3, 4, None])
+def test_locks_of_many_files_go_a_few_in_a_commit_that_checks_the_lease(
+    meta: Meta,
+    meta_url: str,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    at_run: int | None,
+) -> None:
+    monkeypatch.setattr(sessions, "LOCKED_AT_ONCE", 2)
+    stop_heartbeat(meta)
+    dead = open_meta(meta_url, session=False, clock=clock)
+    dead.begin_session(heartbeat=False)
+    files = [dead.create(ROOT, b"%d" % number).ino for number in range(5)]
+    for file in files:
+        meta.flock(file, 9, LockKind.READ)
+        dead.flock(file, 1, LockKind.READ)
+        if file % 2:
+            dead.flock(file, 2, LockKind.READ)
+            dead.set_lock(file, 3, RangeLock(LockKind.WRITE, 1, 0, 9))
+    clock.advance(61)
+    sessions.renew(meta._opened, "")
+    run = -1 if at_run is None else at_run
+    engine = MeetingEngine(
+        meta._opened.engine, lambda: sessions.renew(dead._opened, ""), at_run=run
+    )
+    meta._opened.engine = engine  # type: ignore[assignment]
+    try:
+        assert meta.clean_stale_sessions() == (at_run is None)
+    finally:
+        meta._opened.engine = engine._engine
+    left = {0: 5, 1: 5, 2: 3, 3: 1}.get(run, 0)
+    assert meta.engine.read(lambda reads: reads.locked(dead.sid)) == tuple(files[5 - left :])
+    assert meta.engine.read(lambda reads: reads.locked(meta.sid)) == tuple(files)
+    for file in files[: 5 - left]:
+        assert [one.sid for one, _ in meta.engine.read(lambda reads: reads.flocks(file))] == [1]  # noqa: B023
+        assert meta.engine.read(lambda reads: reads.range_locks(file)) == ()  # noqa: B023
+    assert (dead.sid in [session.sid for session in meta.sessions()]) == (at_run is not None)
+    dead.close()
 
 
 def test_locks_last_until_the_commit_that_ends_their_session(
@@ -204,12 +244,16 @@ def test_another_volume_in_the_same_place_ends_the_session(meta: Meta) -> None:
     meta._opened.engine.run(lambda txn: txn.do(PutSetting(original)))
 
 
+@pytest.mark.parametrize(
+    "problem", [CorruptRecord("inode 9", "7 bytes"), InvalidArgument("too large"), Unavailable("?")]
+)
 def test_a_damaged_session_does_not_keep_others_from_being_cleaned_up(
     meta: Meta,
     meta_url: str,
     clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
     expected_warnings: list[str],
+    problem: RoostError,
 ) -> None:
     expected_warnings.append("a session that is over stays")
     dead = [open_meta(meta_url, session=False, clock=clock) for _ in range(2)]
@@ -220,7 +264,7 @@ def test_a_damaged_session_does_not_keep_others_from_being_cleaned_up(
 
     def end_if_over(volume: OpenVolume, sid: SessionId) -> bool:
         if sid == damaged:
-            raise CorruptRecord("inode 9", "7 bytes")
+            raise problem
         return real(volume, sid)
 
     stop_heartbeat(meta)  # it would clean up too, at the same moment

@@ -11,7 +11,7 @@ from roost.volume.model import DirUsage, Ino, Quota, QuotaKind, SessionId, Slice
 
 def apply_all(tables: Tables, effects: Iterable[fx.Effect]) -> None:
     """Apply the effects of a commit; what they need was checked, so they cannot fail."""
-    others, usage = fx.split_usage(effects)
+    others, usage = _split_usage(effects)
     for effect in others:
         _apply(tables, effect)
     for ino, by in usage.items():
@@ -97,13 +97,34 @@ def _apply_to_data(tables: Tables, effect: fx.Effect) -> None:
             _apply_to_sessions(tables, effect)
 
 
+def _split_usage(effects: Iterable[fx.Effect]) -> tuple[list[fx.Effect], dict[Ino, DirUsage]]:
+    """Return the other effects, and per directory the sum of what UseDirectory adds.
+
+    The sums are applied last: statistics that are absent are then computed once, from the entries
+    as the transaction leaves them.
+    """
+    others: list[fx.Effect] = []
+    usage: dict[Ino, DirUsage] = {}
+    for effect in effects:
+        if not isinstance(effect, fx.UseDirectory):
+            others.append(effect)
+            continue
+        sum_, by = usage.get(effect.ino, DirUsage()), effect.by
+        usage[effect.ino] = DirUsage(
+            sum_.length + by.length, sum_.space_bytes + by.space_bytes, sum_.inodes + by.inodes
+        )
+    return others, usage
+
+
 def _apply_to_sessions(tables: Tables, effect: fx.Effect) -> None:
     match effect:
         case fx.PutSession(session):
             tables.live_sessions[session.sid] = session
         case fx.DropSession(sid):
             tables.live_sessions.pop(sid, None)
-            _drop_locks(tables, sid)
+            _drop_locks(tables, sid, tables.locked(sid))
+        case fx.DropLocks(sid, inos):
+            _drop_locks(tables, sid, inos)
         case fx.PutSustained(sid, ino):
             tables.kept[sid] = tables.kept.get(sid, frozenset()) | {ino}
         case fx.DropSustained(sid, ino):
@@ -151,9 +172,10 @@ def _apply_to_limits(tables: Tables, effect: fx.Effect) -> None:
             tables.clones.pop(effect.ino, None)
 
 
-def _drop_locks(tables: Tables, sid: SessionId) -> None:
+def _drop_locks(tables: Tables, sid: SessionId, inos: Iterable[Ino]) -> None:
     for table in (tables.file_locks, tables.byte_locks):
-        for holders in table.values():
+        for ino in inos:
+            holders = table.get(ino, {})
             for holder in [holder for holder in holders if holder.sid == sid]:
                 del holders[holder]
 

@@ -136,6 +136,12 @@ class Tables:
         """As in Reads."""
         return tuple(sorted(self.kept.get(sid, frozenset())))
 
+    def locked(self, sid: SessionId) -> tuple[Ino, ...]:
+        """As in Reads."""
+        tables = (self.file_locks, self.byte_locks)
+        found = (item for table in tables for item in table.items())
+        return tuple(sorted({ino for ino, held in found if any(one.sid == sid for one in held)}))
+
     def deleted_file(self, ino: Ino) -> DeletedFile | None:
         """As in Reads."""
         return self.deleted.get(ino)

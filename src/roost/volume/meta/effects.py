@@ -4,8 +4,6 @@ Times merge by maximum, link counts and counters by addition, so that two creato
 never conflict.
 """
 
-from collections.abc import Iterable
-
 from roost.volume.meta.stored_files import AddStoredFiles
 from roost.volume.model import (
     AclRule,
@@ -243,9 +241,17 @@ class PutSession:
 
 @value(frozen=True, slots=True)
 class DropSession:
-    """Remove a session with its locks."""
+    """Remove a session with its locks, all in one step: so they must not be too many."""
 
     sid: SessionId
+
+
+@value(frozen=True, slots=True)
+class DropLocks:
+    """Let a session, whoever of its owners, hold no lock of these files."""
+
+    sid: SessionId
+    inos: tuple[Ino, ...]
 
 
 @value(frozen=True, slots=True)
@@ -370,27 +376,8 @@ class PutSetting:
 Effect = (
     AddNode | ChangeNode | DropNode | AddEdge | DropEdge | PutSymlink | PutXattr | DropXattrs
     | AppendSlices | DropChunk | AddSliceRefs | DropSliceRef | AddCounter | PutCounter
-    | UseDirectory | PutDirUsage | PutSession | DropSession | PutSustained | DropSustained
-    | PutDeletedFile | DropDeletedFile | PutDelayed | DropDelayed | ReplaceSlices | PutAcl
-    | PutQuota | UseQuota | PutFlock | PutRangeLocks | PutDetached | DropDetached | PutSetting
-    | AddStoredFiles
+    | UseDirectory | PutDirUsage | PutSession | DropSession | DropLocks | PutSustained
+    | DropSustained | PutDeletedFile | DropDeletedFile | PutDelayed | DropDelayed
+    | ReplaceSlices | PutAcl | PutQuota | UseQuota | PutFlock | PutRangeLocks | PutDetached
+    | DropDetached | PutSetting | AddStoredFiles
 )  # fmt: skip
-
-
-def split_usage(effects: Iterable[Effect]) -> tuple[list[Effect], dict[Ino, DirUsage]]:
-    """Return the other effects, and per directory the sum of what UseDirectory adds.
-
-    Engines apply the sums last: statistics that are absent are then computed once, from the
-    entries as the transaction leaves them.
-    """
-    others: list[Effect] = []
-    usage: dict[Ino, DirUsage] = {}
-    for effect in effects:
-        if not isinstance(effect, UseDirectory):
-            others.append(effect)
-            continue
-        sum_, by = usage.get(effect.ino, DirUsage()), effect.by
-        usage[effect.ino] = DirUsage(
-            sum_.length + by.length, sum_.space_bytes + by.space_bytes, sum_.inodes + by.inodes
-        )
-    return others, usage

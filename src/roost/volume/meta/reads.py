@@ -136,6 +136,10 @@ class Reads(Protocol):
         """Return the nameless files that a session keeps."""
         ...
 
+    def locked(self, sid: SessionId) -> tuple[Ino, ...]:
+        """Return the files of which a session holds locks, of any kind."""
+        ...
+
     def deleted_file(self, ino: Ino) -> DeletedFile | None:
         """Return the note that a file's data is to be removed."""
         ...

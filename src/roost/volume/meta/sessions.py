@@ -11,22 +11,36 @@ import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from roost.errors import CorruptRecord
-from roost.volume.errors import FsError
-from roost.volume.meta.effects import DropSession, PutCounter, PutSession
+from roost.errors import RoostError
+from roost.volume.meta.effects import DropLocks, DropSession, PutCounter, PutSession
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.remove import delete_sustained
 from roost.volume.meta.txn import Txn
 from roost.volume.model import DeletedFile, Ino, Session, SessionId
 from roost.volume.settings import SPEAKS_VERSION
+from roost.volume.values import value
 
 HEARTBEAT_S = 12
 LEASE_S = 5 * HEARTBEAT_S
 NEXT_SESSION = "nextSession"
 LAST_CLEANUP = "lastCleanupSessions"
 CLEANUP_EVERY_S = 10
+LOCKED_AT_ONCE = 500  # files whose locks one commit drops
 
 log = logging.getLogger(__name__)
+
+
+@value(frozen=True, slots=True)
+class _Left:
+    """What a session has: the nameless files it keeps, and those of which it holds locks."""
+
+    kept: tuple[Ino, ...]
+    locked: tuple[Ino, ...]
+
+    @property
+    def is_dropped_with_session(self) -> bool:
+        """True if it may go in the commit that ends the session."""
+        return not self.kept and len(self.locked) <= LOCKED_AT_ONCE
 
 
 def session_info(mount_point: str, now_s: int) -> bytes:
@@ -69,7 +83,10 @@ def renew(volume: OpenVolume, mount_point: str) -> None:
 
 
 def end(volume: OpenVolume, sid: SessionId) -> tuple[DeletedFile, ...]:
-    """Delete what the session kept, drop its locks and the session.  A commit per kept file."""
+    """Delete what the session kept, drop its locks and the session.
+
+    A commit per kept file, one per LOCKED_AT_ONCE locked files, and one for the session.
+    """
     deleted: list[DeletedFile] = []
     _end(volume, sid, deleted, lambda _txn: True)
     return tuple(deleted)
@@ -79,7 +96,7 @@ def end_if_over(volume: OpenVolume, sid: SessionId) -> bool:
     """As `end` for a session whose lease ended; False once it is found renewed after all.
 
     Every commit checks that the lease is still the one that ended: a client that was only slow
-    keeps its files and its locks.
+    keeps the files and the locks that it has by then.
     """
 
     def is_over(txn: Txn) -> bool:
@@ -94,24 +111,46 @@ def _end(
 ) -> bool:
     """Add to `deleted` the files whose data may go; stop, and return False, once it may not."""
 
-    def drop(txn: Txn) -> tuple[Ino, ...] | None:
+    def drop(txn: Txn) -> _Left | None:
         if not may(txn):
             return None
-        kept = txn.sustained(sid)
-        if not kept and txn.session(sid) is not None:
+        left = _Left(txn.sustained(sid), txn.loose_locked(sid))
+        if left.is_dropped_with_session and txn.session(sid) is not None:
             txn.do(DropSession(sid))
-        return kept
+        return left
 
-    while kept := volume.engine.run(drop):
-        for ino in kept:
+    while (left := volume.engine.run(drop)) is not None and not left.is_dropped_with_session:
+        for ino in left.kept:
             file = delete_sustained(volume, sid, ino, may)
             if file is not None:
                 deleted.append(file)
-    return kept is not None
+        if not left.kept:
+            _drop_locks(volume, sid, left.locked, may)
+    return left is not None
+
+
+def _drop_locks(
+    volume: OpenVolume, sid: SessionId, locked: tuple[Ino, ...], may: Callable[[Txn], bool]
+) -> None:
+    """Drop the session's locks of these files, some in each commit; stop once it may not."""
+    for start in range(0, len(locked), LOCKED_AT_ONCE):
+        some = locked[start : start + LOCKED_AT_ONCE]
+
+        def drop(txn: Txn, some: tuple[Ino, ...] = some) -> bool:
+            allowed = may(txn)
+            if allowed:
+                txn.do(DropLocks(sid, some))
+            return allowed
+
+        if not volume.engine.run(drop):
+            return
 
 
 def clean_stale(volume: OpenVolume) -> int:
-    """Clean up after sessions with an ended lease; return how many.  A damaged one waits."""
+    """Clean up after sessions with an ended lease; return how many.
+
+    One that cannot be cleaned up after waits, and keeps no others from it.
+    """
     with volume.engine.scan() as scans:
         stale = [s.sid for s in scans.sessions() if s.expire_s < volume.now_s]
     ended = 0
@@ -120,7 +159,7 @@ def clean_stale(volume: OpenVolume) -> int:
             continue
         try:
             ended += end_if_over(volume, sid)
-        except (CorruptRecord, FsError) as error:
+        except RoostError as error:
             log.warning("a session that is over stays: sid=%d error=%s", sid, error)
     return ended
 

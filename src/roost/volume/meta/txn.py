@@ -184,6 +184,10 @@ class Txn:
         self._depends(RowIs("sustained", sid, inos))
         return inos
 
+    def loose_locked(self, sid: SessionId) -> tuple[Ino, ...]:
+        """Return the files of which a session holds locks, and may take others meanwhile."""
+        return self._reads.locked(sid)
+
     def deleted_file(self, ino: Ino) -> DeletedFile | None:
         """Return the note that a file's data is to be removed."""
         file = self._reads.deleted_file(ino)

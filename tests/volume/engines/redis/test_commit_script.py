@@ -11,6 +11,7 @@ from roost.testing.clock import ManualClock
 from roost.testing.servers import RedisServer
 from roost.volume.codec import decode_attr
 from roost.volume.engines.redis import watch
+from roost.volume.engines.redis.encode import OPERANDS_MAX, OTHERS_MAX
 from roost.volume.meta import effects as fx
 from roost.volume.meta.api import Meta
 from roost.volume.meta.txn import Txn
@@ -294,3 +295,27 @@ def test_a_lock_taken_while_its_session_is_dropped_goes_with_it(
     assert next(late, None) is None
     assert not raw.exists(f"lockf{file}", f"locked{slow.sid}")
     slow._opened.sid = type(slow.sid)(0)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_session_is_dropped_however_many_locks_it_has(
+    url: str, open_volume: Opener, meta: Meta, raw: redis.Redis, clock: ManualClock, scripts: bool
+) -> None:
+    """More files, and more holders in one, than a commit has operands and keys for."""
+    dead = open_volume(url)
+    files = range(10_000, 10_000 + OTHERS_MAX + 1)
+    with raw.pipeline(transaction=False) as many:
+        for ino in files:
+            many.hset(f"lockf{ino}", f"{dead.sid}_0000000000000001", "W")
+        many.sadd(f"locked{dead.sid}", *(f"lockf{ino}" for ino in files))
+        owners = range(OPERANDS_MAX + 1)
+        many.hset("lockf10000", mapping={f"{dead.sid}_{owner:016X}": "R" for owner in owners})
+        many.hset("lockf10000", f"{meta.sid}_0000000000000001", "R")
+        many.execute()
+    clock.advance(61)
+    engine: Any = meta._opened.engine
+    engine._link.can.scripts = scripts
+    assert meta.clean_stale_sessions() == 1
+    assert raw.keys("lock*") == [b"lockf10000"]
+    assert raw.hkeys("lockf10000") == [b"%d_0000000000000001" % meta.sid]
+    dead._opened.sid = type(dead.sid)(0)

@@ -31,7 +31,7 @@ _WORDS = (
     # changes
     "touch", "change", "set", "raise", "incr", "del",
     "hset", "hdel", "hincr", "push", "replace", "zadd", "zrem", "sadd", "srem", "forget",
-    "unlock", "quota", "use", "stat_set", "stat_del",
+    "unlock", "unlock_all", "quota", "use", "stat_set", "stat_del",
     # of many keys at once, named among the operands
     "set_many", "hset_many", "push_many",
 )  # fmt: skip
@@ -331,6 +331,12 @@ while true do
       end
       if not held then call('SREM', ARGV[from - 1], key) end
       p = p + 2
+    elseif op == $unlock_all then
+      for _, field in ipairs(call('HKEYS', key)) do
+        if sub(field, 1, #ARGV[p]) == ARGV[p] then call('HDEL', key, field) end
+      end
+      call('SREM', ARGV[from - 1], key)
+      p = p + 1
     elseif op == $quota then
       local space, inodes, field = ARGV[from - 1], ARGV[from - 2], ARGV[p]
       local there = call('HEXISTS', inodes, field) == 1

@@ -19,7 +19,7 @@ from roost.volume.engines.redis.keys import (
 )
 from roost.volume.engines.redis.wants import fields, members
 from roost.volume.meta import effects as fx
-from roost.volume.model import DirUsage, Ino, LockHolder, QuotaKind, Slice
+from roost.volume.model import DirUsage, Ino, LockHolder, QuotaKind, SessionId, Slice
 
 
 def encode_effects(e: Encoded, effects: Sequence[fx.Effect]) -> None:
@@ -227,17 +227,21 @@ def _drop_session(e: Encoded, moves: Moves, effect: fx.DropSession) -> None:
     of_session = e.keys.locked(effect.sid)
     locked = members(e.reading.raw(("locked", effect.sid)))
     e.expect("set_is", e.other(of_session), len(locked), *locked)
-    e.change("del", e.other(of_session))
-    e.reading.fetch([("locks", key) for key in locked])
-    begins = b"%d_" % effect.sid
-    for key in locked:
-        held = fields(e.reading.raw(("locks", key)))
-        # Another owner's lock on a file that is locked already leaves the set as it is.
-        words = (word for pair in held.items() for word in pair)
-        e.expect("hash", e.other(key), len(held), *words)
-        for holder in held:
-            if holder.startswith(begins):
-                e.change("hdel", e.other(key), holder)
+    _unlock_all(e, effect.sid, locked)
+
+
+def _drop_locks(e: Encoded, moves: Moves, effect: fx.DropLocks) -> None:
+    kinds = (e.keys.flocks, e.keys.range_locks)
+    _unlock_all(e, effect.sid, [kind(ino) for ino in effect.inos for kind in kinds])
+
+
+def _unlock_all(e: Encoded, sid: SessionId, keys: Iterable[bytes]) -> None:
+    """Let all owners of a session go; the server finds them, as there may be very many."""
+    of_session = e.keys.locked(sid)
+    e.of_type(of_session, "set")
+    for key in keys:
+        e.of_type(key, "hash")
+        e.change("unlock_all", e.others((key, of_session)), b"%d_" % sid)
 
 
 def _put_sustained(e: Encoded, moves: Moves, effect: fx.PutSustained) -> None:
@@ -304,6 +308,7 @@ _EFFECTS: dict[type, Callable[[Encoded, Moves, Any], None]] = {
     fx.PutDirUsage: _put_usage,
     fx.PutSession: _put_session,
     fx.DropSession: _drop_session,
+    fx.DropLocks: _drop_locks,
     fx.PutSustained: _put_sustained,
     fx.DropSustained: _drop_sustained,
     fx.PutDeletedFile: _put_deleted,

@@ -34,6 +34,7 @@ from roost.volume.engines.redis.connection import Command, Replies
 from roost.volume.engines.redis.encode import Encoded, encode_checks
 from roost.volume.engines.redis.encode_effects import encode_effects
 from roost.volume.engines.redis.errors import ConnectionLost, failure, is_passing
+from roost.volume.engines.redis.keys import Keys
 from roost.volume.engines.redis.link import Link, Live
 from roost.volume.engines.redis.listings import Listings
 from roost.volume.engines.redis.scans import RedisScans
@@ -335,6 +336,11 @@ class RedisEngine:
         return done
 
     # ---- session.Server
+    @property
+    def keys(self) -> Keys:
+        """As in session.Server."""
+        return self._link.keys
+
     def listing(self, ino: Ino, after: bytes | None, limit: int) -> Page:
         """As in session.Server."""
         return self._listings.page(self._link.keys.folder(ino), after, limit)

@@ -84,6 +84,14 @@ class Keys:
         """Locks of ranges: hash of holder → records."""
         return b"%slockp%d" % (self.prefix, ino)
 
+    def locked_file(self, key: bytes) -> Ino | None:
+        """Return the file whose locks are at one of the keys that `locked` names; else None."""
+        for kind in (b"lockf", b"lockp"):
+            digits = key.removeprefix(self.prefix + kind)
+            if digits.isdigit() and key == b"%s%s%d" % (self.prefix, kind, int(digits)):
+                return Ino(int(digits))
+        return None
+
     def counter(self, name: str) -> bytes:
         """A counter, by its name in SQL."""
         key = self._counters.get(name)

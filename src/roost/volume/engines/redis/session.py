@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from roost.volume.codec import decode_attr, decode_edge, decode_slices
 from roost.volume.engines.redis import records
 from roost.volume.engines.redis.cache import Record, RecordCache
-from roost.volume.engines.redis.keys import counter_offset
+from roost.volume.engines.redis.keys import Keys, counter_offset
 from roost.volume.engines.redis.wants import fields, members
 from roost.volume.layout import CHUNK_BYTES
 from roost.volume.meta.reads import CounterWanted, EdgeWanted, NodeWanted, Wanted
@@ -63,6 +63,11 @@ class Restart(Exception):
 
 class Server(Protocol):
     """What a session needs of the engine."""
+
+    @property
+    def keys(self) -> Keys:
+        """The names of the volume's keys."""
+        ...
 
     def fetch(self, wanted: Sequence[Record], lookups: Sequence[Record]) -> Raw:
         """Return raw values, all of one moment; nodes found by `lookups` among them."""
@@ -285,6 +290,11 @@ class Reading:
         """As in Reads."""
         found = self.raw(("sustained", sid))
         return tuple(sorted(Ino(records.number(raw, b"session")) for raw in found))
+
+    def locked(self, sid: SessionId) -> tuple[Ino, ...]:
+        """As in Reads."""
+        found = {key: self._server.keys.locked_file(key) for key in self.raw(("locked", sid))}
+        return tuple(sorted({ino for ino in found.values() if ino is not None}))
 
     def deleted_file(self, ino: Ino) -> DeletedFile | None:
         """As in Reads."""

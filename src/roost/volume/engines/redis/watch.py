@@ -30,10 +30,10 @@ _OPERANDS = {  # how many follow a step; of others the first says so
     "exists": 0, "not_exists": 0, "type": 1, "field_number": 1, "list": 2, "list_begins": 2,
     "score": 2, "no_score": 1, "hash_size": 1, "stat": 1,
     "touch": 2, "set": 1, "raise": 1, "incr": 1, "del": 0, "hset": 2, "hdel": 1, "hincr": 2,
-    "zadd": 2, "zrem": 1, "sadd": 1, "srem": 1, "forget": 1, "unlock": 2, "quota": 4, "use": 4,
-    "stat_set": 4, "stat_del": 1,
+    "zadd": 2, "zrem": 1, "sadd": 1, "srem": 1, "forget": 1, "unlock": 2, "unlock_all": 1,
+    "quota": 4, "use": 4, "stat_set": 4, "stat_del": 1,
 }  # fmt: skip
-_KEYS = {"unlock": 2, "quota": 3, "use": 3, "stat_set": 3}
+_KEYS = {"unlock": 2, "unlock_all": 2, "quota": 3, "use": 3, "stat_set": 3}
 _UNWATCHED = {"number", "field_number", "type", "stat", "none_exist"}
 _UNFIT = {"new", "number", "field_number", "type", "stat", "none_exist"}
 
@@ -273,9 +273,10 @@ _CHANGE_READS: dict[str, Callable[[_Step], Command]] = {
     "forget": _with_field("HGET"),
     "quota": lambda step: ("HEXISTS", step.keys[2], step.words[0]),
     "unlock": _key_only("HKEYS"),
+    "unlock_all": _key_only("HKEYS"),
 }
 # Statistics and quotas may change meanwhile: whether there are any is what was read.
-_DECIDED_BY_READING = ("touch", "change", "raise", "forget", "unlock")
+_DECIDED_BY_READING = ("touch", "change", "raise", "forget", "unlock", "unlock_all")
 
 
 # ---- writing
@@ -336,6 +337,10 @@ def _others(step: _Step, found: Any) -> list[Command]:
             others = [f for f in found if f.startswith(begins) and f != as_bytes(words[0])]
             gone: list[Command] = [] if others else [("SREM", step.keys[1], key)]
             return [("HDEL", key, words[0]), *gone]
+        case "unlock_all":
+            mine = [field for field in found if field.startswith(as_bytes(words[0]))]
+            let_go: list[Command] = [("HDEL", key, *mine)] if mine else []
+            return [*let_go, ("SREM", step.keys[1], key)]
         case _:
             assert step.op == "quota", step.op
             name, space, inodes, limits = words

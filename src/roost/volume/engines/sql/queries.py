@@ -196,6 +196,14 @@ def sustained(sid: SessionId) -> Query[tuple[Ino, ...]]:
     return Query(("sustained", sid), text, (sid,), _tuple(lambda row: Ino(row[0])))
 
 
+def locked(sid: SessionId) -> Query[tuple[Ino, ...]]:
+    """As Reads.locked."""
+    tables = ("jfs_flock", "jfs_plock")
+    text = " UNION ".join(f"SELECT inode FROM {table} WHERE sid = ?" for table in tables)
+    made = _tuple(lambda row: Ino(row[0]))
+    return Query(("locked", sid), f"{text} ORDER BY inode", (sid, sid), made, locks=False)
+
+
 def deleted_file(ino: Ino) -> Query[DeletedFile | None]:
     """As Reads.deleted_file."""
     text = "SELECT inode, length, expire FROM jfs_delfile WHERE inode = ?"

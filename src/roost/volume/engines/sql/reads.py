@@ -100,6 +100,10 @@ class QueryReads:
         """As in Reads."""
         return self.answer(queries.sustained(sid))
 
+    def locked(self, sid: SessionId) -> tuple[Ino, ...]:
+        """As in Reads."""
+        return self.answer(queries.locked(sid))
+
     def deleted_file(self, ino: Ino) -> DeletedFile | None:
         """As in Reads."""
         return self.answer(queries.deleted_file(ino))

@@ -77,6 +77,10 @@ def _of_sessions(effect: fx.Effect, dialect: Dialect) -> list[Statement]:
         case fx.DropSession(sid):
             tables = ("jfs_flock", "jfs_plock", "jfs_session2")
             return [(f"DELETE FROM {table} WHERE sid = ?", (sid,)) for table in tables]
+        case fx.DropLocks(sid, inos):
+            which = f"sid = ? AND inode IN ({', '.join('?' * len(inos))})"
+            kinds = ("jfs_flock", "jfs_plock") if inos else ()
+            return [(f"DELETE FROM {kind} WHERE {which}", (sid, *inos)) for kind in kinds]
         case fx.PutSustained(sid, ino):
             text = (
                 "INSERT INTO jfs_sustained (sid, inode) VALUES (?, ?)"
