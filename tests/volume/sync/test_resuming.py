@@ -70,6 +70,9 @@ class Failing:
     def is_there(self) -> bool:
         return self._inner.is_there()
 
+    def demand_there(self) -> None:
+        self._inner.demand_there()
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         for item in self._inner.list(prefix, start, follow=follow):
             self._fails()

@@ -49,6 +49,9 @@ class Bucket:
         """True: a bucket that is not there fails when it is listed."""
         return True
 
+    def demand_there(self) -> None:
+        """Nothing, as `is_there`."""
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
         begin = order(start)

@@ -67,12 +67,16 @@ class Endpoint(Protocol):
         ...
 
     def is_there(self) -> bool:
-        """False if the folder to be synced does not exist: as a source that is an error.
+        """False if what is to be synced does not exist: as a source that is an error.
 
-        From the first call that returns True on it is that very folder that counts: another one in
-        its place is not it, and what it lacks is not absent (`head`, `list` and `delete` raise
-        Vanished).
+        For a tree it is from the first call that returns True on that very folder that counts.
+        Another one in its place is not it, what that lacks is not absent, and nothing is done in
+        it: every verb but `open`, `set_mode` and `set_time` raises Vanished.
         """
+        ...
+
+    def demand_there(self) -> None:
+        """Raise NotFound, in its own words, unless it is there; a tree that was, Vanished."""
         ...
 
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:

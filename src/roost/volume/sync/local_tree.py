@@ -4,15 +4,17 @@ import contextlib
 import errno
 import os
 import stat
+import weakref
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from roost.errors import InvalidArgument
-from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities, Vanished
+from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities
 from roost.volume.sync.items import Item, Kind
 from roost.volume.sync.listing import Found, walk
 from roost.volume.sync.location import Location
+from roost.volume.sync.root_seen import RootSeen
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -25,13 +27,15 @@ class LocalTree:
 
     With `durable` a file's name is synced before `write` returns; its bytes always are.
 
-    Invariant: `_seen` tells the root that `is_there` first found, by device and inode.
+    Invariant: `_held` is the root that was seen first, once one was.  While it is held its inode
+    stays what it is, also on file systems that make them up.
     """
 
     def __init__(self, root: Path, *, durable: bool = False) -> None:
         self._root = os.path.abspath(root)
         self._durable = durable
-        self._seen: Identity | None = None
+        self._held: _Held | None = None
+        self._root_seen = RootSeen(self._identity)
 
     @property
     def name(self) -> str:
@@ -51,15 +55,11 @@ class LocalTree:
 
     def is_there(self) -> bool:
         """As in Endpoint."""
-        try:
-            found = os.stat(os.path.join(self._root, "."))  # with "." what is to be mounted is
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return False
-            raise
-        identity = (found.st_dev, found.st_ino)
-        self._seen = self._seen or identity
-        return identity == self._seen
+        return self._root_seen.is_there()
+
+    def demand_there(self) -> None:
+        """As in Endpoint."""
+        self._root_seen.demand_there(self.name)
 
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
@@ -80,6 +80,7 @@ class LocalTree:
 
     def write(self, item: Item, pieces: Iterator[bytes], draft: str) -> None:
         """As in Endpoint."""
+        self._demand_root()
         target = self._path(item.key)
         place = os.path.join(os.path.dirname(target), draft) if draft else target
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -106,10 +107,12 @@ class LocalTree:
 
     def make_folder(self, key: str) -> None:
         """As in Endpoint."""
+        self._demand_root()
         os.makedirs(self._path(key), exist_ok=True)
 
     def make_link(self, key: str, target: str) -> None:
         """As in Endpoint."""
+        self._demand_root()
         path = self._path(key)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
@@ -145,6 +148,7 @@ class LocalTree:
         try:
             return Path(self._path(name)).read_bytes()
         except FileNotFoundError:
+            self._demand_root()
             return None
 
     def write_note(self, name: str, data: bytes) -> None:
@@ -154,14 +158,24 @@ class LocalTree:
 
     def close(self) -> None:
         """As in Endpoint."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
+
+    def _identity(self) -> Identity | None:
+        root = os.path.join(self._root, ".")  # with "." what is to be mounted is
+        try:
+            if self._held is None:
+                self._held = _Held(root)
+            found = os.stat(root)
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise
+        return found.st_dev, found.st_ino
 
     def _demand_root(self) -> None:
-        """Raise Vanished if the root that was seen is gone: what is absent now may be there yet.
-
-        An empty folder in its place is what a disk that was unmounted leaves behind.
-        """
-        if self._seen is not None and not self.is_there():
-            raise Vanished(self.name)
+        self._root_seen.demand(self.name)
 
     def _check_real(self, folder: str) -> None:
         """Raise InvalidArgument if the folder lies behind a symbolic link below the root."""
@@ -231,6 +245,14 @@ class LocalTree:
                 if error.errno not in _ABSENT:
                     raise
         return os.lstat(path)
+
+
+class _Held:
+    """A folder held open; let go of when nobody knows this object any more, at the latest."""
+
+    def __init__(self, folder: str) -> None:
+        descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.close = weakref.finalize(self, os.close, descriptor)
 
 
 class _Reader:

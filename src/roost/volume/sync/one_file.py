@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
+from roost.errors import NotFound
 from roost.volume.sync.endpoint import Abilities, Endpoint, Source
 from roost.volume.sync.items import Item
 from roost.volume.sync.location import Location
@@ -32,8 +33,14 @@ class OneFile:
         return self._inner.location_of(self._key)
 
     def is_there(self) -> bool:
-        """As in Endpoint; the file itself."""
-        return self.head(self._shown, follow=False) is not None
+        """As in Endpoint; the file itself, in the folder that it was in."""
+        return self._inner.is_there() and self.head(self._shown, follow=False) is not None
+
+    def demand_there(self) -> None:
+        """As in Endpoint."""
+        self._inner.demand_there()
+        if self.head(self._shown, follow=False) is None:
+            raise NotFound(f"{self.name}: no such file, or it was removed meanwhile")
 
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""

@@ -5,7 +5,7 @@ from itertools import dropwhile
 
 from roost.errors import InvalidArgument, Unsupported
 from roost.volume.sync.apart import Apart
-from roost.volume.sync.endpoint import Endpoint, Vanished
+from roost.volume.sync.endpoint import Endpoint
 from roost.volume.sync.items import Item, order
 from roost.volume.sync.options import Options, Selection
 from roost.volume.sync.plan import Pair, Planner, Quota, paired
@@ -99,13 +99,12 @@ class Ranges:
         yield from pairs
 
     def _still_there(self, items: Iterator[Item]) -> Iterator[Item]:
-        """Yield the source's items; raise Vanished at their end if it was taken away meanwhile.
+        """Yield the source's items; raise NotFound at their end if it was taken away meanwhile.
 
         What is left of the target would else look as if it were gone from the source.
         """
         yield from _ascending(items, self._source)
-        if not self._source.is_there():
-            raise Vanished(self._source.name)
+        self._source.demand_there()
 
 
 def _ascending(items: Iterator[Item], side: Endpoint) -> Iterator[Item]:

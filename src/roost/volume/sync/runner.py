@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from roost.blob.limits import Rate
 from roost.clock import Clock, SystemClock
-from roost.errors import Failure, NotFound, RoostError
+from roost.errors import Failure, RoostError
 from roost.volume.sync.apart import Apart
 from roost.volume.sync.checkpoint import FAILED_KEPT_MAX, Checkpoint, Progress
 from roost.volume.sync.copying import Copier
@@ -107,8 +107,9 @@ class Sync:
         checkpoint says how far it came.
         """
         try:
-            if not self._job.source.is_there():  # not to be mistaken for an empty folder
-                raise NotFound(f"{self._job.source.name}: no such folder")
+            self._job.source.demand_there()  # not to be mistaken for an empty folder
+            if self._options.delete_dst or self._options.must_be_durable:
+                self._job.target.is_there()  # from now on it is this one, if there is one
             for planner, pairs in self._where():
                 for step in planner.steps(pairs):
                     self._take(step)

@@ -9,12 +9,13 @@ from functools import partial
 from roost.errors import InvalidArgument
 from roost.volume.client import VolumeClient
 from roost.volume.errors import FsError
-from roost.volume.model import Attr, AttrChange
+from roost.volume.model import Attr, AttrChange, Ino
 from roost.volume.model import Kind as NodeKind
-from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities, Vanished
+from roost.volume.sync.endpoint import TREE, UNSEEN_MODE, Abilities
 from roost.volume.sync.items import Item, Kind, ancestors
 from roost.volume.sync.listing import Found, walk
 from roost.volume.sync.location import Location
+from roost.volume.sync.root_seen import RootSeen
 from roost.volume.sync.volume_location import real_location
 from roost.volume.vfs.handles import VolumeFile
 
@@ -27,16 +28,13 @@ _KINDS = {
 
 
 class VolumeTree:
-    """`Endpoint` over a folder of a volume, which is made when something is written.
-
-    Invariant: `_seen` is the inode of the root that `is_there` first found.
-    """
+    """`Endpoint` over a folder of a volume, which is made when something is written."""
 
     def __init__(self, client: VolumeClient, root: str = "/") -> None:
         """Take over `client`: closing the one closes the other."""
         self._client = client
         self._root = "/" + root.strip("/")
-        self._seen: int | None = None
+        self._root_seen = RootSeen(self._identity)
 
     @property
     def name(self) -> str:
@@ -54,16 +52,11 @@ class VolumeTree:
 
     def is_there(self) -> bool:
         """As in Endpoint."""
-        try:
-            found = self._client.node(self._root)
-        except FsError as error:
-            if error.errno in _ABSENT:
-                return False
-            raise
-        if found.attr.kind is not NodeKind.DIRECTORY:
-            return False
-        self._seen = self._seen or found.ino
-        return found.ino == self._seen
+        return self._root_seen.is_there()
+
+    def demand_there(self) -> None:
+        """As in Endpoint."""
+        self._root_seen.demand_there(self.name)
 
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
@@ -92,6 +85,7 @@ class VolumeTree:
 
     def write(self, item: Item, pieces: Iterator[bytes], draft: str) -> None:
         """As in Endpoint."""
+        self._demand_root()
         target = self._path(item.key)
         place = f"{target.rpartition('/')[0]}/{draft}" if draft else target
         file = self._create(item, place)
@@ -116,10 +110,12 @@ class VolumeTree:
 
     def make_folder(self, key: str) -> None:
         """As in Endpoint."""
+        self._demand_root()
         self._client.mkdir(self._path(key), parents=True, exist_ok=True)
 
     def make_link(self, key: str, target: str) -> None:
         """As in Endpoint."""
+        self._demand_root()
         path = self._path(key)
         with _forgiving(errno.ENOENT):
             self._client.remove(path)
@@ -160,6 +156,7 @@ class VolumeTree:
             return self._client.read(self._path(name))
         except FsError as error:
             if error.errno in _ABSENT:
+                self._demand_root()
                 return None
             raise
 
@@ -171,10 +168,17 @@ class VolumeTree:
         """As in Endpoint."""
         self._client.close()
 
+    def _identity(self) -> Ino | None:
+        try:
+            found = self._client.node(self._root)
+        except FsError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise
+        return found.ino if found.attr.is_directory else None
+
     def _demand_root(self) -> None:
-        """Raise Vanished if the root that was seen is gone: what is absent now may be there yet."""
-        if self._seen is not None and not self.is_there():
-            raise Vanished(self.name)
+        self._root_seen.demand(self.name)
 
     def _check_real(self, key: str) -> None:
         """Raise InvalidArgument if the key lies behind a symbolic link below the root."""

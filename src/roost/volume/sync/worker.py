@@ -58,8 +58,7 @@ class Worker:
             self.target.set_mode(step.source)
             self.tally.add("copied")
         elif step.verb is Verb.DELETE_SOURCE:
-            self.source.delete(step.key)
-            self.tally.add("deleted")
+            self._delete_at_source(step.key)
         elif step.verb is Verb.DELETE_TARGET:
             self._delete_extra(step.key)
         elif step.verb is Verb.LEAVE:
@@ -87,8 +86,7 @@ class Worker:
                 self.target.set_mode(item)
         self.tally.add("copied", size_bytes=item.size_bytes)
         if options.delete_src_after:
-            self.source.delete(item.key)
-            self.tally.add("deleted")
+            self._delete_at_source(item.key)
 
     def _compare(self, step: Step) -> None:
         item, copy = step.source, step.target
@@ -100,23 +98,31 @@ class Worker:
         if not equal:
             self._copy(step)
         elif self.options.delete_src:
-            self.source.delete(item.key)
-            self.tally.add("deleted")
+            self._delete_at_source(item.key)
         elif self.options.perms and needs_mode(item, copy):
             self.target.set_mode(item)
             self.tally.add("copied")
         else:
             self.tally.add("skipped", size_bytes=item.size_bytes)
 
+    def _delete_at_source(self, key: str) -> None:
+        """Delete what the target has, which must still be the one that it was copied to."""
+        self.target.demand_there()
+        self.source.delete(key)
+        self.tally.add("deleted")
+
     def _delete_extra(self, key: str) -> None:
         """Delete what the source lacks, once it has said so about this key itself.
 
         A listing may be wrong, or old: what it did not bring is no reason to lose the last copy.
         """
-        if self._source_has(key):
-            raise Changed(f"{key} is at the source, though its listing lacked it: not deleted")
+        self._demand_extra(key)
         self.target.delete(key)
         self.tally.add("deleted")
+
+    def _demand_extra(self, key: str) -> None:
+        if self._source_has(key):
+            raise Changed(f"{key} is at the source, though its listing lacked it: not deleted")
 
     def _source_has(self, key: str) -> bool:
         """True if a listing of the source would bring the key: links count as they do there."""
@@ -131,6 +137,7 @@ class Worker:
 
     def _leave(self, step: Step) -> None:
         if step.source is None:
+            self._demand_extra(step.key)
             if self._remove_folder(self.target, step.key):
                 self.tally.add("found")
                 self.tally.add("deleted")
@@ -138,8 +145,10 @@ class Worker:
         self._finish_folder(step.source)
         options = self.options
         removes = options.delete_src_after or (options.delete_src and step.target is not None)
-        if removes and self._remove_folder(self.source, step.key):
-            self.tally.add("deleted")
+        if removes:
+            self.target.demand_there()
+            if self._remove_folder(self.source, step.key):
+                self.tally.add("deleted")
 
     def _finish_folder(self, item: Item) -> None:
         """Give the folder its mode and time, now that nothing more is made in it."""
