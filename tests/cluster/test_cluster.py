@@ -12,8 +12,9 @@ from roost.cluster.rpc.methods import STATUS
 from roost.cluster.rpc.peer import Peer
 from roost.errors import AlreadyExists, ReadOnly
 from roost.vector import api
-from roost.vector.columns import vector_column
+from roost.vector.columns import as_stored, decode_rows, encode_rows, vector_column
 from roost.vector.errors import CollectionNotFound, CollectionNotLoaded, FilterError, RowsRefused
+from roost.vector.files import AppendFile
 from roost.vector.schema import CollectionSchema, DataType, Field
 from tests.cluster.conftest import (
     BOUNDED,
@@ -412,16 +413,75 @@ def test_rows_that_the_writer_changes_come_back_and_nothing_is_kept_of_them(
     eventually(lambda: reader.kept.held_bytes == 0)
 
 
-def test_a_payload_that_is_not_kept_any_more_is_read_from_the_log(
+class HeldFile:
+    """A log file whose sync waits until it may go on."""
+
+    def __init__(self, real: AppendFile, may_sync: threading.Event) -> None:
+        self._real, self._may_sync = real, may_sync
+
+    def sync(self) -> None:
+        assert self._may_sync.wait(20)
+        self._real.sync()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._real, name)
+
+
+def test_a_payload_that_is_not_kept_any_more_is_read_from_the_log_when_it_is_durable(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster.writer()
-    reader = cluster.reader("r1")
+    writer, may_sync = cluster.writer(), threading.Event()
+    may_sync.set()
+    reader, other = cluster.reader("r1"), cluster.reader("r2")
     make_wide(reader.service, WIDE)
-    monkeypatch.setattr(reader.kept, "take", lambda number: None)
-    insert(reader.service, wide_rows(0, 3_000))
-    found, _ = ids_at(reader.service, STRONG)
-    assert len(found) == 3_000
+    insert(reader.service, wide_rows(0, 10))
+    assert count_at(reader.service, STRONG) == 10
+    log_writer = writer.service.writer._log  # type: ignore[attr-defined]
+    log_writer._file = HeldFile(log_writer._file, may_sync)
+    lost = threading.Event()
+    real_take = reader.kept.take
+
+    def take(number: int) -> None:
+        real_take(number)
+        lost.set()
+
+    monkeypatch.setattr(reader.kept, "take", take)
+    may_sync.clear()
+    inserting = threading.Thread(target=insert, args=(reader.service, wide_rows(10, 3_000)))
+    inserting.start()
+    try:
+        assert lost.wait(10)
+        time.sleep(1.5)  # several rounds in which files could be looked at
+        assert count_at(reader.service, BOUNDED) == 10
+        assert count_at(other.service, BOUNDED) == 10
+    finally:
+        may_sync.set()
+        inserting.join()
+    assert reader.follower.streaming
+    for member in (reader, other):
+        assert count_at(member.service, STRONG) == 3_010
+
+
+def test_a_reader_started_again_under_its_name_gets_what_it_sent_before(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The insert is under way in the writer while the process that sent it is replaced."""
+    writer = cluster.writer()
+    first = cluster.reader("r1")
+    make_wide(first.service, WIDE)
+    first.stop()
+    second = cluster.reader("r1")
+    came = frames_and_kept(monkeypatch)
+    batch = as_stored(WIDE, wide_rows(0, 3_000))
+    assert batch is not None
+    payload = encode_rows(batch)
+    request = api.InsertRequest(
+        "things", decode_rows(payload), payload=payload, kept_by=first.kept.keep(payload)
+    )
+    assert request.kept_by is not None
+    writer.service.insert(request)
+    assert count_at(second.service, STRONG) == 3_000
+    assert "kept" not in came
 
 
 def test_a_refused_insert_is_not_kept(cluster: Cluster) -> None:
@@ -434,3 +494,22 @@ def test_a_refused_insert_is_not_kept(cluster: Cluster) -> None:
         insert(reader.service, batch.set_column(2, "vector", vector_column(wrong)))
     assert reader.kept.held_bytes == 0
     assert count_at(reader.service, STRONG) == 0
+
+
+def test_a_null_inside_a_vector_is_refused_as_ever(cluster: Cluster) -> None:
+    cluster.writer()
+    reader = cluster.reader("r1")
+    make_wide(reader.service, WIDE)
+    values = pa.array([1.0] * (3_000 * 128 - 1) + [None], pa.float32())
+    vectors = pa.FixedSizeListArray.from_arrays(values, 128)
+    with pytest.raises(RowsRefused, match="must not have nulls"):
+        insert(reader.service, wide_rows(0, 3_000).set_column(2, "vector", vectors))
+
+
+def test_a_member_that_only_reads_says_so_whatever_is_sent(cluster: Cluster) -> None:
+    cluster.writer()
+    cluster.read_only = True
+    reader = cluster.reader("r1")
+    for count in (10, 3_000):
+        with pytest.raises(ReadOnly):
+            insert(reader.service, wide_rows(0, count), name="nowhere")

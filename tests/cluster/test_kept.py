@@ -16,21 +16,21 @@ def kept(payloads: KeptPayloads) -> KeptBy:
 
 
 def test_a_payload_is_taken_once_and_by_its_own_number() -> None:
-    payloads = KeptPayloads("reader")
+    payloads = KeptPayloads()
     first, second = kept(payloads), kept(payloads)
-    assert first.follower == "reader"
+    assert first.token == second.token == payloads.token
     assert first.number != second.number
     assert payloads.take(first.number) is LARGE
     assert payloads.take(first.number) is None
     assert payloads.held_bytes == WORTH_BYTES
 
 
-def test_two_lives_of_a_reader_do_not_count_alike() -> None:
-    assert kept(KeptPayloads("reader")).number != kept(KeptPayloads("reader")).number
+def test_two_processes_have_two_tokens() -> None:
+    assert KeptPayloads().token != KeptPayloads().token
 
 
 def test_small_payloads_and_those_beyond_the_limit_are_not_kept() -> None:
-    payloads = KeptPayloads("reader", bytes_max=2 * WORTH_BYTES)
+    payloads = KeptPayloads(bytes_max=2 * WORTH_BYTES)
     assert payloads.keep(pa.py_buffer(b"small")) is None
     first = kept(payloads)
     kept(payloads)
@@ -43,7 +43,7 @@ def test_small_payloads_and_those_beyond_the_limit_are_not_kept() -> None:
 def test_what_never_comes_back_goes_when_everything_up_to_it_was_applied(
     applied_first: bool,
 ) -> None:
-    payloads = KeptPayloads("reader")
+    payloads = KeptPayloads()
     number = kept(payloads).number
     if applied_first:
         payloads.applied(10)
@@ -58,20 +58,20 @@ def test_what_never_comes_back_goes_when_everything_up_to_it_was_applied(
 
 
 def test_what_was_applied_before_says_nothing_about_an_insert_under_way() -> None:
-    payloads = KeptPayloads("reader")
+    payloads = KeptPayloads()
     number = kept(payloads).number
     payloads.applied(1 << 60)
     assert payloads.take(number) is LARGE
 
 
 def test_a_failed_insert_is_not_kept() -> None:
-    payloads = KeptPayloads("reader")
+    payloads = KeptPayloads()
     payloads.failed(kept(payloads).number)
     assert payloads.held_bytes == 0
 
 
 def test_an_acknowledgement_after_the_record_came_keeps_no_account() -> None:
-    payloads = KeptPayloads("reader")
+    payloads = KeptPayloads()
     number = kept(payloads).number
     assert payloads.take(number) is LARGE
     payloads.acknowledged(number, 10)

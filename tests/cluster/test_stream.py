@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from roost.cluster.follow import Incoming
 from roost.cluster.frames import FRAME_BYTES, Frame, frame_events, read_event
 from roost.cluster.rpc.server import Events
+from roost.cluster.spare import SpareMemory
 from roost.cluster.stream import LogStream
 from roost.cluster.wire import roost_pb2 as wire
 from roost.errors import CorruptRecord, Unavailable
@@ -121,8 +122,8 @@ def test_a_follower_hears_where_it_joined_then_all_in_order() -> None:
 def test_who_keeps_the_payload_is_told_the_header_alone_and_others_everything() -> None:
     writer = Writer()
     stream = LogStream(writer)
-    keeper, other = stream.follow("keeper"), stream.follow("other")
-    sent = replace(record(160, 1000), kept_by=KeptBy("keeper", 77))
+    keeper, other = stream.follow("reader", "token"), stream.follow("reader")
+    sent = replace(record(160, 1000), kept_by=KeptBy("token", 77))
     writer.feed.record(sent)
     writer.feed.advance(160)
     _, _, kept, _ = take(keeper, 4)
@@ -147,9 +148,32 @@ def test_another_payload_than_the_records_is_damage() -> None:
         Incoming(2).kept(header, record(160, 1000).payload)
 
 
-def test_a_payload_that_is_gone_ends_the_stream() -> None:
-    with pytest.raises(Unavailable):
-        Incoming(1).kept(bytes(encode(record(160, 1000))[0]), None)
+def test_payloads_that_are_gone_leave_holes_until_a_watermark_covers_them() -> None:
+    incoming = Incoming(1)
+    for timestamp in (160, 170):
+        incoming.kept(bytes(encode(record(timestamp))[0]), None)
+    assert not incoming.lacks(159)
+    assert incoming.lacks(165)
+    assert not incoming.lacks(169)
+    assert incoming.lacks(170)
+    assert not incoming.lacks(1000)
+    assert incoming.durable(1000) == []
+
+
+def test_spare_memory_is_for_records_that_come_in_frames() -> None:
+    spare = SpareMemory()
+    asked: list[int] = []
+    spare.prepare = asked.append  # type: ignore[method-assign]
+    incoming = Incoming(1, spare)
+    sent = record(160, 1000)
+    incoming.kept(bytes(encode(sent)[0]), sent.payload)
+    assert incoming.durable(160) == [sent]
+    assert asked == []
+    (raw,) = frame_events(encode(record(161, 1000)))
+    frame = wire.FollowEvent.FromString(raw).frame
+    incoming.frame(frame.size_bytes, memoryview(frame.data))
+    assert len(incoming.durable(161)) == 1
+    assert asked == [frame.size_bytes]
 
 
 def test_a_follower_that_lags_too_far_is_cut_off_and_others_are_not() -> None:

@@ -85,3 +85,19 @@ def test_memory_is_shared_only_by_the_same_rows_under_the_same_schema() -> None:
     assert not share_memory(rows, rows.rename_columns(["id", "large", "vector"]))
     changed = rows.set_column(1, rows.schema.field(1), pa.array([None] * 10, pa.int8()))
     assert not share_memory(rows, changed)
+
+
+def test_a_payload_of_an_odd_number_of_values_shares_memory_too() -> None:
+    odd = CollectionSchema((Field("vector", DataType.FLOAT_VECTOR, dim=3),))
+    rows = as_stored(odd, pa.record_batch({"vector": vector_column(np.ones((7, 3), np.float32))}))
+    assert rows is not None
+    read = decode_rows(encode_rows(rows))
+    again = as_stored(odd, read)
+    assert again is not None
+    assert share_memory(read, again)
+
+
+def test_a_null_inside_a_vector_is_left_to_the_writer() -> None:
+    values = pa.array([1.0] * 79 + [None], pa.float32())
+    vectors = pa.FixedSizeListArray.from_arrays(values, 8)
+    assert as_stored(SCHEMA, given().set_column(2, "vector", vectors)) is None

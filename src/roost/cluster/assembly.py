@@ -215,7 +215,7 @@ class ReaderMember:
             replicas=settings.replicas,
             on_change=lambda: self.service.names.forget(),
         )
-        self.kept = KeptPayloads(self.member_id)
+        self.kept = KeptPayloads()
         self.service = Router(
             self._catalog,
             members,

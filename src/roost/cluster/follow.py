@@ -5,7 +5,11 @@
    the watermark has passed that, and reads what lies before from the log files.
 3. Then it lives on the stream: records are kept aside until a watermark covers them.
 4. When the stream ends, the kept-aside records are dropped and the log files are polled, never past
-   a seal, until there is a writer again, perhaps of a new generation: then again from 2.
+   a seal and never those of a writer that lives, until there is a stream again, perhaps of a new
+   generation: then again from 2.
+
+A record whose payload this process sent itself comes as its header (`kept`).  If the payload is not
+here any more, the record is read from the log files once a watermark covers it.
 
 Timestamps rise strictly over all generations, so what was applied is one number, and whatever comes
 twice is known by it.
@@ -34,7 +38,7 @@ from roost.vector.catalog.catalog import Catalog
 from roost.vector.catalog.values import Member
 from roost.vector.files import Files
 from roost.vector.log.reader import replay
-from roost.vector.log.record import Record, RunningChecksum, decode, decode_apart, record_size
+from roost.vector.log.record import Record, RunningChecksum, decode, decode_apart, timestamp_of
 from roost.vector.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -87,6 +91,9 @@ class Incoming:
         self._filled = 0
         self._checksum = RunningChecksum()
         self._waiting: deque[Record] = deque()
+        self._framed_bytes = 0
+        self._holes: deque[int] = deque()
+        """Timestamps of records whose payload is not here."""
 
     def frame(self, size_bytes: int, data: memoryview) -> None:
         """Add a piece of a record.  Raises CorruptRecord if the pieces do not make one."""
@@ -111,24 +118,34 @@ class Incoming:
             self._take(whole, self._checksum.value)
 
     def kept(self, header: bytes, payload: pa.Buffer | None) -> None:
-        """Add a record whose payload this process has.
+        """Add a record whose payload this process has; without it, a hole stays in its place.
 
-        Raises Unavailable if it has it no longer, CorruptRecord if that is not the record's.
+        Raises CorruptRecord if the payload is not the record's.
         """
         if payload is None:
-            raise Unavailable("rows sent from here are kept no longer: the log has them")
-        self._add(decode_apart(header, payload, "log stream")[0])
+            self._holes.append(timestamp_of(header))
+        else:
+            self._add(decode_apart(header, payload, "log stream")[0])
+
+    def lacks(self, timestamp: int) -> bool:
+        """Return whether the records up to a watermark have holes; they count as filled then."""
+        before = len(self._holes)
+        while self._holes and self._holes[0] <= timestamp:
+            self._holes.popleft()
+        return len(self._holes) < before
 
     def durable(self, timestamp: int) -> list[Record]:
         """Return the records that a watermark makes visible, in order."""
         visible = []
         while self._waiting and self._waiting[0].timestamp <= timestamp:
             visible.append(self._waiting.popleft())
-        if visible:
-            self._spare.prepare(record_size(visible[-1].payload.size))
+        if visible and self._framed_bytes:
+            self._spare.prepare(self._framed_bytes)
+            self._framed_bytes = 0
         return visible
 
     def _take(self, raw: pa.Buffer, payload_crc: int | None = None) -> None:
+        self._framed_bytes = raw.size
         self._add(decode(raw, 0, "log stream", payload_crc).record)
 
     def _add(self, record: Record) -> None:
@@ -153,7 +170,7 @@ class Follower:
         kept: KeptPayloads | None = None,
     ) -> None:
         """`writer` says who writes now; `clock` paces the polling; `kept` is what was sent."""
-        self._kept = kept or KeptPayloads(member_id)
+        self._kept = kept or KeptPayloads()
         self._spare = SpareMemory()
         self._member_id = member_id
         self._catalog = catalog
@@ -237,7 +254,7 @@ class Follower:
         try:
             if not peer.wait_ready(CONNECT_S):
                 raise Unavailable(f"the writer at {writer.address} cannot be reached")
-            stream = peer.follow(self._member_id)
+            stream = peer.follow(self._member_id, self._kept.token)
             with self._lock:
                 self._stream, self._stream_generation = stream, generation
             try:
@@ -274,6 +291,8 @@ class Follower:
                     self._read_log(hello.generation, event.durable_ts)
                     joined = True
                 if joined:
+                    if incoming.lacks(event.durable_ts):
+                        self._read_log(hello.generation, event.durable_ts)
                     self._show(incoming, event.durable_ts)
             else:
                 self._news(kind, event)
@@ -308,6 +327,8 @@ class Follower:
         if lease.generation == 0 or lease.generation in seals:
             self._advance(self._applied_ts)
             return
+        if self._writer() is not None and not lease.released:
+            return  # it lives: what it has not synced is in the files too; its stream will say
         # The last generation has no seal yet.  Its end as we read it counts only if there is none
         # afterwards either: else a deposed writer may have added what we read (hazard H1).
         tail = [

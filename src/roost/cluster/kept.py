@@ -25,13 +25,12 @@ KEPT_BYTES_MAX = 256 * MIB
 class KeptPayloads:
     """Thread-safe: the router puts, the follower takes; `_lock` guards everything."""
 
-    def __init__(self, follower: str, bytes_max: int = KEPT_BYTES_MAX) -> None:
-        """`follower` is the name under which this reader follows the writer."""
-        self._follower = follower
+    def __init__(self, bytes_max: int = KEPT_BYTES_MAX) -> None:
+        self.token = secrets.token_hex(8)
+        """Names this process to the writer; members' names outlive processes."""
         self._bytes_max = bytes_max
         self._lock = threading.Lock()
-        # Begins anywhere: a process before us may have had the same name and kept other rows.
-        self._next = secrets.randbits(48)
+        self._next = 1
         self._payloads: dict[int, pa.Buffer] = {}
         self._acknowledged: dict[int, int] = {}
         """Timestamps of inserts whose records have not come."""
@@ -48,7 +47,7 @@ class KeptPayloads:
             self._next += 1
             self._payloads[number] = payload
             self._held_bytes += payload.size
-            return KeptBy(self._follower, number)
+            return KeptBy(self.token, number)
 
     def take(self, number: int) -> pa.Buffer | None:
         """Return that payload, which is the caller's from now on; None if it is not here."""

@@ -11,7 +11,9 @@ from roost.errors import CorruptRecord
 
 _LENGTH_DELIMITED = 2
 _VARINT = 0
+_FIXED_BYTES = {1: 8, 5: 4}
 _MORE = 0x80
+ALIGNMENT_BYTES = 16
 
 
 def put_varint(number: int) -> bytes:
@@ -35,10 +37,17 @@ def get_varint(raw: bytes, at: int) -> tuple[int, int]:
     return 0, len(raw) + 1
 
 
-def with_large_field(small: bytes, field: int, large: pa.Buffer) -> bytes:
-    """Return the message of the fields in `small` and, last, `large` as field number `field`."""
-    tag = put_varint(field << 3 | _LENGTH_DELIMITED)
-    return b"".join((small, tag, put_varint(large.size), memoryview(large)))
+def with_large_field(small: bytes, field: int, large: pa.Buffer, pad_field: int) -> bytes:
+    """Return the message of the fields in `small` and, last, `large` as field number `field`.
+
+    Field number `pad_field` is filled so that `large` begins at a multiple of `ALIGNMENT_BYTES`:
+    the data of a large bytes object begins at one too, and Arrow computes on it where it lies.
+    """
+    head = put_varint(field << 3 | _LENGTH_DELIMITED) + put_varint(large.size)
+    pad_tag = put_varint(pad_field << 3 | _LENGTH_DELIMITED)
+    place = len(small) + len(pad_tag) + 1 + len(head)
+    pad = bytes(-place % ALIGNMENT_BYTES)
+    return b"".join((small, pad_tag, put_varint(len(pad)), pad, head, memoryview(large)))
 
 
 def without_large_field(raw: bytes, field: int) -> tuple[bytes, pa.Buffer]:
@@ -58,6 +67,8 @@ def without_large_field(raw: bytes, field: int) -> tuple[bytes, pa.Buffer]:
                 continue
         elif tag & 7 == _VARINT:
             _, at = get_varint(raw, at)
+        elif tag & 7 in _FIXED_BYTES:
+            at += _FIXED_BYTES[tag & 7]
         else:
             raise CorruptRecord("message", f"a field of wire type {tag & 7}")
         if at > len(raw):

@@ -189,6 +189,7 @@ class Router:
 
     def insert(self, request: api.InsertRequest) -> api.MutationAnswer:
         """As in VectorService."""
+        self._writable()
         kept, rows = self._kept, None
         if kept is not None and request.rows.nbytes >= WORTH_BYTES:
             schema = self.names.by_name(request.collection).schema

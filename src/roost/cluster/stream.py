@@ -11,6 +11,7 @@ and reads what it missed from the log files, which costs the writer nothing.
 Lock order: the feed's lock (held while it calls us), then ours, then one queue's.
 """
 
+import functools
 import threading
 from collections import deque
 from collections.abc import Collection, Iterator
@@ -66,8 +67,10 @@ class LogStream:
             self._appended = max(self._appended, subscription.start_ts)
             self._watermark = max(self._watermark, subscription.watermark)
 
-    def follow(self, member: str) -> "FollowerQueue":
+    def follow(self, member: str, keeper: str = "") -> "FollowerQueue":
         """Return a new follower's events: where its stream begins, then everything after.
+
+        `keeper` is the token of a process that keeps payloads which it sent.
 
         Raises Unavailable when the writer has ended or has `FOLLOWERS_MAX` followers.
         """
@@ -78,7 +81,8 @@ class LogStream:
                 raise Unavailable(f"this writer has {FOLLOWERS_MAX} followers already")
             number = self._next_queue
             self._next_queue += 1
-            queue = FollowerQueue(member, self._queue_bytes, lambda: self._forget(number))
+            forget = functools.partial(self._forget, number)
+            queue = FollowerQueue(member, self._queue_bytes, forget, keeper)
             hello = wire.Hello(generation=self._writer.generation, complete_from_ts=self._appended)
             queue.put(wire.FollowEvent(hello=hello).SerializeToString())
             queue.put(wire.FollowEvent(durable_ts=self._watermark).SerializeToString())
@@ -137,9 +141,7 @@ class LogStream:
     def _keepers(self, kept_by: KeptBy | None) -> set[int]:
         if kept_by is None:
             return set()
-        return {
-            number for number, queue in self._queues.items() if queue.member == kept_by.follower
-        }
+        return {number for number, queue in self._queues.items() if queue.keeper == kept_by.token}
 
     def _put(self, event: bytes, numbers: Collection[int] | None = None) -> None:
         """Give an event to the followers of these numbers, or to all."""
@@ -163,8 +165,9 @@ def _kept_event(record: Record, number: int) -> bytes:
 class FollowerQueue:
     """Encoded events on their way to one follower.  One thread iterates, others put."""
 
-    def __init__(self, member: str, limit_bytes: int, forget: "Forget") -> None:
+    def __init__(self, member: str, limit_bytes: int, forget: "Forget", keeper: str = "") -> None:
         self.member = member
+        self.keeper = keeper
         self._limit_bytes = limit_bytes
         self._forget = forget
         self._changed = threading.Condition()

@@ -150,9 +150,10 @@ class NewCollection:
 class KeptBy:
     """Who keeps the payload of an insert, so that the record made of it need not carry it back."""
 
-    follower: str
+    token: str
+    """Of the process that follows the writer."""
     number: int
-    """The follower's own for that payload."""
+    """Its own for that payload."""
 
 
 @dataclass(frozen=True, slots=True)

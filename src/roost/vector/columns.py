@@ -74,7 +74,7 @@ def _column_as(field: pa.Field, column: pa.Array) -> pa.Array | None:
     if column.type.equals(wanted):
         return column
     if _is_vector_of(wanted, column.type):
-        return vector_column(vectors_of(column))
+        return None if column.flatten().null_count else vector_column(vectors_of(column))
     if pa.types.is_integer(wanted) and pa.types.is_integer(column.type):
         try:
             return column.cast(wanted)
@@ -100,9 +100,10 @@ def share_memory(one: pa.RecordBatch, other: pa.RecordBatch) -> bool:
     )
 
 
-def _places(column: pa.Array) -> list[tuple[int, int] | int]:
-    buffers = [(b.address, b.size) if b is not None else (0, 0) for b in column.buffers()]
-    return [column.offset, len(column), *buffers]
+def _places(column: pa.Array) -> list[int]:
+    # Sizes are left out: a buffer of the same elements may have room behind them.
+    addresses = [0 if buffer is None else buffer.address for buffer in column.buffers()]
+    return [column.offset, len(column), *addresses]
 
 
 def vector_column(vectors: npt.NDArray[np.float32]) -> pa.Array:
@@ -126,11 +127,17 @@ def encode_rows(rows: pa.RecordBatch) -> pa.Buffer:
         sink = pa.BufferOutputStream()
         _write(sink, rows)
         return sink.getvalue()
-    measured = pa.MockOutputStream()
-    _write(measured, rows)
-    buffer = pa.allocate_buffer(measured.size())
+    buffer = pa.allocate_buffer(encoded_size(rows))
     _write(pa.FixedSizeBufferWriter(buffer), rows)
     return buffer
+
+
+def encoded_size(rows: pa.RecordBatch) -> int:
+    """Return the bytes that `encode_rows` gives, without writing them."""
+    measured = pa.MockOutputStream()
+    _write(measured, rows)
+    size_bytes: int = measured.size()
+    return size_bytes
 
 
 def _write(sink: pa.NativeFile, rows: pa.RecordBatch) -> None:

@@ -3,18 +3,21 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
 import pytest
 
 from roost.errors import StorageFull
-from roost.testing.engine_house import House, create, insert
+from roost.testing.engine_house import SCHEMA, House, create, insert, rows
 from roost.testing.faulty_files import HookedFiles
+from roost.vector.api import InsertRequest, KeptBy, NewCollection
 from roost.vector.catalog.catalog import Catalog
-from roost.vector.columns import decode_rows
+from roost.vector.columns import as_stored, decode_rows, encode_rows
 from roost.vector.engine.follow import Feed
 from roost.vector.files import DirectoryFiles
 from roost.vector.log.reader import replay
 from roost.vector.log.record import Record, RecordKind
 from roost.vector.manifest import Manifest
+from roost.vector.schema import CollectionSchema
 
 
 class Follower:
@@ -176,3 +179,26 @@ def test_concurrent_writers_are_all_visible_when_acknowledged(house: House, upse
         for done in [pool.submit(write, lane) for lane in range(6)]:
             done.result()
     assert count("things") == 60
+
+
+def test_only_a_plain_payload_of_just_these_rows_is_stored_as_it_came(house: House) -> None:
+    engine = house.open()
+    schema = CollectionSchema(SCHEMA.fields[:3])
+    engine.create_collection(NewCollection("things", schema))
+    follower = Follower()
+    engine.writer.subscribe(follower)
+    stored = as_stored(schema, rows(range(500), "red"))
+    assert stored is not None
+    plain = encode_rows(stored)
+    packed, twice = pa.BufferOutputStream(), pa.BufferOutputStream()
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(packed, stored.schema, options=options) as stream:
+        stream.write_batch(stored)
+    with pa.ipc.new_stream(twice, stored.schema) as stream:
+        stream.write_batch(stored)
+        stream.write_batch(stored)
+    for payload in (plain, packed.getvalue(), twice.getvalue()):
+        came = decode_rows(payload)
+        engine.insert(InsertRequest("things", came, payload=payload, kept_by=KeptBy("token", 1)))
+    assert [record.payload.equals(plain) for record in follower.records] == [True] * 3
+    assert [record.kept_by is not None for record in follower.records] == [True, False, False]

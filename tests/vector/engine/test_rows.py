@@ -8,6 +8,7 @@ import pytest
 
 from roost.clock import SystemClock
 from roost.vector.columns import rows_schema, vector_column
+from roost.vector.engine import rows
 from roost.vector.engine.rows import checked_keys, complete_rows, last_of_each_key
 from roost.vector.errors import RowsRefused
 from roost.vector.schema import CollectionSchema, DataType, Field
@@ -163,3 +164,19 @@ def test_json_text_is_kept_as_it_came() -> None:
     text = json.dumps({"a": [1, {"b": None}]})
     rows = complete(SCHEMA, id=[1], vector=vectors(1), meta=[text])
     assert rows.column("$meta").to_pylist() == [text.encode()]
+
+
+@pytest.mark.parametrize("at", [0, rows.FINITE_BLOCK - 1, rows.FINITE_BLOCK, -1])
+def test_one_number_that_is_none_is_found_wherever_it_stands(at: int) -> None:
+    count = rows.FINITE_BLOCK // 4 + 10
+    numbers = np.ones(count * 4, np.float32)
+    numbers[at] = np.inf
+    with pytest.raises(RowsRefused, match="value 'inf'"):
+        complete(SCHEMA, id=list(range(count)), vector=vector_column(numbers.reshape(-1, 4)))
+
+
+def test_a_payload_beyond_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "PAYLOAD_BYTES_MAX", 100)
+    rows.check_size(pa.py_buffer(bytes(100)))
+    with pytest.raises(RowsRefused, match="send them in several"):
+        rows.check_size(pa.py_buffer(bytes(101)))

@@ -10,6 +10,7 @@ from roost.vector.columns import decode_rows, encode_rows
 from roost.vector.schema import CollectionSchema
 
 _INSERT_ROWS = wire.Insert.ROWS_FIELD_NUMBER
+_INSERT_PAD = wire.Insert.PAD_FIELD_NUMBER
 
 
 def put_index(spec: api.IndexSpec) -> wire.Index:
@@ -129,11 +130,11 @@ def encode_insert(request: api.InsertRequest) -> bytes:
         partition=request.partition,
         upsert=request.upsert,
         schema_ts=request.schema_ts,
-        keeper=kept_by.follower if kept_by else "",
+        keeper=kept_by.token if kept_by else "",
         number=kept_by.number if kept_by else 0,
     )
     payload = encode_rows(request.rows) if request.payload is None else request.payload
-    return with_large_field(small.SerializeToString(), _INSERT_ROWS, payload)
+    return with_large_field(small.SerializeToString(), _INSERT_ROWS, payload, _INSERT_PAD)
 
 
 def decode_insert(raw: bytes) -> api.InsertRequest:

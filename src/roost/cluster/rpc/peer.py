@@ -98,14 +98,14 @@ class Peer:
         except ValueError:
             raise self._gone() from None
 
-    def follow(self, member: str) -> "EventStream":
+    def follow(self, member: str, keeper: str = "") -> "EventStream":
         """Open the log stream of a writer; no deadline, but keepalive ends a dead one."""
         stream = self._channel.unary_stream(
             FOLLOW_PATH,
             request_serializer=wire.FollowRequest.SerializeToString,
             response_deserializer=read_event,
         )
-        return EventStream(stream(wire.FollowRequest(member=member)), self.address)
+        return EventStream(stream(wire.FollowRequest(member=member, keeper=keeper)), self.address)
 
     @property
     def ready(self) -> bool:

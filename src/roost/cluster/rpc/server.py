@@ -43,8 +43,8 @@ class Events(Protocol):
         ...
 
 
-Follow = Callable[[str], Events]
-"""From the follower's name to its events."""
+Follow = Callable[[str, str], Events]
+"""From the follower's name and its token as a keeper (may be empty) to its events."""
 
 
 class RpcServer:
@@ -125,7 +125,7 @@ def _answering(function: Callable[..., Any]) -> Callable[[Any, Any], Any]:
 
 def _streaming(follow: Follow) -> Callable[[Any, Any], Iterator[bytes]]:
     def answer(request: Any, context: Any) -> Iterator[bytes]:
-        events = follow(request.member)
+        events = follow(request.member, request.keeper)
         # A follower that went away must not leave us waiting for the next event.
         if not context.add_callback(events.close):
             events.close()

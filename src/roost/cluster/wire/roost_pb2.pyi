@@ -192,7 +192,7 @@ class IndexName(_message.Message):
     def __init__(self, collection: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
 
 class Insert(_message.Message):
-    __slots__ = ("collection", "rows", "partition", "upsert", "schema_ts", "keeper", "number")
+    __slots__ = ("collection", "rows", "partition", "upsert", "schema_ts", "keeper", "number", "pad")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     ROWS_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
@@ -200,6 +200,7 @@ class Insert(_message.Message):
     SCHEMA_TS_FIELD_NUMBER: _ClassVar[int]
     KEEPER_FIELD_NUMBER: _ClassVar[int]
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    PAD_FIELD_NUMBER: _ClassVar[int]
     collection: str
     rows: bytes
     partition: str
@@ -207,7 +208,8 @@ class Insert(_message.Message):
     schema_ts: int
     keeper: str
     number: int
-    def __init__(self, collection: _Optional[str] = ..., rows: _Optional[bytes] = ..., partition: _Optional[str] = ..., upsert: _Optional[bool] = ..., schema_ts: _Optional[int] = ..., keeper: _Optional[str] = ..., number: _Optional[int] = ...) -> None: ...
+    pad: bytes
+    def __init__(self, collection: _Optional[str] = ..., rows: _Optional[bytes] = ..., partition: _Optional[str] = ..., upsert: _Optional[bool] = ..., schema_ts: _Optional[int] = ..., keeper: _Optional[str] = ..., number: _Optional[int] = ..., pad: _Optional[bytes] = ...) -> None: ...
 
 class Delete(_message.Message):
     __slots__ = ("collection", "filter", "ids", "partition", "filter_params")
@@ -256,10 +258,12 @@ class Flushed(_message.Message):
     def __init__(self, collections: _Optional[_Iterable[_Union[FlushedCollection, _Mapping]]] = ...) -> None: ...
 
 class FollowRequest(_message.Message):
-    __slots__ = ("member",)
+    __slots__ = ("member", "keeper")
     MEMBER_FIELD_NUMBER: _ClassVar[int]
+    KEEPER_FIELD_NUMBER: _ClassVar[int]
     member: str
-    def __init__(self, member: _Optional[str] = ...) -> None: ...
+    keeper: str
+    def __init__(self, member: _Optional[str] = ..., keeper: _Optional[str] = ...) -> None: ...
 
 class FollowEvent(_message.Message):
     __slots__ = ("hello", "frame", "durable_ts", "manifest", "catalog_change", "kept")

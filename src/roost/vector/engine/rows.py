@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from roost.sizes import GIB, format_size
 from roost.vector.columns import arrow_type, rows_schema, vector_column, vectors_of
 from roost.vector.errors import FieldNotFound, RowsRefused
 from roost.vector.schema import CollectionSchema, DataType, Field
@@ -19,6 +20,8 @@ from roost.vector.timestamps import HybridClock
 
 ROWS_MAX = 16_777_216
 """Rows of one request; more would make one record of the log too large to replay in steps."""
+PAYLOAD_BYTES_MAX = 1 * GIB
+"""Of one request; a follower takes a record of twice that."""
 FINITE_BLOCK = 1 << 16
 """Numbers looked at in one go."""
 _SURROGATE = rb"\ud"
@@ -45,6 +48,15 @@ def complete_rows(
         else:
             columns.append(_checked(field, rows.column(at)))
     return pa.RecordBatch.from_arrays(columns, schema=rows_schema(schema))
+
+
+def check_size(payload: pa.Buffer) -> None:
+    """Refuse what would be too large a record.  Raises RowsRefused."""
+    if payload.size > PAYLOAD_BYTES_MAX:
+        raise RowsRefused(
+            f"the rows of one request take {format_size(payload.size)},"
+            f" more than {format_size(PAYLOAD_BYTES_MAX)}: send them in several"
+        )
 
 
 def last_of_each_key(schema: CollectionSchema, rows: pa.RecordBatch) -> pa.RecordBatch:

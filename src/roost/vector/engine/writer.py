@@ -22,7 +22,7 @@ from roost.errors import InvalidArgument, NotFound, RoostError, Unavailable
 from roost.vector import api
 from roost.vector.collection.parts import GROWING, PartAddress
 from roost.vector.collection.planning import plan_query
-from roost.vector.columns import encode_rows, share_memory
+from roost.vector.columns import encode_rows, encoded_size, share_memory
 from roost.vector.engine.commits import CommitLane
 from roost.vector.engine.core import Core
 from roost.vector.engine.defining import Defining, without_dropped_partitions
@@ -31,7 +31,12 @@ from roost.vector.engine.follow import Feed, Listener, Subscription
 from roost.vector.engine.held import Collections, Held
 from roost.vector.engine.indexing import Indexing
 from roost.vector.engine.keeper import Keeper
-from roost.vector.engine.rows import checked_keys, complete_rows, last_of_each_key
+from roost.vector.engine.rows import (
+    check_size,
+    checked_keys,
+    complete_rows,
+    last_of_each_key,
+)
 from roost.vector.errors import CollectionNotFound, SchemaMismatch
 from roost.vector.log.record import Record, RecordKind
 from roost.vector.log.writer import LogLimits, LogWriter
@@ -115,8 +120,9 @@ class WriterEngine:
         kind = RecordKind.UPSERT if request.upsert else RecordKind.INSERT
         stored = last_of_each_key(schema, rows) if request.upsert else rows
         payload, kept_by = request.payload, request.kept_by
-        if payload is None or not share_memory(stored, request.rows):
+        if payload is None or not _is_of(payload, stored, request.rows):
             payload, kept_by = encode_rows(stored), None
+        check_size(payload)
         self._wait_for_room()
         with held.gate.together():
             self._check_alive(held)
@@ -297,6 +303,14 @@ class WriterEngine:
     def lease_lost(self, error: RoostError) -> None:
         """For `Lease.start_renewing`: another one took over."""
         self._lost(error)
+
+
+def _is_of(payload: pa.Buffer, stored: pa.RecordBatch, rows: pa.RecordBatch) -> bool:
+    """Return whether a payload, which `rows` were read from, is what is to be stored.
+
+    By its size it has nothing behind the one batch, and is not packed.
+    """
+    return share_memory(stored, rows) and payload.size == encoded_size(stored)
 
 
 class _Visible:

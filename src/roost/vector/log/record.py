@@ -175,6 +175,12 @@ def decode(
     return Framed(record, offset, end, opens_group)
 
 
+def timestamp_of(header: bytes) -> int:
+    """Return the timestamp in a record's header, which nothing vouches for."""
+    timestamp: int = _HEADER.unpack(header)[4]
+    return timestamp
+
+
 def decode_apart(
     header: bytes, payload: pa.Buffer, place: str, payload_crc: int | None = None
 ) -> tuple[Record, bool]:
