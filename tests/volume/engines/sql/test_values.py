@@ -171,6 +171,22 @@ def test_locks_quotas_and_rules_come_back_as_they_were(meta: Meta, rows: Rows) -
     assert rows("SELECT owner FROM jfs_flock UNION ALL SELECT owner FROM jfs_plock") == []
 
 
+@pytest.mark.parametrize("new_first", [True, False])
+def test_a_slice_is_as_large_as_it_was_made_known(meta: Meta, rows: Rows, new_first: bool) -> None:
+    """Whatever size another reference in the same commit gives for it."""
+    slice_id = meta.new_slice_id()
+    effects = [
+        fx.AddSliceRefs(slice_id, 1, 500, is_new=True),
+        fx.AddSliceRefs(slice_id, 1, 300),
+        fx.AddSliceRefs(slice_id, 1, 700),
+    ]
+    meta._opened.engine.run(lambda txn: txn.do(*effects[:: 1 if new_first else -1]))
+    query = "SELECT size, refs FROM jfs_chunk_ref WHERE chunkid = ?"
+    assert list(map(tuple, rows(query, slice_id))) == [(500, 3)]
+    gone = (fx.AddSliceRefs(slice_id, -3, 500), fx.DropSliceRef(slice_id, 500))
+    meta._opened.engine.run(lambda txn: txn.do(*gone))
+
+
 def test_rules_of_juicefs_get_numbers_beyond_ours(meta: Meta, rows: Rows, url: str) -> None:
     engine = meta._opened.engine
     engine.run(lambda txn: txn.do(fx.PutAcl(1, AclRule(1, 2, 3, 4))))

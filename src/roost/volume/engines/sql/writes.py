@@ -134,8 +134,10 @@ class _Plan:
             case fx.DropXattrs(ino):
                 self.dropped_xattrs.append(ino)
             case fx.AddSliceRefs(slice_id, by, size, is_new):
-                before, _, was_new = self.refs.get(slice_id, (0, size, False))
-                self.refs[slice_id] = (before + by, size, is_new or was_new)
+                before, known, was_new = self.refs.get(slice_id, (0, size, False))
+                # How large it is says who makes it known.
+                stored = known if was_new else size
+                self.refs[slice_id] = (before + by, stored, is_new or was_new)
             case fx.UseQuota(kind, key, space_bytes, inodes, create):
                 space, count = self.quotas.get((kind, key, create), (0, 0))
                 self.quotas[kind, key, create] = (space + space_bytes, count + inodes)
