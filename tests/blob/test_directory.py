@@ -171,7 +171,7 @@ def test_a_bucket_that_vanishes_while_it_is_listed_is_missing(tmp_path: Path) ->
         list(listing)
 
 
-@pytest.mark.parametrize("leaves", ["nothing", "an empty folder"])
+@pytest.mark.parametrize("leaves", ["nothing", "an empty folder", "lost+found", "the folders"])
 def test_a_bucket_that_vanishes_while_its_last_folder_is_listed_is_missing(
     tmp_path: Path, leaves: str
 ) -> None:
@@ -185,8 +185,27 @@ def test_a_bucket_that_vanishes_while_its_last_folder_is_listed_is_missing(
     root.rename(tmp_path / "away")
     if leaves == "an empty folder":
         root.mkdir()
+    elif leaves == "lost+found":
+        (root / leaves).mkdir(parents=True)
+    elif leaves == "the folders":
+        (root / "folder").mkdir(parents=True)
+        (root / "folder/b").write_bytes(b"x")
+        (root / "folder/c").write_bytes(b"x")
     with pytest.raises(BucketMissing):
         list(listing)
+    if leaves in ("lost+found", "the folders"):
+        assert list(store.list("other")) == [], "a later one is of that folder"
+
+
+def test_a_bucket_that_may_be_made_may_go_while_it_is_listed(tmp_path: Path) -> None:
+    """As the folder of another process's write-back does, once all of it is stored."""
+    store = DirectoryStore(tmp_path / "root", makes_root=True)
+    for name in "abc":
+        store.put(f"folder/{name}", b"x")
+    listing = store.list()
+    assert next(listing).key == "folder/a"
+    shutil.rmtree(tmp_path / "root")
+    assert list(listing) == []
 
 
 def test_an_object_deleted_while_its_folder_is_listed_is_passed_over(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ _DURABLE_FOLDERS_MAX = 1 << 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _HINT = "Is its disk mounted?"
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+_Identity = tuple[int, int]  # of a folder: its device and inode
 
 
 class DirectoryStore:
@@ -56,7 +57,7 @@ class DirectoryStore:
         self._root = root
         self._makes_root = makes_root
         self._fellows = fellows
-        self._root_seen: tuple[int, int] | None = None
+        self._root_seen: _Identity | None = None
         self._lock = threading.Lock()
         self._durable: set[Path] = set()
 
@@ -116,19 +117,26 @@ class DirectoryStore:
             self._path(key).unlink()
 
     def list(self, prefix: str = "") -> Iterator[BlobInfo]:
-        """As in BlobStore.  Files being written are not objects yet and are passed over."""
+        """As in BlobStore.  Files being written are not objects yet and are passed over.
+
+        Raises BucketMissing, too, if another folder is in the place of the root before the end:
+        what is in neither of them would look absent.
+        """
         folder = prefix.rpartition("/")[0]
         if folder:
             check_key(folder)
-        self._demand_root()
-        yield from self._walk(self._root / folder if folder else self._root, folder, prefix)
+        root = self._demand_root()
+        yield from self._walk(self._root / folder if folder else self._root, folder, prefix, root)
+        self._demand_same_root(root)
 
-    def _walk(self, folder: Path, name: str, prefix: str) -> Iterator[BlobInfo]:
-        for entry, is_folder in self._entries(folder):
+    def _walk(
+        self, folder: Path, name: str, prefix: str, root: _Identity | None
+    ) -> Iterator[BlobInfo]:
+        for entry, is_folder in self._entries(folder, root):
             key = f"{name}/{entry.name}" if name else entry.name
             matching = key.startswith(prefix)
             if is_folder and (matching or prefix.startswith(key + "/")):
-                yield from self._walk(folder / entry.name, key, prefix)
+                yield from self._walk(folder / entry.name, key, prefix, root)
             elif matching and not is_folder and not _is_draft(entry.name):
                 # A name that the system gives and that is ASCII can only be too long.
                 is_plain = len(key) <= KEY_BYTES_MAX and key.isascii()
@@ -138,20 +146,21 @@ class DirectoryStore:
                 try:
                     found = entry.stat()
                 except (FileNotFoundError, NotADirectoryError):
-                    self._demand_root()  # deleted since the folder was read, or the bucket is gone
+                    self._demand_same_root(root)  # deleted since its folder was read, or all gone
                     continue
                 except OSError as error:
                     raise Unavailable(f"{entry.path}: {error.strerror}") from error
                 yield BlobInfo(key, found.st_size, found.st_mtime_ns)
 
-    def _entries(self, folder: Path) -> Sequence[tuple["os.DirEntry[str]", bool]]:
+    def _entries(
+        self, folder: Path, root: _Identity | None = None
+    ) -> Sequence[tuple["os.DirEntry[str]", bool]]:
         """Return a folder's entries so that walking them yields keys in ascending order."""
         try:
             with os.scandir(folder) as scan:
                 found = [(entry, entry.is_dir(follow_symlinks=False)) for entry in scan]
         except (FileNotFoundError, NotADirectoryError):
-            if folder != self._root:  # it may be gone together with the bucket
-                self._demand_root()
+            self._demand_same_root(root)  # it may be gone together with the bucket
             return []
         except OSError as error:
             raise Unavailable(f"{folder}: {error.strerror}") from error
@@ -163,16 +172,17 @@ class DirectoryStore:
             self._demand_root()
         return self._root / key
 
-    def _demand_root(self) -> None:
-        """Raise BucketMissing if the root is not there, or an empty folder took its place.
+    def _demand_root(self) -> _Identity | None:
+        """Return which folder the root is; None if it is one that may be made.
 
-        Such a one is what a disk that was unmounted leaves behind.
+        Raises BucketMissing if it is not there, or an empty folder took its place: such a one is
+        what a disk that was unmounted leaves behind.
         """
         try:
             found = self._root.stat()
         except (FileNotFoundError, NotADirectoryError) as error:
             if self._may_make_root():
-                return
+                return None
             hint = f"{_HINT}  If the bucket is a new one, make it: mkdir -p {self._root}"
             raise BucketMissing(f"{self.name}: there is no such folder", hint=hint) from error
         except OSError as error:
@@ -181,6 +191,12 @@ class DirectoryStore:
         if self._root_seen not in (None, identity) and not self._entries(self._root):
             raise BucketMissing(f"{self.name}: an empty folder took its place", hint=_HINT)
         self._root_seen = identity
+        return identity
+
+    def _demand_same_root(self, root: _Identity | None) -> None:
+        """Raise BucketMissing if the root is another folder than that; None asks nothing."""
+        if root is not None and self._demand_root() not in (root, None):
+            raise BucketMissing(f"{self.name}: another folder took its place", hint=_HINT)
 
     def _may_make_root(self) -> bool:
         """True if a root that is not there would be one that nothing was stored in yet."""
