@@ -94,18 +94,17 @@ def _let_go(mine: Key | None = None) -> None:
 
     Each is tried.  Raises what the volume of `mine` raises.
     """
-    while not _released.empty() and _lock.acquire(blocking=False):
-        unused: list[tuple[Key, Volume]] = []
-        try:
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    key = _released.get_nowait()
-                    unused += [(key, volume) for volume in _without(key)]
-        finally:
-            _lock.release()
-        with contextlib.ExitStack() as closing:
-            for key, volume in unused:
-                closing.callback(volume.close if key == mine else partial(_close, volume))
+    with contextlib.ExitStack() as closing:  # after the loop: what fails must not end it
+        while not _released.empty() and _lock.acquire(blocking=False):
+            try:
+                with contextlib.suppress(queue.Empty):
+                    while True:
+                        key = _released.get_nowait()
+                        for volume in _without(key):
+                            close = volume.close if key == mine else partial(_close, volume)
+                            closing.callback(close)
+            finally:
+                _lock.release()
 
 
 def _close(volume: Volume) -> None:
