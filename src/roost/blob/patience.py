@@ -18,12 +18,10 @@ class Patience:
     first_answer_s: float = 20.0  # no try is begun after this
 
     def waiting(self, request_timeout_s: float) -> "Patience":
-        """Return this with another time-out of a request, which then holds for the first one, too.
+        """Return this with a chosen time-out of a request, which holds for the first one, too.
 
         Who names a time-out knows how slowly the store answers.
         """
-        if request_timeout_s == self.request_timeout_s:
-            return self
         return replace(
             self,
             request_timeout_s=request_timeout_s,

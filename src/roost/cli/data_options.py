@@ -92,8 +92,12 @@ class _Words:
     io_retries: Annotated[
         int, _option("--io-retries", "N", "Tries of a request to the store.", min=0)
     ] = _DEFAULTS.io_retries
-    get_timeout: Annotated[str, _option("--get-timeout", "TIME", "Of one download.")] = "60s"
-    put_timeout: Annotated[str, _option("--put-timeout", "TIME", "Of one upload.")] = "60s"
+    get_timeout: Annotated[
+        str, _option("--get-timeout", "TIME", "Of one download; 60s if not chosen.")
+    ] = ""
+    put_timeout: Annotated[
+        str, _option("--put-timeout", "TIME", "Of one upload; 60s if not chosen.")
+    ] = ""
     no_usage_report: Annotated[
         bool, typer.Option("--no-usage-report", help="Roost reports nothing.", hidden=True)
     ] = False
@@ -188,7 +192,9 @@ def _limit(text: str, option: str) -> int | None:
     return megabits(text, option) if text else None
 
 
-def _seconds(text: str, option: str) -> float:
+def _seconds(text: str, option: str) -> float | None:
+    if not text:
+        return None
     try:
         seconds = duration_s(text)
     except InvalidArgument as error:

@@ -3,7 +3,7 @@
 The names are those of JuiceFS's mount options, with their units.  Source: juicefs mount --help.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -55,8 +55,8 @@ class DataSettings:
 
     # The object store
     io_retries: int = 10
-    get_timeout_s: float = 60.0
-    put_timeout_s: float = 60.0
+    get_timeout_s: float | None = None  # None: not chosen, and as patient as everybody
+    put_timeout_s: float | None = None
     upload_limit_mbps: int | None = None  # megabits per second; None: as the volume says
     download_limit_mbps: int | None = None
 
@@ -73,9 +73,19 @@ class DataSettings:
 
     @property
     def patience(self) -> Patience:
-        """How long and how often the store is asked."""
-        longest_s = max(self.get_timeout_s, self.put_timeout_s)
-        return Patience(tries_max=max(self.io_retries, 1)).waiting(longest_s)
+        """How long and how often the store is asked.
+
+        All requests have one time-out, the longer one of the two.  One that was chosen tells how
+        slowly the store answers for the first time.
+        """
+        usual = Patience(tries_max=max(self.io_retries, 1))
+        chosen = [s for s in (self.get_timeout_s, self.put_timeout_s) if s is not None]
+        if not chosen:
+            return usual
+        patience = usual.waiting(max(chosen))
+        if len(chosen) == 2:
+            return patience
+        return replace(patience, request_timeout_s=max(*chosen, usual.request_timeout_s))
 
     @property
     def upload_threads(self) -> int:
