@@ -76,10 +76,19 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Place]:
             "AK 12/ab ",
             "p/",
         ),
-        ("minio://AK:1/2/S@minio:9000/b/p/", "minio", "http://minio:9000/b", "AK 1/2/S ", "p/"),
+        ("minio://AK:1%2F2%2FS@h:9/b/p/", "minio", "http://h:9/b", "AK 1/2/S ", "p/"),
+        ("minio://MINIO:9000/b/me%40home/", "minio", "http://MINIO:9000/b", "  ", "me@home/"),
+        (
+            "minio://AK:SK@MINIO:9000/b/me@home/",
+            "minio",
+            "http://MINIO:9000/b",
+            "AK SK ",
+            "me@home/",
+        ),
         ("minio://me:12/SK@minio:9000/b/p/", "minio", "http://minio:9000/b", "me 12/SK ", "p/"),
         ("minio://me:123456/a/SK@h:9/b/p/", "minio", "http://h:9/b", "me 123456/a/SK ", "p/"),
         ("minio://me:SK:12/T/T@h:9/b/p/", "minio", "http://h:9/b", "me SK 12/T/T", "p/"),
+        ("minio://me:sk:12/t/t@h:9/b/p/", "minio", "http://h:9/b", "me sk 12/t/t", "p/"),
     ],
 )
 def test_a_bucket_is_taken_apart(
@@ -92,6 +101,21 @@ def test_a_bucket_is_taken_apart(
     assert f"{place.access_key} {place.secret_key} {place.session_token}" == keys
     assert endpoint.name.endswith(prefix)
     assert "SK" not in endpoint.name
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["minio://MINIO:9000/b/me@home/", "s3://AK:1/2/S@minio:9000/b/p/", "minio://A:1/b/x@y/z/"],
+)
+def test_what_could_be_a_host_or_keys_is_refused(opened: list[Place], url: str) -> None:
+    """Keys in capitals are as common as hosts in capitals are rare: neither is guessed."""
+    for opens in (open_place, open_file_or_folder):
+        with pytest.raises(InvalidArgument, match="host or") as refused:
+            opens(url, Manner())
+        assert "%40" in refused.value.hint
+        assert "%2F" in refused.value.hint
+        assert url.partition("://")[2].partition("/")[0] not in str(refused.value)
+    assert not opened
 
 
 def test_a_google_bucket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:

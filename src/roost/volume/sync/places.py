@@ -159,14 +159,23 @@ def _split_login(scheme: str, rest: str) -> tuple[str, str, str]:
 
 
 def _is_address(scheme: str, authority: str, path: str) -> bool:
-    """True if `authority` is a host and its port; False for keys, the last one cut at its "/"."""
+    """True if `authority` is a host and its port; False for keys, the last one cut at its "/".
+
+    Raises InvalidArgument if it could be either.
+    """
     host, _, port = authority.rpartition(":")
     if not port.isdigit() or int(port) > _PORT_MAX:
         return False
     if scheme == "hdfs" or host == "localhost" or "." in host or host.startswith("["):
         return True
-    # One word: keys often have capitals, names of hosts have not, and no bucket's name has an "@".
-    return host == host.lower() and ":" not in host and "@" not in path.partition("/")[0]
+    if ":" in host or "@" in path.partition("/")[0]:  # no bucket's name has an "@"
+        return False
+    if host != host.lower():  # keys often have capitals, names of hosts mostly have not
+        raise InvalidArgument(
+            f'{scheme}://…: what stands before the first "/" could be a host or keys',
+            hint='Write "%40" for each "@" in a path, and "%2F" for each "/" in a key.',
+        )
+    return True
 
 
 def _plain(text: str) -> str:
