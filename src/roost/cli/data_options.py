@@ -119,7 +119,7 @@ class _Words:
             cache_partial_only=self.cache_partial_only,
             cache_large_write=self.cache_large_write,
             verify_cache_checksum=_checksum(self.verify_cache_checksum),
-            buffer_size_bytes=_some(self.buffer_size, "--buffer-size"),
+            buffer_size_bytes=_positive_size(self.buffer_size, "--buffer-size"),
             max_readahead_bytes=size_in(self.max_readahead or "0", "M", "--max-readahead"),
             prefetch=self.prefetch,
             writeback=self.writeback,
@@ -162,7 +162,7 @@ def _folders(text: str) -> tuple[Path, ...]:
     return tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part)
 
 
-def _some(text: str, option: str) -> int:
+def _positive_size(text: str, option: str) -> int:
     size_bytes = size_in(text, "M", option)
     if size_bytes < 1:
         raise InvalidArgument(f"{option}: {text!r} is no memory at all", hint="Write it as 300M.")
