@@ -15,6 +15,7 @@ from roost.volume.sync.bucket import Bucket
 from roost.volume.sync.endpoint import Endpoint
 from roost.volume.sync.items import Item, Kind, order
 from roost.volume.sync.local_tree import LocalTree
+from roost.volume.sync.options import Options, Selection
 from roost.volume.sync.runner import Job, Sync
 from roost.volume.sync.steps import Step
 from roost.volume.sync.tally import Counts, Tally
@@ -153,3 +154,41 @@ def tree_of(folder: Path) -> dict[str, bytes | str | None]:
             else:
                 found[key] = path.read_bytes() if path.is_file() else None
     return found
+
+
+def make(folder: Path, *names: str, size: int = 1, seconds: int = 1000) -> Path:
+    """Make files of x in the folder; a name that ends in "/" is a folder's."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("/"):
+            path.mkdir(exist_ok=True)
+        else:
+            path.write_bytes(b"x" * size)
+            os.utime(path, ns=(seconds * SECOND_NS, seconds * SECOND_NS))
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def sync(
+    source: Path,
+    target: Path,
+    options: Options | None = None,
+    selection: Selection | None = None,
+    lines: list[str] | None = None,
+    watcher: Quiet | None = None,
+) -> Counts:
+    """Sync two directories."""
+    work = Job(
+        LocalTree(source),
+        LocalTree(target),
+        selection or Selection(),
+        options or Options(),
+        None if lines is None else lambda: lines,
+    )
+    return run(work, watcher)
+
+
+def names(folder: Path) -> str:
+    """Return all that is in a directory, in one line."""
+    return " ".join(sorted(tree_of(folder)))
