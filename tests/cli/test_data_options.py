@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,10 +110,25 @@ def test_several_cache_folders_stand_between_colons(opened: Opened) -> None:
     assert opened["data"].cache_dirs == (Path("/a"), Path("/b"))
 
 
-def test_memory_in_the_place_of_a_cache_folder_means_none(opened: Opened) -> None:
-    run("cat", "--cache-dir", "memory", "--cache-size", "10G")
-    assert opened["cache_dir"] is None
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one != "warmup"])
+def test_memory_in_the_place_of_a_cache_folder_means_none(
+    command: str, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the user's, which None would be: the command has one for itself, while it runs."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    done = run(command, "--cache-dir", "memory", "--cache-size", "10G")
+    assert done.exit_code == Unavailable.exit_code, done.output
+    assert opened["cache_dir"].parent == tmp_path
+    assert not opened["cache_dir"].exists()
     assert opened["data"] == replace(DataSettings(), cache_size_bytes=0)
+
+
+@pytest.mark.parametrize("manner", ["--whole", "--background", "--check"])
+def test_a_cache_folder_that_is_none_is_not_warmed_up(opened: Opened, manner: str) -> None:
+    done = run("warmup", "--cache-dir", "memory", manner)
+    assert done.exit_code == 2
+    assert "warmup fills a cache folder" in done.stderr
+    assert not opened
 
 
 def test_write_back_needs_a_folder(opened: Opened) -> None:

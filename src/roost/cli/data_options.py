@@ -6,10 +6,12 @@ puts the options in its place, in a panel of their own in the help.
 
 import inspect
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, TypeVar, get_args
 
 import typer
@@ -30,10 +32,14 @@ _DEFAULTS = DataSettings()
 
 @dataclass(frozen=True, slots=True)
 class DataPath:
-    """What the options say; `cache_dir` is None for the user's cache folder."""
+    """What the options say; `cache_dir` is None for the user's cache folder.
+
+    `in_memory`: nothing is to be kept, and `cache_dir` goes when the command is done.
+    """
 
     settings: DataSettings = _DEFAULTS
     cache_dir: Path | None = None
+    in_memory: bool = False
 
 
 def _option(flag: str, metavar: str, help_text: str, **more: Any) -> Any:
@@ -69,7 +75,12 @@ class _Words:
         str, _option("--buffer-size", "SIZE", "Memory for writing; a plain number is MiB.")
     ] = "300M"
     max_readahead: Annotated[
-        str, _option("--max-readahead", "SIZE", "Read ahead of one reader; a plain number is MiB.")
+        str,
+        _option(
+            "--max-readahead",
+            "SIZE",
+            "Ahead of one reader, 64M at most; a plain number is MiB.",
+        ),
     ] = ""
     prefetch: Annotated[
         int, _option("--prefetch", "N", "Whole blocks fetched after reads of parts.", min=0)
@@ -131,7 +142,7 @@ class _Words:
             get_timeout_s=_seconds(self.get_timeout, "--get-timeout"),
             put_timeout_s=_seconds(self.put_timeout, "--put-timeout"),
         )
-        return DataPath(settings, folders[0] if folders else None)
+        return DataPath(settings, folders[0] if folders else None, in_memory)
 
 
 def with_data_options(command: Callable[..., R]) -> Callable[..., R]:
@@ -150,12 +161,23 @@ def with_data_options(command: Callable[..., R]) -> Callable[..., R]:
         words = _Words(**{option.name: given.pop(option.name) for option in options})
         with plain_errors():
             data = words.data_path()
-        return command(**given, **{PARAMETER: data})
+        with _folder_of_its_own(data) as data:
+            return command(**given, **{PARAMETER: data})
 
     parameters = [*keywords, *options]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # as typer reads it
     run.__annotations__ = {p.name: p.annotation for p in parameters}
     return run
+
+
+@contextmanager
+def _folder_of_its_own(data: DataPath) -> Iterator[DataPath]:
+    """Give a folder to a command that is not to use the user's, for the volume to open in."""
+    if not data.in_memory:
+        yield data
+        return
+    with TemporaryDirectory(prefix="roost-", ignore_cleanup_errors=True) as folder:
+        yield replace(data, cache_dir=Path(folder))
 
 
 def _folders(text: str) -> tuple[Path, ...]:

@@ -60,6 +60,11 @@ def warmup(
         wanted = [*(paths or ()), *(_listed(file) if file is not None else ())]
         if not wanted:
             raise InvalidArgument("nothing to warm up", hint="Give a path, or -f LIST.")
+        if data.in_memory:
+            raise InvalidArgument(
+                "warmup fills a cache folder, and --cache-dir memory means none",
+                hint="Name the folder that the readers use.",
+            )
         if background:
             _go_on_alone(data.cache_dir or default_cache_dir())
             return
