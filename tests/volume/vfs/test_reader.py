@@ -105,8 +105,10 @@ def test_damage_is_told_only_to_who_reads_it(volume: TestVolume, client: VolumeC
     assert client.read("/a") == b"x" * (4 * BLOCK)
 
 
-def test_a_window_never_pushes_itself_out_of_a_small_cache(volume: TestVolume) -> None:
-    client = volume.open(data=DataSettings(memory_cache_bytes=4 * BLOCK))
+@pytest.mark.parametrize("blocks", [0, 4, 64], ids=lambda blocks: f"readahead={blocks}")
+def test_a_window_never_pushes_itself_out_of_a_small_cache(volume: TestVolume, blocks: int) -> None:
+    settings = DataSettings(memory_cache_bytes=4 * BLOCK, max_readahead_bytes=blocks * BLOCK)
+    client = volume.open(data=settings)
     data = os.urandom(30 * BLOCK)
     client.write("/a", data)
     with client.open_file("/a") as file:

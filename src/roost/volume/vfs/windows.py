@@ -26,9 +26,10 @@ class ReadWindows:
 
     def __init__(self, data: DataSettings, block_bytes: int) -> None:
         self._kept = data.memory_cache_bytes // block_bytes
-        self.alone = min(WINDOW_BLOCKS_MAX, max(self._kept // 2, 1))
+        wanted = WINDOW_BLOCKS_MAX
         if data.max_readahead_bytes:  # less than a block is not "unset"
-            self.alone = max(data.max_readahead_bytes // block_bytes, 1)
+            wanted = max(data.max_readahead_bytes // block_bytes, 1)
+        self.alone = min(wanted, max(self._kept // 2, 1))
         self._lock = threading.Lock()
         self._fetched = 0  # blocks ahead, by all
         self._readers: dict[object, int] = {}  # `_fetched` when each did it last, oldest first
