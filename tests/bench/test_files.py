@@ -8,7 +8,11 @@ from typer.testing import CliRunner
 
 from roost.bench import juicefs
 from roost.bench.files import FilesBench, measure
+from roost.bench.object_places import ObjectPlace, ObjectPlaces
 from roost.bench.processes import MeasuredProcess
+from roost.blob.open import open_store
+from roost.blob.place import Place
+from roost.blob.store import BlobStore
 from roost.cli.main import app
 from roost.errors import InvalidArgument, Unavailable
 from roost.testing.servers import AzuriteServer, S3Server, require
@@ -34,6 +38,20 @@ def test_a_large_file_goes_through_every_side(store: str) -> None:
     sides = {"roost", "juicefs", "store"}
     names = ("write", "read", "write peak memory", "read peak memory")
     assert found == {(store, name): sides for name in names}
+
+
+def test_each_side_meets_a_server_that_holds_nothing_of_another(tmp_path: Path) -> None:
+    require(AzuriteServer.missing())
+
+    def opened(place: ObjectPlace) -> BlobStore:
+        return open_store(Place(place.storage, place.bucket), environment=place.environment)
+
+    with ObjectPlaces(tmp_path) as places:
+        first = places.new("azurite")
+        opened(first).put("large/000000", b"of the first side")
+        second = places.new("azurite")
+        assert second.bucket == first.bucket  # so it is no other container of the same server
+        assert list(opened(second).list()) == []
 
 
 def test_the_tools_run_on_one_volume_of_many_files_and_load_what_they_dumped() -> None:

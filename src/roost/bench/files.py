@@ -92,6 +92,7 @@ def _measure_data(
         f"{bench.size_mib} MiB in calls of 1 MiB, metadata in SQLite; the write ends with the close"
     )
     report.notes.append("the side store: objects of 4 MiB, 20 at a time, by the bare library")
+    report.notes.append("each side of each round: a server of its own, warmed before")
     with ObjectPlaces(folder) as places:
         for number in range(bench.rounds):
             for setting in settings:
