@@ -2,12 +2,15 @@
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from roost.volume.meta.api import Meta, format_volume, open_meta
-from roost.volume.model import ROOT
+from roost.volume.model import ROOT, Edge, Ino
 from roost.volume.settings import new_settings
 from roost.volume.tools.repair import RepairOptions, look_at
 
@@ -103,6 +106,47 @@ def test_a_directory_moved_during_the_walk_is_sound(meta: Meta) -> None:
 
     assert list(look_at(meta.engine, RepairOptions(recursive=True), move)) == []
     assert moved == [meta.resolve("/upper/moved").ino]
+
+
+class Moving:
+    """An engine without snapshots: once it has listed where "moved" lies, it lies elsewhere."""
+
+    def __init__(self, meta: Meta) -> None:
+        self._meta = meta
+        self._places = [meta.mkdir(ROOT, name).ino for name in (b"a", b"b")]
+        self._listed_in: Ino | None = None
+        self.moves = 0
+        meta.mkdir(self._places[1], b"moved")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._meta.engine, name)
+
+    @contextmanager
+    def scan(self) -> Iterator[Any]:
+        with self._meta.engine.scan() as scans:
+            yield SimpleNamespace(nodes_of=scans.nodes_of, entries_of=self._entries_of)
+        self._move()
+
+    def _entries_of(self, ino: Ino) -> list[tuple[bytes, Edge]]:
+        self._move()
+        with self._meta.engine.scan() as scans:
+            found = list(scans.entries_of(ino))
+        if b"moved" in dict(found):
+            self._listed_in = ino
+        return found
+
+    def _move(self) -> None:
+        place, self._listed_in = self._listed_in, None
+        if place is not None:
+            other = next(one for one in self._places if one != place)
+            self._meta.rename(place, b"moved", other, b"moved")
+            self.moves += 1
+
+
+def test_a_directory_that_goes_on_moving_has_one_name(meta: Meta) -> None:
+    engine: Any = Moving(meta)
+    assert list(look_at(engine, RepairOptions(recursive=True))) == []
+    assert engine.moves == 4, "it was met twice in each walk"
 
 
 def test_only_the_path_is_looked_at(path: Path, meta: Meta) -> None:

@@ -220,12 +220,19 @@ def test_stored_files_known_to_be_absent_are_known_to_be_there(
     assert node.length == 7
 
 
+@pytest.mark.parametrize("new_files", [1, encode_many.EFFECTS_MIN])
 def test_no_records_are_appended_by_no_command(
-    redis_url: str, open_volume: Opener, scripts: bool
+    redis_server: RedisServer, open_volume: Opener, scripts: bool, new_files: int
 ) -> None:
     """A clone may find that a chunk has gone since it was looked at."""
-    meta, engine = opened(open_volume, redis_url, scripts)
+    meta, engine = opened(open_volume, redis_server.new_database(), scripts)
     file = meta.create(ROOT, b"f").ino
-    engine.run(lambda txn: txn.do(fx.AppendSlices(file, ChunkNo(0), ()), fx.AddCounter("x", 1)))
+    effects: list[fx.Effect] = [fx.AppendSlices(file, ChunkNo(0), ()), fx.AddCounter("x", 1)]
+    for number in range(new_files):
+        ino = Ino(10_000 + number)
+        effects.append(fx.AddNode(ino, Attr(Kind.FILE, parent=ROOT)))
+        effects.append(fx.AppendSlices(ino, ChunkNo(0), ()))
+    engine.run(lambda txn: txn.do(*effects))
+    assert engine.read(lambda reads: reads.slices(Ino(10_000), ChunkNo(0))) == ()
     assert engine.read(lambda reads: reads.counter("x")) == 1
     assert engine.read(lambda reads: reads.slices(file, ChunkNo(0))) == ()
