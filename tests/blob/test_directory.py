@@ -3,7 +3,8 @@
 import errno
 import os
 import shutil
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -273,6 +274,41 @@ def test_a_shard_in_which_nothing_was_stored_yet_is_empty(tmp_path: Path) -> Non
     shutil.rmtree(tmp_path / "shard0")
     with pytest.raises(BucketMissing):
         store.get("folder/a")
+
+
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another device than `tmp_path`."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is one file system here")
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("there", ["the mount point", "nothing"])
+def test_no_shard_is_made_in_the_place_of_a_disk_that_is_not_mounted(
+    tmp_path: Path, other_disk: Path, there: str
+) -> None:
+    """The disks of its fellows are: this one's objects are on a disk as well."""
+    disks = [tmp_path / f"disk{number}" for number in range(3)]
+    for number in (0, 1):
+        (other_disk / f"{number}").mkdir()
+        disks[number].symlink_to(other_disk / f"{number}")
+    if there == "the mount point":
+        disks[2].mkdir()
+    fellows = [disk / "objects" for disk in disks]
+    fellows[0].mkdir()
+    unmounted = DirectoryStore(fellows[2], fellows=fellows)
+    for ask in (lambda: unmounted.put("a", b"1"), lambda: unmounted.get("a"), unmounted.list):
+        with pytest.raises(BucketMissing, match="no such folder"):
+            list(ask() or ())
+    assert not fellows[2].exists()
+    with no_warnings(["shard was not there"]):
+        DirectoryStore(fellows[1], fellows=fellows).put("a", b"1")
+    assert (other_disk / "1/objects/a").read_bytes() == b"1", "a disk that is mounted"
+    fellows[2].mkdir(parents=True)  # as the hint says, where the shard is to be here
+    unmounted.put("a", b"1")
 
 
 def test_shards_that_are_missing_all_together_are_a_missing_bucket(tmp_path: Path) -> None:

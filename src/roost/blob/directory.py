@@ -52,7 +52,8 @@ class DirectoryStore:
 
         So is one of several shards while any of its `fellows` is there: JuiceFS makes the folder of
         a shard with its first object.  A shard whose disk was not mounted when this process began
-        looks the same, so a folder that is made for this reason is told as a warning.
+        may look the same, so a folder that is made for this reason is told as a warning; where
+        shards have disks of their own, none is made beside those disks.
         """
         self._root = root
         self._makes_root = makes_root
@@ -202,7 +203,7 @@ class DirectoryStore:
         """True if a root that is not there would be one that nothing was stored in yet."""
         if self._makes_root:
             return True
-        return self._root_seen is None and any(fellow.is_dir() for fellow in self._fellows)
+        return self._root_seen is None and _may_be_new(self._root, self._fellows)
 
     @contextlib.contextmanager
     def _plainly(self, key: str, absent: tuple[int, ...] = _ABSENT) -> Iterator[None]:
@@ -264,6 +265,22 @@ class DirectoryStore:
             if len(self._durable) >= _DURABLE_FOLDERS_MAX:
                 self._durable.clear()
             self._durable.add(folder)
+
+
+def _may_be_new(root: Path, fellows: Sequence[Path]) -> bool:
+    """True if a shard that is not there may be one in which nothing was stored yet.
+
+    False if no fellow is there; or one is on a disk mounted below what all have in common, and
+    this one would not be: its disk is missing.  False, too, if that cannot be told.
+    """
+    with contextlib.suppress(OSError):
+        there = [fellow.stat().st_dev for fellow in fellows if fellow.is_dir()]
+        common = Path(os.path.commonpath(fellows)).stat().st_dev
+        if all(device == common for device in there):
+            return bool(there)
+        above = next(folder for folder in root.parents if folder.exists())
+        return above.stat().st_dev != common
+    return False
 
 
 def make_directory(root: Path) -> None:
