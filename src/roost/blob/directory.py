@@ -275,9 +275,11 @@ def _may_be_new(root: Path, fellows: Sequence[Path]) -> bool:
     """
     with contextlib.suppress(OSError):
         there = [fellow.stat().st_dev for fellow in fellows if fellow.is_dir()]
+        if not there:
+            return False
         common = Path(os.path.commonpath(fellows)).stat().st_dev
         if all(device == common for device in there):
-            return bool(there)
+            return True
         above = next(folder for folder in root.parents if folder.exists())
         return above.stat().st_dev != common
     return False
