@@ -9,6 +9,7 @@ import pytest
 
 from roost.errors import InvalidArgument
 from roost.testing.volumes import TestVolume
+from roost.volume.sync.endpoint import Endpoint
 from roost.volume.sync.local_tree import LocalTree
 from roost.volume.sync.location import Location
 from roost.volume.sync.one_file import OneFile
@@ -243,6 +244,47 @@ def test_a_file_is_not_written_over_itself_where_links_of_both_sides_lead_to_it(
     assert run(sides("s", "t", options=options)).failed == 1
     assert (third / "d/f").read_text() == "precious"
     assert run(sides("s", "t", options=Options(dirs=True, delete_dst=True))).failed == 0
+
+
+@pytest.mark.parametrize("kind", ["directory", "volume"])
+def test_a_file_is_not_written_over_itself_by_its_other_name(
+    tmp_path: Path, volume: TestVolume, kind: str
+) -> None:
+    """In place, a hard link at the target is the source's file itself."""
+    client = volume.open()
+    if kind == "directory":
+        make(tmp_path / "s", d__f="precious")
+        (tmp_path / "t/d").mkdir(parents=True)
+        os.link(tmp_path / "s/d/f", tmp_path / "t/d/f")
+        ends: tuple[Endpoint, Endpoint] = (LocalTree(tmp_path / "s"), LocalTree(tmp_path / "t"))
+    else:
+        for folder in ("/s/d", "/t/d"):
+            client.mkdir(folder, parents=True)
+        client.write("/s/d/f", b"precious")
+        client.link("/s/d/f", "/t/d/f")
+        ends = VolumeTree(client, "/s"), VolumeTree(client, "/t")
+    watcher = Quiet()
+    options = Options(inplace=True, force_update=True)
+    assert run(Job(*ends, options=options), watcher).failed == 1
+    assert "one file" in str(watcher.errors["d/f"])
+    for end in ends:
+        with end.open("d/f") as reader:
+            assert reader.read(0, 100) == b"precious"
+    assert run(Job(*ends, options=Options(force_update=True))).failed == 0
+    assert run(Job(*ends, options=Options(delete_src=True))).failed == 0
+    with ends[1].open("d/f") as reader:
+        assert reader.read(0, 100) == b"precious"
+
+
+def test_links_that_are_copied_as_links_are_not_followed_by_deletions(
+    tmp_path: Path, sides: Sides
+) -> None:
+    target = make(tmp_path / "t", real__x="x", cur__old="old")
+    source = make(tmp_path / "s", real__x="x")
+    (source / "cur").symlink_to(target / "real")
+    options = Options(links=True, dirs=True, delete_dst=True)
+    assert run(sides("s", "t", options=options)).failed == 0
+    assert tree_of(target)["cur"] == str(target / "real")
 
 
 def test_a_single_file_is_known_behind_a_link(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -174,6 +175,28 @@ def test_a_root_that_is_removed_is_not_made_again(source: Endpoint, tmp_path: Pa
     with pytest.raises(NotFound, match="no such folder") as refused:
         _anew(source, tmp_path / "source").demand_there()
     assert not isinstance(refused.value, Vanished)
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+def test_a_root_that_is_gone_ends_the_run_at_once(
+    source: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    """Not key after key, of which each would fail."""
+    other = places.local(tmp_path / "other")
+    fill(other, {f"f{number:04}": File(b"x") for number in range(3000)})
+    replace, written = _replaced(source, tmp_path / "source"), source.write
+    calls = iter(range(1, 10_000))
+
+    def unmounting(item: Item, pieces: Iterator[bytes], draft: str) -> None:
+        if next(calls) == 5:
+            replace()
+        time.sleep(0.001)
+        written(item, pieces, draft)
+
+    monkeypatch.setattr(source, "write", unmounting)
+    with pytest.raises(Vanished):
+        Sync(Job(other, source, options=Options(delete_dst=True, threads=threads)), Quiet()).run()
+    assert next(calls) < 2000
 
 
 FILES = {key: file for key, file in TREE.items() if not key.endswith("/")}

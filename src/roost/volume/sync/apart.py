@@ -59,7 +59,7 @@ class Apart:
         """Raise InvalidArgument if the step would touch one side as part of the other."""
         if self._here.space != self._there.space:
             return
-        problem = self._of_folder(_folder_of(step.key))
+        problem = self._of_folder(_folder_of(step.key), is_read=step.source is not None)
         if not problem and step.source is not None and step.source.kind is Kind.FILE:
             problem = self._of_file(step)
         self._demand(step.key, problem)
@@ -90,11 +90,15 @@ class Apart:
         if not inplace and not (compares and self._options.delete_src):
             return ""  # the copy takes the place of a link
         read = self._source.location_of(key if inplace else _folder_of(key))
-        return self._conflict(read, self._target.location_of(key))
-
-    def _find_out(self, folder: str) -> str:
-        read, written = self._source.location_of(folder), self._target.location_of(folder)
+        written = self._target.location_of(key)
+        if inplace and read.is_same_file(written):
+            return "both sides have one file by two names, which would be written over itself"
         return self._conflict(read, written)
+
+    def _find_out(self, folder: str, *, is_read: bool = True) -> str:
+        """Return what is wrong with what is in a folder, ""; what is only deleted is not read."""
+        read = self._source.location_of(folder) if is_read else self._here
+        return self._conflict(read, self._target.location_of(folder))
 
     def _conflict(self, read: Location, written: Location) -> str:
         """Return what is wrong if one key is read and written there, "" if nothing is.

@@ -51,7 +51,9 @@ class LocalTree:
         """As in Endpoint."""
         real = os.path.realpath(self._path(key))
         parts = tuple(part for part in real.split("/") if part)
-        return Location("file", parts, tuple(_identities(parts)))
+        folders = tuple(_identities(parts))
+        file = _identity_of(real) if len(folders) == len(parts) else None
+        return Location("file", parts, folders, file)
 
     def is_there(self) -> bool:
         """As in Endpoint."""
@@ -269,15 +271,21 @@ def _identities(parts: Sequence[str]) -> Iterator[Identity]:
     path = "/"
     for part in ("", *parts):
         path = os.path.join(path, part)
-        try:
-            found = os.lstat(path)
-        except OSError as error:
-            if error.errno in _ABSENT:
-                return
-            raise
-        if not stat.S_ISDIR(found.st_mode):
+        found = _identity_of(path, stat.S_IFDIR)
+        if found is None:
             return
-        yield found.st_dev, found.st_ino
+        yield found
+
+
+def _identity_of(path: str, kind: int = stat.S_IFREG) -> Identity | None:
+    """Return the identity of a file, or what else is asked for; None if there is none."""
+    try:
+        found = os.lstat(path)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise
+    return (found.st_dev, found.st_ino) if stat.S_IFMT(found.st_mode) == kind else None
 
 
 def _kind(mode: int) -> Kind:

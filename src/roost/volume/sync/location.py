@@ -10,12 +10,14 @@ class Location:
 
     `space` is what has one root: this host's files, a volume, a bucket.  `identities` are those of
     that root and of the folders below it, as far as they exist: one folder may have two paths (a
-    bind mount, names without case).  None is an identity that is not known.
+    bind mount, names without case).  None is an identity that is not known.  `file` is that of the
+    file that is here, if one is: it may have two names.
     """
 
     space: str
     parts: tuple[str, ...] = ()
     identities: tuple[Hashable, ...] = ()
+    file: Hashable = None
 
     def key_in(self, outer: "Location") -> str | None:
         """Return the key below `outer` that is here, "" if that is here; None if none is."""
@@ -29,6 +31,10 @@ class Location:
         if self.parts[:depth] == outer.parts:
             return "/".join(self.parts[depth:])
         return None
+
+    def is_same_file(self, other: "Location") -> bool:
+        """True if there is one file here and there, by whatever names."""
+        return self.space == other.space and self.file is not None and self.file == other.file
 
     def lies_in(self, outer: "Location") -> bool:
         """True if this is `outer`, or in it."""

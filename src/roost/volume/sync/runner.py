@@ -19,7 +19,7 @@ from roost.errors import Failure, RoostError
 from roost.volume.sync.apart import Apart
 from roost.volume.sync.checkpoint import FAILED_KEPT_MAX, Checkpoint, Progress
 from roost.volume.sync.copying import Copier
-from roost.volume.sync.endpoint import Endpoint
+from roost.volume.sync.endpoint import Endpoint, Vanished
 from roost.volume.sync.items import Kind
 from roost.volume.sync.options import CHECKPOINT_INTERVAL_S_DEFAULT, Options, Selection
 from roost.volume.sync.plan import Pair, Planner, Quota
@@ -103,8 +103,8 @@ class Sync:
     def run(self) -> Counts:
         """Sync; return the counts.  `failed` in them is not 0 if some keys could not be done.
 
-        Raises TooManyFailures; OSError and RoostError if a listing fails.  Whatever is raised, the
-        checkpoint says how far it came.
+        Raises TooManyFailures; Vanished; OSError and RoostError if a listing fails.  Whatever is
+        raised, the checkpoint says how far it came.
         """
         try:
             self._job.source.demand_there()  # not to be mistaken for an empty folder
@@ -225,7 +225,7 @@ class Sync:
         """Do the step; False if it failed, which is noted."""
         try:
             self._worker.perform(step)
-        except Stopped:
+        except (Stopped, Vanished):  # no other key would fare better
             raise
         except (OSError, RoostError) as error:
             with self._lock:

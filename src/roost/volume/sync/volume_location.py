@@ -16,6 +16,7 @@ def real_location(client: VolumeClient, path: str) -> Location:
     """Return where `path` is, whether or not it exists.  Raises FsError EACCES."""
     way: list[tuple[str, Ino | None]] = []
     names = path.split("/")[::-1]
+    file: Ino | None = None
     links = 0
     while names:
         name = names.pop()
@@ -38,5 +39,6 @@ def real_location(client: VolumeClient, path: str) -> Location:
             way = [] if target.startswith("/") else way
         else:
             way.append((name, node.ino if node.attr.is_directory else None))
+            file = node.ino if node.attr.is_file and not names else None
     inos = takewhile(lambda ino: ino is not None, (ino for _, ino in way))
-    return Location(f"volume {client.settings.uuid}", tuple(n for n, _ in way), (ROOT, *inos))
+    return Location(f"volume {client.settings.uuid}", tuple(n for n, _ in way), (ROOT, *inos), file)
