@@ -105,6 +105,7 @@ class Connection:
         `on_replies` is called with them before any later reply or invalidation is looked at.
         Raises ConnectionLost: whether they were done is open.
         """
+        assert commands, "where no reply is owed nobody would be woken"
         if len(commands) == 1:
             data = _packed(commands[0])
         else:
