@@ -37,6 +37,7 @@ class Apart:
         self._options = options
         self._here = source.location_of("")
         self._there = target.location_of("")
+        self._read_at = lru_cache(_FOLDERS_KEPT)(source.location_of)
         self._of_folder = lru_cache(_FOLDERS_KEPT)(self._find_out)
 
     def demand_different(self) -> None:
@@ -89,7 +90,7 @@ class Apart:
         compares = step.verb in (Verb.DELETE_SOURCE, Verb.COMPARE)
         if not inplace and not (compares and self._options.delete_src):
             return ""  # the copy takes the place of a link
-        read = self._source.location_of(key if inplace else _folder_of(key))
+        read = self._source.location_of(key) if inplace else self._read_at(_folder_of(key))
         written = self._target.location_of(key)
         if inplace and read.is_same_file(written):
             return "both sides have one file by two names, which would be written over itself"
@@ -97,7 +98,7 @@ class Apart:
 
     def _find_out(self, folder: str, *, is_read: bool = True) -> str:
         """Return what is wrong with what is in a folder, ""; what is only deleted is not read."""
-        read = self._source.location_of(folder) if is_read else self._here
+        read = self._read_at(folder) if is_read else self._here
         return self._conflict(read, self._target.location_of(folder))
 
     def _conflict(self, read: Location, written: Location) -> str:
