@@ -133,6 +133,9 @@ def test_a_folder_that_has_two_paths_is_one() -> None:
     inner = Location("file", ("mnt", "y", "new"), bound.identities)
     assert (inner.key_in(root), root.key_in(inner)) == ("new", None)
     assert root.overlaps(inner)
+    bound_new = Location("file", ("data", "x", "new", "f"), root.identities)
+    assert bound_new.key_in(inner) == "f"  # what does not exist is known by what is above it
+    assert Location("file", ("data", "x", "newer"), root.identities).key_in(inner) is None
     other = Location("file", ("mnt", "z"), ((1, 2), (1, 9), (1, 5)))
     assert not other.overlaps(root)
     unknown = Location("file", ("mnt", "z"), ((1, 2), None, None))

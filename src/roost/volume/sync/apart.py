@@ -54,7 +54,9 @@ class Apart:
             return
         if not key or key.endswith("/"):
             self._demand_no_part(key)
-        self._demand(key, self._of_folder(_folder_of(key)))
+        problem = self._of_folder(_folder_of(key))
+        if problem:
+            raise InvalidArgument(f"{key or 'DST'}: {problem}", hint=_hint(key))
 
     def demand_step(self, step: Step) -> None:
         """Raise InvalidArgument if the step would touch one side as part of the other."""
@@ -63,7 +65,8 @@ class Apart:
         problem = self._of_folder(_folder_of(step.key), is_read=step.source is not None)
         if not problem and step.source is not None and step.source.kind is Kind.FILE:
             problem = self._of_file(step)
-        self._demand(step.key, problem)
+        if problem:  # whoever tells of it names the key
+            raise InvalidArgument(problem, hint=_hint(step.key))
 
     def _demand_no_part(self, folder: str) -> None:
         here, there = self._here, self._there
@@ -115,10 +118,6 @@ class Apart:
         if not is_inside and read.overlaps(written):
             return "links lead there from both sides: it would be copied into itself"
         return ""
-
-    def _demand(self, key: str, problem: str) -> None:
-        if problem:
-            raise InvalidArgument(f"{key or 'DST'}: {problem}", hint=_hint(key))
 
     def _is_part(self, inner: str | None) -> bool:
         """True if the selection lets something in the folder `inner` through."""

@@ -23,14 +23,19 @@ class Location:
         """Return the key below `outer` that is here, "" if that is here; None if none is."""
         if self.space != outer.space:
             return None
+        known = max(len(outer.identities) - 1, 0)  # folders that exist, below the root
+        missing = outer.parts[known:]
+        identity = outer.identities[known] if outer.identities else None
+        for at in reversed(range(len(self.identities))):  # the nearest: no longer way round
+            end = at + len(missing)
+            if (
+                identity is not None
+                and identity == self.identities[at]
+                and self.parts[at:end] == missing
+            ):
+                return "/".join(self.parts[end:])
         depth = len(outer.parts)
-        if len(outer.identities) > depth and outer.identities[depth] is not None:
-            for at in reversed(range(len(self.identities))):  # the nearest: no longer way round
-                if self.identities[at] == outer.identities[depth]:
-                    return "/".join(self.parts[at:])
-        if self.parts[:depth] == outer.parts:
-            return "/".join(self.parts[depth:])
-        return None
+        return "/".join(self.parts[depth:]) if self.parts[:depth] == outer.parts else None
 
     def is_same_file(self, other: "Location") -> bool:
         """True if there is one file here and there, by whatever names."""
