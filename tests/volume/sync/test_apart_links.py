@@ -104,9 +104,9 @@ def test_a_folder_of_a_volume_is_known_behind_links(volume: TestVolume) -> None:
     client, again = volume.open(), volume.open()
     client.mkdir("/a/b", parents=True)
     client.write("/a/f", b"x")
-    for link, leads in (("/lnk", "a"), ("/two", "/lnk/"), ("/a/up", "../a/b/.."), ("/out", "../a")):
+    for link, leads in (("/lnk", "a"), ("/two", "/lnk/"), ("/a/up", "../a/b/.."), ("/a/abs", "/a")):
         client.symlink(leads, link)
-    for path in ("/lnk", "two", "/lnk/../lnk", "/a/up", "/out", "/two/b/../up"):
+    for path in ("/lnk", "two", "/lnk/../lnk", "/a/up", "/a/abs", "/two/b/../up"):
         job = Job(
             VolumeTree(client, "/a"), VolumeTree(again, path), options=Options(delete_src=True)
         )
@@ -115,6 +115,8 @@ def test_a_folder_of_a_volume_is_known_behind_links(volume: TestVolume) -> None:
     with pytest.raises(InvalidArgument, match="into itself"):
         run(Job(VolumeTree(client, "/a"), VolumeTree(again, "/two/b/not/yet")))
     assert client.read("/a/f") == b"x"
+    found = [VolumeTree(client, "/a").location_of(key).file for key in ("f", "f/x", "b")]
+    assert found == [client.node("/a/f").ino, None, None]
     client.symlink("circle", "/circle")
     assert VolumeTree(client, "/circle/x").location_of("y").parts == ("circle", "x", "y")
     assert (
@@ -249,6 +251,34 @@ def test_a_file_is_not_written_over_itself_where_links_of_both_sides_lead_to_it(
     assert run(sides("s", "t", options=Options(dirs=True, delete_dst=True))).failed == 0
 
 
+def test_links_of_both_sides_that_lead_into_each_other_are_not_synced(
+    tmp_path: Path, sides: Sides
+) -> None:
+    """Each run would copy the one folder one level deeper into itself."""
+    third = make(tmp_path / "third", f="f", y__g="g")
+    make(tmp_path / "s", x="x")
+    make(tmp_path / "t", x="x")
+    (tmp_path / "s/d").symlink_to(third)
+    (tmp_path / "t/d").symlink_to(third / "y")
+    before = tree_of(third)
+    assert "into itself" in problem_of(sides("s", "t"))
+    assert "into itself" in problem_of(sides("s", "t", "d/"))
+    assert tree_of(third) == before
+
+
+def test_a_copy_that_is_a_link_to_its_source_is_no_matter_if_nothing_is_deleted(
+    tmp_path: Path, sides: Sides
+) -> None:
+    source, target = make(tmp_path / "s", f="f"), make(tmp_path / "t", x="x")
+    (target / "f").symlink_to(source / "f")
+    assert run(sides("s", "t", options=Options(check_all=True))).failed == 0
+    for folder in (source, target):
+        (folder / "to").symlink_to(source / "nowhere")
+    (target / "f").unlink()
+    assert run(sides("s", "t", options=Options(links=True, delete_src=True))).failed == 0
+    assert not (source / "to").is_symlink()  # the link itself is what was synced
+
+
 @pytest.mark.parametrize("kind", ["directory", "volume"])
 def test_a_file_is_not_written_over_itself_by_its_other_name(
     tmp_path: Path, volume: TestVolume, kind: str
@@ -298,6 +328,7 @@ def test_a_single_file_is_known_behind_a_link(tmp_path: Path) -> None:
         with pytest.raises(InvalidArgument, match="same place"):
             run(Job(source, target, options=Options(delete_src=True)))
     assert (folder / "lnk").read_text() == "a"
+    assert run(Job(ends[0], OneFile(LocalTree(folder), "b", "a"))).copied == 1
 
 
 def test_a_link_to_elsewhere_is_no_matter(tmp_path: Path, sides: Sides) -> None:
