@@ -141,11 +141,12 @@ class StoreSide:
 def bare_store(storage: str, bucket: str) -> tuple[Put, Get]:
     """Return the put and get of the library that Roost's adapter uses, without the adapter.
 
-    For a folder that is Roost's own store, whose objects are durable when `put` returns.
+    For a folder, which needs no library, objects are put by Roost's own store, and so durable when
+    `put` returns, and read as plain files.
     """
     if storage == "file":
-        directory = DirectoryStore(Path(bucket))
-        return directory.put, directory.get
+        folder = Path(bucket)
+        return DirectoryStore(folder).put, lambda key: (folder / key).read_bytes()
     import obstore
     from obstore.store import AzureStore, S3Store
 

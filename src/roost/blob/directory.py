@@ -22,6 +22,7 @@ from pathlib import Path
 
 from typing_extensions import Buffer
 
+from roost.blob.recycled import RecycledMemory, read_all
 from roost.blob.store import (
     KEY_BYTES_MAX,
     BlobExists,
@@ -59,6 +60,7 @@ class DirectoryStore:
         self._makes_root = makes_root
         self._fellows = fellows
         self._root_seen: _Identity | None = None
+        self._memory = RecycledMemory()
         self._lock = threading.Lock()
         self._durable: set[Path] = set()
 
@@ -92,10 +94,10 @@ class DirectoryStore:
                 draft.unlink(missing_ok=True)
             _sync_folder(target.parent)
 
-    def get(self, key: str) -> bytes:
+    def get(self, key: str) -> Buffer:
         """As in BlobStore."""
-        with self._plainly(key):
-            return self._path(key).read_bytes()
+        with self._plainly(key), self._path(key).open("rb", buffering=0) as file:
+            return read_all(file, self._memory)
 
     def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
         """As in BlobStore."""

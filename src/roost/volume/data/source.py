@@ -86,7 +86,7 @@ class BlockSource:
     def _is_full(self, ref: BlockRef) -> bool:
         return ref.size_bytes == self._blocks.block_bytes
 
-    def _here(self, ref: BlockRef) -> bytes | None:
+    def _here(self, ref: BlockRef) -> Buffer | None:
         data = None if self._staged is None else self._staged.get(ref)
         if data is not None:
             _FROM_STAGED.inc()

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from typing_extensions import Buffer
+
 from roost.blob.directory import DirectoryStore
 from roost.errors import RoostError
 from roost.volume.data import checksums
@@ -27,12 +29,12 @@ class StagedElsewhere:
         """True if some client staged blocks there and did not tidy up."""
         return any(self._root.glob("*.lock"))
 
-    def get(self, ref: BlockRef) -> bytes | None:
+    def get(self, ref: BlockRef) -> Buffer | None:
         """Return the block if this very client keeps it for the store."""
         del ref
         return None
 
-    def find_foreign(self, ref: BlockRef) -> bytes | None:
+    def find_foreign(self, ref: BlockRef) -> Buffer | None:
         """Return the block if another client of this host keeps it for the store."""
         key = self._blocks.key(ref)
         for lock in self._root.glob("*.lock"):
@@ -46,14 +48,14 @@ class StagedElsewhere:
         del ref
         return ""
 
-    def _read(self, folder: DirectoryStore, key: str, ref: BlockRef) -> bytes | None:
+    def _read(self, folder: DirectoryStore, key: str, ref: BlockRef) -> Buffer | None:
         """Return the staged block if it is there and sound."""
         try:
-            stored = folder.get(key)
+            stored = memoryview(folder.get(key))
         except RoostError:
             return None
         data, tail = stored[: ref.size_bytes], stored[ref.size_bytes :]
-        sound = checksums.is_sound(f"{self._uuid}/{key}", ref.size_bytes, tail, data)
+        sound = checksums.is_sound(f"{self._uuid}/{key}", ref.size_bytes, bytes(tail), data)
         return data if sound else None
 
     def _store_of(self, owner: str) -> DirectoryStore:

@@ -141,7 +141,7 @@ class Staging(StagedElsewhere):
         finally:
             self._writers.release()
 
-    def get(self, ref: BlockRef) -> bytes | None:
+    def get(self, ref: BlockRef) -> Buffer | None:
         """Return the block if it waits here.  A damaged staged file is none."""
         key = self._blocks.key(ref)
         with self._changed:

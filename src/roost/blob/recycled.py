@@ -1,0 +1,71 @@
+"""Memory for large objects that is used again when nobody looks at it any more.
+
+The first touch of new memory costs more than reading a cached file into it, and the system's
+allocator gives pieces of this size back at once and takes new ones.  Blocks have one size, so the
+memory of one that was dropped serves the next.
+"""
+
+import io
+import os
+import threading
+import weakref
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import Buffer
+
+from roost.sizes import KIB, MIB
+
+WORTH_BYTES = 256 * KIB
+"""Smaller pieces come from the allocator, which keeps them by itself."""
+SPARE_BYTES_MAX = 32 * MIB
+"""What is held while nobody uses it."""
+
+Piece = npt.NDArray[np.uint8]
+
+
+class RecycledMemory:
+    """Pieces of memory, handed out and taken back.  Thread-safe; `_lock` guards the spare ones."""
+
+    def __init__(self, spare_bytes_max: int = SPARE_BYTES_MAX) -> None:
+        self._spare_bytes_max = spare_bytes_max
+        # Taken by finalizers too, which may run in a thread that holds it.
+        self._lock = threading.RLock()
+        self._spare: list[Piece] = []
+        self._spare_bytes = 0
+
+    def take(self, size_bytes: int) -> memoryview:
+        """Return that many bytes, of any content.
+
+        They are the caller's, and those to whom it hands parts of the view, until the last is gone.
+        """
+        with self._lock:
+            fitting = (at for at, piece in enumerate(self._spare) if len(piece) == size_bytes)
+            at = next(fitting, None)
+            whole = None if at is None else self._spare.pop(at)
+            if whole is not None:
+                self._spare_bytes -= size_bytes
+        if whole is None:
+            whole = np.empty(size_bytes, np.uint8)
+        # Views of the memoryview keep `lent` alive; slices of an array would keep `whole` alone.
+        lent = whole[:]
+        weakref.finalize(lent, self._take_back, whole).atexit = False
+        return lent.data
+
+    def _take_back(self, whole: Piece) -> None:
+        with self._lock:
+            if self._spare_bytes + len(whole) <= self._spare_bytes_max:
+                self._spare.append(whole)
+                self._spare_bytes += len(whole)
+
+
+def read_all(file: io.FileIO, memory: RecycledMemory) -> Buffer:
+    """Return the whole content of a file that nobody changes, in memory that never changes."""
+    size_bytes = os.fstat(file.fileno()).st_size
+    if size_bytes < WORTH_BYTES:
+        return file.readall()
+    view = memory.take(size_bytes)
+    done = 0
+    while done < size_bytes and (count := file.readinto(view[done:])):
+        done += count
+    return view[:done].toreadonly()
