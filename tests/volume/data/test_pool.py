@@ -1,10 +1,12 @@
 """The pool holds back who submits too much."""
 
+import os
+import sys
 import threading
 
 import pytest
 
-from roost.volume.data.pool import BoundedPool
+from roost.volume.data.pool import NICE, BoundedPool
 
 
 def test_submit_waits_when_the_queue_is_full_and_try_submit_does_not() -> None:
@@ -44,3 +46,16 @@ def test_threads_carry_the_pools_name() -> None:
     pool = BoundedPool("roost-upload", 1, 0)
     assert pool.submit(lambda: threading.current_thread().name).result().startswith("roost-upload")
     pool.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
+def test_threads_that_may_wait_have_a_lower_priority_and_others_keep_theirs() -> None:
+    def priority() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    before = priority()
+    waiting, usual = BoundedPool("a", 1, 1, may_wait=True), BoundedPool("b", 1, 1)
+    assert waiting.submit(priority).result() == max(before, NICE)
+    assert usual.submit(priority).result() == before == priority()
+    waiting.close()
+    usual.close()

@@ -14,7 +14,6 @@ from typing_extensions import Buffer
 from roost.volume.data.disk_cache import DiskCache
 from roost.volume.data.pool import BoundedPool
 
-WRITE_THREADS = 2
 WRITES_WAITING_MAX = 6  # blocks
 _POINTS = 100  # of each folder on the ring
 
@@ -31,7 +30,10 @@ class DiskCaches:
         )
         self._hashes = [place for place, _ in self._ring]
         self._caches = tuple(caches)
-        self._writes = BoundedPool("roost-cache", WRITE_THREADS, WRITES_WAITING_MAX)
+        # One for each folder, and after the others: a copy into the page cache costs as much as
+        # the read itself, and a read that goes on is worth more than a copy of it.
+        threads = len(self._caches)
+        self._writes = BoundedPool("roost-cache", threads, WRITES_WAITING_MAX, may_wait=True)
         for cache in caches:
             self._writes.try_submit(cache.scan)
 

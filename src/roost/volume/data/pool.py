@@ -3,19 +3,28 @@
 Lock order: none is held here; the semaphore counts tasks queued or running.
 """
 
+import contextlib
+import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 T = TypeVar("T")
+NICE = 10
+"""Of threads that may wait, in nice(2)'s units."""
 
 
 class BoundedPool:
     """At most `threads` tasks run, and at most `waiting_max` more wait."""
 
-    def __init__(self, name: str, threads: int, waiting_max: int) -> None:
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    def __init__(
+        self, name: str, threads: int, waiting_max: int, *, may_wait: bool = False
+    ) -> None:
+        """`may_wait`: its threads get the processors that the others leave."""
+        begin = _give_way if may_wait else None
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=begin)
         self._places = threading.BoundedSemaphore(threads + waiting_max)
 
     def submit(self, task: Callable[[], T]) -> "Future[T]":
@@ -44,3 +53,11 @@ class BoundedPool:
             raise
         future.add_done_callback(lambda _done: self._places.release())
         return future
+
+
+def _give_way() -> None:
+    if sys.platform == "linux":  # where a priority is a thread's own
+        with contextlib.suppress(OSError):
+            thread = threading.get_native_id()
+            lower = max(NICE, os.getpriority(os.PRIO_PROCESS, thread))
+            os.setpriority(os.PRIO_PROCESS, thread, lower)
