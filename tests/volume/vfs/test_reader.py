@@ -3,13 +3,14 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from roost.testing.volumes import TestVolume
 from roost.volume.client import VolumeClient
 from roost.volume.data.settings import DataSettings
-from roost.volume.vfs.windows import WINDOW_BLOCKS_MAX
+from roost.volume.vfs.windows import FOLDER_WINDOW_BLOCKS_MAX, WINDOW_BLOCKS_MAX, ReadWindows
 
 BLOCK = 64 << 10
 
@@ -41,7 +42,7 @@ def test_a_sequential_reader_finds_the_next_blocks_fetched(
     gets = [entry for entry in asked if entry.startswith("get ")]
     assert not [entry for entry in asked if entry.startswith("get_range")]
     assert len(gets) == len(set(gets)), "each block is fetched once"
-    assert 12 < len(gets) <= 12 + WINDOW_BLOCKS_MAX
+    assert 12 < len(gets) <= 12 + FOLDER_WINDOW_BLOCKS_MAX
 
 
 def test_a_small_read_at_random_fetches_only_its_range(volume: TestVolume) -> None:
@@ -139,7 +140,7 @@ def test_readers_in_sequence_share_the_cache_and_fetch_each_block_once(
 
 @pytest.mark.parametrize("how", ["closes", "reads to the end", "stands still", "reads elsewhere"])
 def test_a_reader_that_is_done_leaves_its_share_to_others(volume: TestVolume, how: str) -> None:
-    client = volume.open(data=CACHED)
+    client = volume.open(data=replace(CACHED, max_readahead_bytes=WINDOW_BLOCKS_MAX * BLOCK))
     client.write("/a", b"x" * (100 * BLOCK))
     client.write("/b", b"x" * (2 * BLOCK if how == "reads to the end" else 100 * BLOCK))
     windows = client.core.windows
@@ -159,6 +160,11 @@ def test_a_reader_that_is_done_leaves_its_share_to_others(volume: TestVolume, ho
                 file.pread(start, BLOCK)
         assert windows.blocks("another") == WINDOW_BLOCKS_MAX // 2, "one is left"
     assert windows.blocks("another") == WINDOW_BLOCKS_MAX
+
+
+def test_less_is_read_ahead_of_files_of_this_host_than_of_a_server(client: VolumeClient) -> None:
+    assert client.core.windows.alone == FOLDER_WINDOW_BLOCKS_MAX
+    assert ReadWindows(DataSettings(), BLOCK).alone == WINDOW_BLOCKS_MAX
 
 
 def test_a_readahead_below_a_block_is_one_block(volume: TestVolume) -> None:

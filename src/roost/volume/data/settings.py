@@ -37,7 +37,7 @@ class DataSettings:
 
     # Reading
     max_downloads: int = 200
-    max_readahead_bytes: int = 0  # of one reader, half of the memory cache at most; 0: 16 blocks
+    max_readahead_bytes: int = 0  # of a reader; half of the memory cache at most; 0: 16 blocks or 4
     prefetch: int = 1  # whole blocks fetched at a time after reads of parts; 0: none
     memory_cache_bytes: int = 128 * MIB
 

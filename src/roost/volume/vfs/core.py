@@ -80,7 +80,8 @@ class Core:
         self._prefetches = BoundedPool("roost-prefetch", max(data.prefetch, 1), data.prefetch)
         self.outgoing = Outgoing(self.blocks, self._put, self.uploads, self.buffers)
         self.cache = BlockCache(self.source.get, self.downloads, data.memory_cache_bytes)
-        self.windows = ReadWindows(data, settings.block_bytes)
+        in_folder = settings.storage == "file"
+        self.windows = ReadWindows(data, settings.block_bytes, in_folder=in_folder)
         compacts = data.compact and not meta.is_read_only
         self.compaction = Compaction(partial(compact_chunk, self) if compacts else None)
 

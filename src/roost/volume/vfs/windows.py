@@ -16,6 +16,9 @@ import threading
 from roost.volume.data.settings import DataSettings
 
 WINDOW_BLOCKS_MAX = 16
+FOLDER_WINDOW_BLOCKS_MAX = 4
+"""Where objects are files: enough to keep the processors busy, and what is fetched is still in
+their caches when it is read."""
 
 
 class ReadWindows:
@@ -24,9 +27,10 @@ class ReadWindows:
     `alone`: how many blocks a reader may be ahead while no other one looks ahead.
     """
 
-    def __init__(self, data: DataSettings, block_bytes: int) -> None:
+    def __init__(self, data: DataSettings, block_bytes: int, *, in_folder: bool = False) -> None:
+        """`in_folder`: objects are files of this host."""
         self._kept = data.memory_cache_bytes // block_bytes
-        wanted = WINDOW_BLOCKS_MAX
+        wanted = FOLDER_WINDOW_BLOCKS_MAX if in_folder else WINDOW_BLOCKS_MAX
         if data.max_readahead_bytes:  # less than a block is not "unset"
             wanted = max(data.max_readahead_bytes // block_bytes, 1)
         self.alone = min(wanted, max(self._kept // 2, 1))
