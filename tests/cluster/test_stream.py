@@ -152,12 +152,21 @@ def test_payloads_that_are_gone_leave_holes_until_a_watermark_covers_them() -> N
     incoming = Incoming(1)
     for timestamp in (160, 170):
         incoming.kept(bytes(encode(record(timestamp))[0]), None)
-    assert not incoming.lacks(159)
-    assert incoming.lacks(165)
-    assert not incoming.lacks(169)
-    assert incoming.lacks(170)
-    assert not incoming.lacks(1000)
+    assert incoming.holes(159) == set()
+    assert incoming.holes(165) == {160}
+    assert incoming.holes(169) == set()
+    assert incoming.holes(170) == {170}
+    assert incoming.holes(1000) == set()
     assert incoming.durable(1000) == []
+
+
+def test_a_hole_of_another_generation_or_without_a_whole_header_is_damage() -> None:
+    header = bytes(encode(record(160))[0])
+    with pytest.raises(CorruptRecord):
+        Incoming(2).kept(header, None)
+    for wrong in (header[:-1], b"XXXX" + header[4:]):
+        with pytest.raises(CorruptRecord):
+            Incoming(1).kept(wrong, None)
 
 
 def test_spare_memory_is_for_records_that_come_in_frames() -> None:

@@ -5,8 +5,7 @@
    the watermark has passed that, and reads what lies before from the log files.
 3. Then it lives on the stream: records are kept aside until a watermark covers them.
 4. When the stream ends, the kept-aside records are dropped and the log files are polled, never past
-   a seal and never those of a writer that lives, until there is a stream again, perhaps of a new
-   generation: then again from 2.
+   a seal, until there is a writer again, perhaps of a new generation: then again from 2.
 
 A record whose payload this process sent itself comes as its header (`kept`).  If the payload is not
 here any more, the record is read from the log files once a watermark covers it.
@@ -120,19 +119,19 @@ class Incoming:
     def kept(self, header: bytes, payload: pa.Buffer | None) -> None:
         """Add a record whose payload this process has; without it, a hole stays in its place.
 
-        Raises CorruptRecord if the payload is not the record's.
+        Raises CorruptRecord if the payload is not the record's, or the header none of this stream.
         """
         if payload is None:
-            self._holes.append(timestamp_of(header))
+            self._holes.append(timestamp_of(header, self._generation, "log stream"))
         else:
             self._add(decode_apart(header, payload, "log stream")[0])
 
-    def lacks(self, timestamp: int) -> bool:
-        """Return whether the records up to a watermark have holes; they count as filled then."""
-        before = len(self._holes)
+    def holes(self, timestamp: int) -> frozenset[int]:
+        """Return which records up to a watermark are not here; they count as filled then."""
+        found = set()
         while self._holes and self._holes[0] <= timestamp:
-            self._holes.popleft()
-        return len(self._holes) < before
+            found.add(self._holes.popleft())
+        return frozenset(found)
 
     def durable(self, timestamp: int) -> list[Record]:
         """Return the records that a watermark makes visible, in order."""
@@ -287,11 +286,11 @@ class Follower:
             elif kind == "durable_ts":
                 # Until the watermark covers all that was appended before we joined, the log
                 # files may lack records that the stream does not have either.
-                if not joined and event.durable_ts >= hello.complete_from_ts:
-                    self._read_log(hello.generation, event.durable_ts)
-                    joined = True
+                joins = not joined and event.durable_ts >= hello.complete_from_ts
+                joined = joined or joins
                 if joined:
-                    if incoming.lacks(event.durable_ts):
+                    holes = incoming.holes(event.durable_ts)
+                    if joins or holes:
                         self._read_log(hello.generation, event.durable_ts)
                     self._show(incoming, event.durable_ts)
             else:
@@ -327,8 +326,6 @@ class Follower:
         if lease.generation == 0 or lease.generation in seals:
             self._advance(self._applied_ts)
             return
-        if self._writer() is not None and not lease.released:
-            return  # it lives: what it has not synced is in the files too; its stream will say
         # The last generation has no seal yet.  Its end as we read it counts only if there is none
         # afterwards either: else a deposed writer may have added what we read (hazard H1).
         tail = [

@@ -175,10 +175,19 @@ def decode(
     return Framed(record, offset, end, opens_group)
 
 
-def timestamp_of(header: bytes) -> int:
-    """Return the timestamp in a record's header, which nothing vouches for."""
-    timestamp: int = _HEADER.unpack(header)[4]
-    return timestamp
+def timestamp_of(header: bytes, generation: int, place: str) -> int:
+    """Return the timestamp in the header of a record whose payload is not at hand.
+
+    Without the payload its checksum says nothing.  Raises CorruptRecord if it is no header of a
+    record of that generation, NewerFormat.
+    """
+    if len(header) != HEADER_BYTES:
+        raise CorruptRecord(place, "the record's header is cut off")
+    _check_magic(header[: len(_MAGIC)], place)
+    _, _, _, found, timestamp, *_ = _HEADER.unpack(header)
+    if found != generation:
+        raise CorruptRecord(place, f"a record of generation {found}")
+    return int(timestamp)
 
 
 def decode_apart(
