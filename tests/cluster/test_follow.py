@@ -16,6 +16,7 @@ from roost.clock import SystemClock
 from roost.cluster.follow import Follower
 from roost.cluster.rpc.server import RpcServer
 from roost.cluster.stream import LogStream
+from roost.errors import Failure
 from roost.vector.catalog.catalog import Catalog
 from roost.vector.catalog.values import Member
 from roost.vector.engine.follow import Feed, Listener, Subscription
@@ -374,3 +375,45 @@ def test_after_a_long_gap_everything_is_read_anew(scene: Scene) -> None:
     scene.follower._gap_s = 1_000.0  # else the look below may fall into another such moment
     settled()
     assert scene.target.applied == [1001]
+
+
+def test_what_an_open_log_shows_is_durable_before_it_is_shown(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer may live and wait for its sync: only the stream is lost."""
+    told: list[str] = []
+    real_settle, real_apply = DirectoryFiles.settle, scene.target.apply
+
+    def settle(files: DirectoryFiles, path: str) -> None:
+        told.append(f"settle {path}")
+        real_settle(files, path)
+
+    def apply(record: Record) -> None:
+        told.append(f"apply {record.timestamp}")
+        real_apply(record)
+
+    monkeypatch.setattr(DirectoryFiles, "settle", settle)
+    monkeypatch.setattr(scene.target, "apply", apply)
+    writer = scene.take_over()
+    scene.present = None
+    writer.append_unseen(1001)
+    scene.follower.start()
+    until(scene.target, 1001)
+    assert told == ["settle log/1/0", "apply 1001"]
+
+
+def test_what_cannot_be_made_durable_is_not_shown(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(files: DirectoryFiles, path: str) -> None:
+        raise Failure("the disk is gone")
+
+    monkeypatch.setattr(DirectoryFiles, "settle", refuse)
+    writer = scene.take_over()
+    scene.present = None
+    writer.append_unseen(1001)
+    scene.follower.start()
+    settled()
+    assert scene.target.applied == []
+    monkeypatch.undo()
+    until(scene.target, 1001)

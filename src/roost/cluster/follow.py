@@ -16,7 +16,8 @@ twice is known by it.
 Invariants
 * `_applied_ts` only rises, and every record up to it was given to the target, in order, once.
 * Only the follow thread touches `_applied_ts` and the target's `apply` and `advance`.
-* Nothing above a watermark, or above what log files show before their seal, reaches the target.
+* Nothing above a watermark, or above what log files show before their seal, reaches the target,
+  and nothing that is not durable.
 """
 
 import logging
@@ -36,7 +37,7 @@ from roost.errors import CorruptRecord, LeaseLost, RoostError, Unavailable
 from roost.vector.catalog.catalog import Catalog
 from roost.vector.catalog.values import Member
 from roost.vector.files import Files
-from roost.vector.log.reader import replay
+from roost.vector.log.reader import replay, settle_end
 from roost.vector.log.record import Record, RunningChecksum, decode, decode_apart, timestamp_of
 from roost.vector.manifest import Manifest
 
@@ -333,6 +334,8 @@ class Follower:
             for record in replay(self._files, seals, self._applied_ts, floor, lease.generation)
             if record.timestamp > self._applied_ts
         ]
+        if tail:
+            settle_end(self._files, lease.generation)  # its writer may live, and not have synced it
         if lease.generation in self._catalog.seals():
             return
         for record in tail:

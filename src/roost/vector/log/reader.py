@@ -61,6 +61,16 @@ def log_end(files: Files, generation: int) -> LogPosition:
     return LogPosition(numbers[-1], end)
 
 
+def settle_end(files: Files, generation: int) -> None:
+    """Make durable what was read of a generation's log that is open still.
+
+    All files but the last are: their successors are made after their last sync.  Raises Failure.
+    """
+    numbers = _numbers(files, generation)
+    if numbers and isinstance(files, Settles):
+        files.settle(_path(generation, numbers[-1]))
+
+
 def missing_seals(
     files: Files, seals: Mapping[int, LogPosition], generation: int, floor: LogFloor = LogFloor()
 ) -> dict[int, LogPosition]:
