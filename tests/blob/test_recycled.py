@@ -57,6 +57,17 @@ def test_other_sizes_and_more_than_is_kept_are_new() -> None:
     assert len(memory._spare) == 0
 
 
+def test_the_size_that_is_asked_for_now_drives_out_older_ones() -> None:
+    memory = RecycledMemory(spare_bytes_max=4 * WORTH_BYTES)
+    odd = [memory.take(WORTH_BYTES + number) for number in range(3)]
+    odd.clear()
+    view = memory.take(2 * WORTH_BYTES)
+    place = address(view)
+    del view
+    gc.collect()
+    assert address(memory.take(2 * WORTH_BYTES)) == place
+
+
 def test_what_many_threads_read_is_what_was_stored(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     contents = {f"{n}": bytes([n]) * (WORTH_BYTES + n % 2) for n in range(8)}

@@ -36,6 +36,9 @@ from roost.errors import CorruptRecord, RoostError, StorageFull, Unavailable
 
 log = logging.getLogger(__name__)
 
+_MEMORY = RecycledMemory()
+"""Of all directories of this process, however many shards a volume has."""
+
 _DURABLE_FOLDERS_MAX = 1 << 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _HINT = "Is its disk mounted?"
@@ -60,7 +63,6 @@ class DirectoryStore:
         self._makes_root = makes_root
         self._fellows = fellows
         self._root_seen: _Identity | None = None
-        self._memory = RecycledMemory()
         self._lock = threading.Lock()
         self._durable: set[Path] = set()
 
@@ -97,7 +99,7 @@ class DirectoryStore:
     def get(self, key: str) -> Buffer:
         """As in BlobStore."""
         with self._plainly(key), self._path(key).open("rb", buffering=0) as file:
-            return read_all(file, self._memory)
+            return read_all(file, _MEMORY)
 
     def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
         """As in BlobStore."""

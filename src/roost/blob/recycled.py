@@ -38,6 +38,7 @@ class RecycledMemory:
         """Return that many bytes, of any content.
 
         They are the caller's, and those to whom it hands parts of the view, until the last is gone.
+        Nobody may hold on to the view's `obj` alone: its slices do not count.
         """
         with self._lock:
             fitting = (at for at, piece in enumerate(self._spare) if len(piece) == size_bytes)
@@ -54,9 +55,13 @@ class RecycledMemory:
 
     def _take_back(self, whole: Piece) -> None:
         with self._lock:
-            if self._spare_bytes + len(whole) <= self._spare_bytes_max:
-                self._spare.append(whole)
-                self._spare_bytes += len(whole)
+            if len(whole) > self._spare_bytes_max:
+                return
+            # The newest stay: their size is what is read now.
+            self._spare.append(whole)
+            self._spare_bytes += len(whole)
+            while self._spare_bytes > self._spare_bytes_max:
+                self._spare_bytes -= len(self._spare.pop(0))
 
 
 def read_all(file: io.FileIO, memory: RecycledMemory) -> Buffer:

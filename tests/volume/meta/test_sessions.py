@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from roost.errors import CorruptRecord, InvalidArgument, RoostError, Unavailable
+from roost.errors import CommitUnknown, CorruptRecord, InvalidArgument, RoostError, Unavailable
 from roost.testing.clock import ManualClock
 from roost.volume.engines.sqlite import SqliteEngine
 from roost.volume.errors import VolumeReplaced
@@ -202,6 +202,30 @@ def test_what_a_dead_session_kept_is_deleted_after_its_lease(
     dead.close()
 
 
+def test_a_database_that_is_away_is_waited_for_once_and_not_for_every_dead_session(
+    meta: Meta, meta_url: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_heartbeat(meta)
+    dead = [open_meta(meta_url, session=False, clock=clock) for _ in range(3)]
+    for one in dead:
+        one.begin_session(heartbeat=False)
+    clock.advance(61)
+    sessions.renew(meta._opened, "")
+    asked: list[SessionId] = []
+
+    def away(_volume: OpenVolume, sid: SessionId) -> bool:
+        asked.append(sid)
+        raise Unavailable("the database is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sessions, "end_if_over", away)
+        with pytest.raises(Unavailable):
+            meta.clean_stale_sessions()
+    assert len(asked) == 1
+    for one in dead:
+        one.close()
+
+
 def test_a_living_session_is_left_alone(meta: Meta, meta_url: str, clock: ManualClock) -> None:
     with open_meta(meta_url, clock=clock) as other:
         clock.advance(30)
@@ -245,7 +269,8 @@ def test_another_volume_in_the_same_place_ends_the_session(meta: Meta) -> None:
 
 
 @pytest.mark.parametrize(
-    "problem", [CorruptRecord("inode 9", "7 bytes"), InvalidArgument("too large"), Unavailable("?")]
+    "problem",
+    [CorruptRecord("inode 9", "7 bytes"), InvalidArgument("too large"), CommitUnknown("?")],
 )
 def test_a_damaged_session_does_not_keep_others_from_being_cleaned_up(
     meta: Meta,

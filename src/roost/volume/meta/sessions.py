@@ -11,7 +11,8 @@ import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from roost.errors import RoostError
+from roost.errors import RoostError, Unavailable
+from roost.volume.errors import VolumeReplaced
 from roost.volume.meta.effects import DropLocks, DropSession, PutCounter, PutSession
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.remove import delete_sustained
@@ -149,7 +150,9 @@ def _drop_locks(
 def clean_stale(volume: OpenVolume) -> int:
     """Clean up after sessions with an ended lease; return how many.
 
-    One that cannot be cleaned up after waits, and keeps no others from it.
+    One that cannot be cleaned up after waits, and keeps no others from it.  Raises Unavailable and
+    VolumeReplaced at once: each further session would wait out the engine's patience, and the
+    heartbeat that calls this would not renew our own lease meanwhile.
     """
     with volume.engine.scan() as scans:
         stale = [s.sid for s in scans.sessions() if s.expire_s < volume.now_s]
@@ -159,6 +162,8 @@ def clean_stale(volume: OpenVolume) -> int:
             continue
         try:
             ended += end_if_over(volume, sid)
+        except (Unavailable, VolumeReplaced):
+            raise
         except RoostError as error:
             log.warning("a session that is over stays: sid=%d error=%s", sid, error)
     return ended
