@@ -1,11 +1,14 @@
 """Memory that is used again: never while anybody can still see it."""
 
 import gc
+import os
+import signal
 import threading
 from pathlib import Path
 
 import pytest
 
+from roost.blob import directory
 from roost.blob.directory import DirectoryStore
 from roost.blob.recycled import WORTH_BYTES, RecycledMemory
 
@@ -66,6 +69,29 @@ def test_the_size_that_is_asked_for_now_drives_out_older_ones() -> None:
     del view
     gc.collect()
     assert address(memory.take(2 * WORTH_BYTES)) == place
+
+
+def test_a_forked_child_does_not_wait_for_a_lock_that_was_held(tmp_path: Path) -> None:
+    store = DirectoryStore(tmp_path)
+    store.put("large", b"x" * WORTH_BYTES)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with directory._MEMORY._lock:
+            held.set()
+            done.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(5)
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        os._exit(0 if store.get("large") == b"x" * WORTH_BYTES else 1)
+    status = os.waitpid(child, 0)[1]
+    done.set()
+    holder.join()
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_what_many_threads_read_is_what_was_stored(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _MEMORY = RecycledMemory()
 """Of all directories of this process, however many shards a volume has."""
+os.register_at_fork(after_in_child=_MEMORY.begin_anew)
 
 _DURABLE_FOLDERS_MAX = 1 << 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -34,6 +34,12 @@ class RecycledMemory:
         self._spare: list[Piece] = []
         self._spare_bytes = 0
 
+    def begin_anew(self) -> None:
+        """Forget the spare pieces and the lock: a forked child may find it held for ever."""
+        self._lock = threading.RLock()
+        self._spare = []
+        self._spare_bytes = 0
+
     def take(self, size_bytes: int) -> memoryview:
         """Return that many bytes, of any content.
 
