@@ -7,7 +7,12 @@ Nothing is trusted: a file that is shorter, longer, changed or in the wrong plac
 a miss.  Nothing here ever fails a read or a write of the volume: a full or broken disk means that
 less is cached.
 
-Lock order: `_lock` guards the index and `_quiet_until_s`, and is not held during system calls.
+The folder is listed in steps while blocks are kept, found and removed.  Until that is done the
+bound on size rests on what is known so far, and the folder may hold more by what was kept since;
+the bound on free space asks the file system, and always holds.
+
+Lock order: `_lock` guards the index, `_quiet_until_s`, `_kept`, `_stopping` and
+`_is_being_listed`, and is not held during system calls.
 """
 
 import contextlib
@@ -16,6 +21,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -32,6 +38,7 @@ from roost.volume.layout import parse_block_key
 
 QUIET_S = 60.0  # after the disk refused a write
 SWEEP_EVERY_S = 60.0
+LISTED_AT_ONCE = 1000  # files
 _DRAFT_AGE_S = 3600.0
 _EVICTIONS_MAX = 1000  # for one block
 _TAIL_BYTES_MAX = 64 * KIB  # more than the proof of any block
@@ -64,6 +71,9 @@ class DiskCache:
         self._lock = threading.Lock()
         self._index = DiskIndex(limits.eviction)
         self._quiet_until_s = 0.0
+        self._is_being_listed = False
+        self._kept = False  # anything, by this process
+        self._stopping = False
         self._swept_s = clock.monotonic_s()
         self._watch = SliceWatch(self._root)
 
@@ -79,25 +89,34 @@ class DiskCache:
             return self._index.size_bytes
 
     def scan(self) -> None:
-        """List what lies in the folder already, and remove what a crash left half written."""
-        now_s = self._now_s()
-        for path, size_bytes, used_s in _files(self._raw):
-            if ".tmp." in path.name:
-                if used_s < now_s - _DRAFT_AGE_S:
-                    path.unlink(missing_ok=True)
-                continue
-            with self._lock:
-                self._index.add(path.relative_to(self._raw).as_posix(), size_bytes, used_s)
+        """List what lies in the folder already, and remove what a crash left half written.
+
+        What was kept meanwhile may have come on top of what the folder may hold: then blocks are
+        evicted in the end.
+        """
+        self._set_being_listed(True)
+        try:
+            self._list_all()
+        finally:
+            self._set_being_listed(False)
+        if self._kept:
+            self._keep_bounds()
+
+    def stop_listing(self) -> None:
+        """End `scan` soon, unless blocks were kept: only whoever knows all can keep the bounds."""
+        with self._lock:
+            self._stopping = True
 
     def find(self, key: str, size_bytes: int) -> bytes | None:
         """Return the block's bytes if they are here and sound."""
         path = self._raw / key
+        listing = self._listing(key)
         try:
             with path.open("rb", buffering=0) as file:
                 data = file.read(size_bytes)
                 tail = file.read()
         except OSError:
-            self._strike(key)
+            self._missed(key, listing)
             return None
         sound = checksums.is_sound(self._name(key), size_bytes, tail, data)
         return self._judged(key, data if sound and len(data) == size_bytes else None)
@@ -115,12 +134,13 @@ class DiskCache:
             start = start // PIECE_BYTES * PIECE_BYTES
             end = min(-(-end // PIECE_BYTES) * PIECE_BYTES, size_bytes)
         first, last = min(start, offset), max(end, offset + length)
+        listing = self._listing(key)
         try:
             with (self._raw / key).open("rb", buffering=0) as file:
                 data = os.pread(file.fileno(), last - first, first)
                 tail = os.pread(file.fileno(), _TAIL_BYTES_MAX, size_bytes)
         except OSError:
-            self._strike(key)
+            self._missed(key, listing)
             return None
         sound = len(data) == last - first and checksums.is_seal_sound(
             self._name(key), size_bytes, tail
@@ -138,6 +158,9 @@ class DiskCache:
         with self._lock:
             if self._clock.monotonic_s() < self._quiet_until_s:
                 return False
+            if self._is_being_listed and self._limits.eviction == "none":
+                return False  # nobody could make up for it when all is known
+            self._kept = True
         try:
             if not self._make_room(size_bytes):
                 return False
@@ -147,12 +170,14 @@ class DiskCache:
             return False
         with self._lock:
             self._index.add(key, size_bytes, self._now_s())
+        self._keep_bounds()  # others wrote, or a listing went on, while there was room
         self._sweep()
         return True
 
     def remove(self, key: str) -> None:
         """Drop a block."""
-        self._strike(key)
+        with self._lock:
+            self._index.remove(key)
         with contextlib.suppress(OSError):
             (self._raw / key).unlink()
 
@@ -195,14 +220,55 @@ class DiskCache:
             draft.unlink(missing_ok=True)
             raise
 
+    def _list_all(self) -> None:
+        files = self._found()
+        found = True
+        while found:
+            with self._lock:
+                if self._stopping and not self._kept:
+                    return
+                self._index.look()
+            step = list(islice(files, LISTED_AT_ONCE))
+            with self._lock:
+                self._index.add_found(step)
+            found = bool(step)
+
+    def _set_being_listed(self, value: bool) -> None:
+        with self._lock:
+            self._is_being_listed = value
+
+    def _found(self) -> Iterator[tuple[str, int, float]]:
+        """Yield (key, bytes, time of last use) of the blocks in the folder."""
+        now_s = self._now_s()
+        for path, size_bytes, used_s in _files(self._raw):
+            if ".tmp." not in path.name:
+                yield path.relative_to(self._raw).as_posix(), size_bytes, used_s
+            elif used_s < now_s - _DRAFT_AGE_S:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+    def _keep_bounds(self) -> None:
+        """Evict what is listed above the bounds on size and number."""
+        while True:
+            with self._lock:
+                victim = self._index.victim() if self._is_full(0, 0) else None
+            if victim is None:
+                return
+            self.remove(victim)
+
+    def _is_full(self, size_bytes: int, items: int) -> bool:
+        """True if there is no room for so many more; call it under the lock."""
+        limits = self._limits
+        if self._index.size_bytes + size_bytes > limits.size_bytes:
+            return True
+        return 0 < limits.items < len(self._index) + items
+
     def _make_room(self, size_bytes: int) -> bool:
         """Evict until a file of that size fits.  Raises OSError."""
         self._root.mkdir(parents=True, exist_ok=True)
-        limits = self._limits
         for _ in range(_EVICTIONS_MAX):
             with self._lock:
-                full = self._index.size_bytes + size_bytes > limits.size_bytes
-                full = full or (0 < limits.items <= len(self._index))
+                full = self._is_full(size_bytes, 1)
                 victim = self._index.victim()
             if not full and self._has_free_space(size_bytes):
                 return True
@@ -219,9 +285,15 @@ class DiskCache:
             return False
         return not found.f_files or found.f_favail >= ratio * found.f_files
 
-    def _strike(self, key: str) -> None:
+    def _listing(self, key: str) -> object | None:
         with self._lock:
-            self._index.remove(key)
+            return self._index.listing(key)
+
+    def _missed(self, key: str, listing: object | None) -> None:
+        """Strike off what is gone, unless it has come again since it was listed like that."""
+        with self._lock:
+            if self._index.listing(key) is listing:
+                self._index.remove(key)
 
     def _judged(self, key: str, data: bytes | None) -> bytes | None:
         """Note the use of a sound file; remove another."""

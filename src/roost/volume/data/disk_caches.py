@@ -1,4 +1,4 @@
-"""The disk cache of a volume: several folders, and a thread that fills them.
+"""The disk cache of a volume: several folders, and threads that list and fill them.
 
 A block's folder is found by consistent hashing, so that one folder more or less moves only its
 share of the blocks.  Reads happen on the caller's thread; writes on one of a bounded pool, and are
@@ -34,8 +34,9 @@ class DiskCaches:
         # the read itself, and a read that goes on is worth more than a copy of it.
         threads = len(self._caches)
         self._writes = BoundedPool("roost-cache", threads, WRITES_WAITING_MAX, may_wait=True)
+        self._listings = BoundedPool("roost-cache-list", threads, 0)
         for cache in caches:
-            self._writes.try_submit(cache.scan)
+            self._listings.try_submit(cache.scan)
 
     @property
     def size_bytes(self) -> int:
@@ -68,8 +69,11 @@ class DiskCaches:
         return any([cache.check_rollback(issued) for cache in self._caches])
 
     def close(self) -> None:
-        """Wait for what is being written."""
+        """Wait for what is being written, and for the listing if that is needed."""
         self._writes.close()
+        for cache in self._caches:
+            cache.stop_listing()
+        self._listings.close()
 
     def _of(self, key: str) -> DiskCache:
         place = bisect_right(self._hashes, _hash(key)) % len(self._ring)
