@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from roost.blob.place import Place
 from roost.errors import InvalidArgument, MissingBlock
 from roost.testing.clock import ManualClock
 from roost.volume.data import whole_files
-from roost.volume.data.local_disk import file_system_of, is_local
+from roost.volume.data.local_disk import file_system_of, is_local, is_local_bucket
 from roost.volume.data.whole_files import WholeFiles
 from roost.volume.model import ChunkNo, Slice, SliceId
 
@@ -162,6 +163,24 @@ def test_a_fuse_or_network_folder_is_not_local(tmp_path: Path) -> None:
     assert is_local(Path("/mnt/jfs/inner/x"), mounts)
     assert is_local(Path("/mnt/jfsother"), mounts)
     assert is_local(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "local"),
+    [
+        (Place("file", "/var/objects/"), True),
+        (Place("file", "/mnt/a b/objects/"), False),
+        (Place("file", "/mnt/jfs/inner/%d/", shards=2), True),
+        (Place("file", "/mnt/disk%d/", shards=2), False),
+        (Place("s3", "https://bucket.s3.amazonaws.com"), False),
+    ],
+)
+def test_a_bucket_is_local_if_all_its_folders_are(
+    tmp_path: Path, place: Place, local: bool
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(MOUNTS + "33 22 0:43 / /mnt/disk1 rw - nfs server:/y rw\n")
+    assert is_local_bucket(place, mounts) == local
 
 
 def test_a_cache_folder_that_is_not_local_is_refused(

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from roost.blob.place import Place
 from roost.testing.volumes import TestVolume
 from roost.volume.client import VolumeClient
 from roost.volume.data.settings import DataSettings
-from roost.volume.vfs.windows import FOLDER_WINDOW_BLOCKS_MAX, WINDOW_BLOCKS_MAX, ReadWindows
+from roost.volume.vfs import core as core_module
+from roost.volume.vfs.windows import LOCAL_WINDOW_BLOCKS_MAX, WINDOW_BLOCKS_MAX, ReadWindows
 
 BLOCK = 64 << 10
 
@@ -42,7 +44,7 @@ def test_a_sequential_reader_finds_the_next_blocks_fetched(
     gets = [entry for entry in asked if entry.startswith("get ")]
     assert not [entry for entry in asked if entry.startswith("get_range")]
     assert len(gets) == len(set(gets)), "each block is fetched once"
-    assert 12 < len(gets) <= 12 + FOLDER_WINDOW_BLOCKS_MAX
+    assert 12 < len(gets) <= 12 + LOCAL_WINDOW_BLOCKS_MAX
 
 
 def test_a_small_read_at_random_fetches_only_its_range(volume: TestVolume) -> None:
@@ -163,8 +165,23 @@ def test_a_reader_that_is_done_leaves_its_share_to_others(volume: TestVolume, ho
 
 
 def test_less_is_read_ahead_of_files_of_this_host_than_of_a_server(client: VolumeClient) -> None:
-    assert client.core.windows.alone == FOLDER_WINDOW_BLOCKS_MAX
+    assert client.core.windows.alone == LOCAL_WINDOW_BLOCKS_MAX
     assert ReadWindows(DataSettings(), BLOCK).alone == WINDOW_BLOCKS_MAX
+
+
+def test_files_of_another_host_are_read_ahead_like_objects_of_a_server(
+    volume: TestVolume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Place] = []
+
+    def is_remote(place: Place) -> bool:
+        asked.append(place)
+        return False
+
+    monkeypatch.setattr(core_module, "is_local_bucket", is_remote)
+    core = volume.open().core
+    assert core.windows.alone == WINDOW_BLOCKS_MAX
+    assert [place.bucket for place in asked] == [core.meta.settings.bucket]
 
 
 def test_a_readahead_below_a_block_is_one_block(volume: TestVolume) -> None:

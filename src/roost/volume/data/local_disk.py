@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from roost.blob.place import Place
+
 _REMOTE = frozenset(
     {
         "9p",
@@ -34,6 +36,16 @@ def is_local(folder: Path, mounts: Path = _MOUNTS) -> bool:
     """Return False for FUSE and network file systems; `folder` must exist."""
     kind = file_system_of(folder, mounts)
     return kind not in _REMOTE and not kind.startswith("fuse.")
+
+
+def is_local_bucket(place: Place, mounts: Path = _MOUNTS) -> bool:
+    """True if objects are files on disks of this host, those of all shards.
+
+    Raises InvalidArgument as `Place.buckets`.
+    """
+    if place.storage != "file":
+        return False
+    return all(is_local(Path(shard.bucket), mounts) for shard in place.buckets())
 
 
 def file_system_of(folder: Path, mounts: Path = _MOUNTS) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from typing_extensions import Buffer
 
+from roost.blob.place import Place
 from roost.blob.store import BlobStore
 from roost.clock import Clock
 from roost.errors import RoostError, Unavailable
@@ -22,6 +23,7 @@ from roost.volume.data.compact import compact_chunk
 from roost.volume.data.compress import compression_named
 from roost.volume.data.disk_cache import DiskCache, DiskLimits
 from roost.volume.data.disk_caches import DiskCaches
+from roost.volume.data.local_disk import is_local_bucket
 from roost.volume.data.outgoing import Outgoing
 from roost.volume.data.pool import BoundedPool
 from roost.volume.data.settings import DataSettings
@@ -80,8 +82,9 @@ class Core:
         self._prefetches = BoundedPool("roost-prefetch", max(data.prefetch, 1), data.prefetch)
         self.outgoing = Outgoing(self.blocks, self._put, self.uploads, self.buffers)
         self.cache = BlockCache(self.source.get, self.downloads, data.memory_cache_bytes)
-        in_folder = settings.storage == "file"
-        self.windows = ReadWindows(data, settings.block_bytes, in_folder=in_folder)
+        place = Place(settings.storage, settings.bucket, shards=settings.shards)
+        on_disk = is_local_bucket(place)
+        self.windows = ReadWindows(data, settings.block_bytes, on_local_disk=on_disk)
         compacts = data.compact and not meta.is_read_only
         self.compaction = Compaction(partial(compact_chunk, self) if compacts else None)
 

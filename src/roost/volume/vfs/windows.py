@@ -16,9 +16,9 @@ import threading
 from roost.volume.data.settings import DataSettings
 
 WINDOW_BLOCKS_MAX = 16
-FOLDER_WINDOW_BLOCKS_MAX = 4
-"""Where objects are files: enough to keep the processors busy, and what is fetched is still in
-their caches when it is read."""
+LOCAL_WINDOW_BLOCKS_MAX = 4
+"""Where objects are files of this host: enough to keep the processors busy, and what is fetched is
+still in their caches when it is read."""
 
 
 class ReadWindows:
@@ -27,10 +27,12 @@ class ReadWindows:
     `alone`: how many blocks a reader may be ahead while no other one looks ahead.
     """
 
-    def __init__(self, data: DataSettings, block_bytes: int, *, in_folder: bool = False) -> None:
-        """`in_folder`: objects are files of this host."""
+    def __init__(
+        self, data: DataSettings, block_bytes: int, *, on_local_disk: bool = False
+    ) -> None:
+        """`on_local_disk`: objects are files of this host, and not of a network file system."""
         self._kept = data.memory_cache_bytes // block_bytes
-        wanted = FOLDER_WINDOW_BLOCKS_MAX if in_folder else WINDOW_BLOCKS_MAX
+        wanted = LOCAL_WINDOW_BLOCKS_MAX if on_local_disk else WINDOW_BLOCKS_MAX
         if data.max_readahead_bytes:  # less than a block is not "unset"
             wanted = max(data.max_readahead_bytes // block_bytes, 1)
         self.alone = min(wanted, max(self._kept // 2, 1))
