@@ -97,6 +97,56 @@ def test_a_session_that_is_renewed_after_all_keeps_its_files_and_locks(
     slow.close()
 
 
+@pytest.mark.parametrize("at_run", [None, 0, 1, 2, 3])
+def test_two_cleaners_at_once_end_a_session_once(
+    meta: Meta, meta_url: str, clock: ManualClock, at_run: int | None
+) -> None:
+    """The other cleans up wholly in the middle; the session comes back before we go on."""
+    stop_heartbeat(meta)
+    slow, other = (open_meta(meta_url, session=False, clock=clock) for _ in range(2))
+    for one in (slow, other):
+        one.begin_session(heartbeat=False)
+    old = _nameless(slow, b"old")
+    locked = slow.create(ROOT, b"locked").ino
+    slow.flock(locked, 1, LockKind.WRITE)
+    clock.advance(61)
+    for one in (meta, other):
+        sessions.renew(one._opened, "")
+    ended: list[int] = []
+    returned: list[Ino] = []
+
+    def clean_and_come_back() -> None:
+        ended.append(other.clean_stale_sessions())
+        returned.append(_nameless(slow, b"new"))
+        slow.flock(locked, 1, LockKind.WRITE)
+
+    engine = MeetingEngine(meta._opened.engine, clean_and_come_back, at_run=at_run)
+    meta._opened.engine = engine  # type: ignore[assignment]
+    try:
+        ended.append(meta.clean_stale_sessions())
+    finally:
+        meta._opened.engine = engine._engine
+    if not returned:  # we were done before
+        clean_and_come_back()
+    assert sum(ended) == 1
+    assert sorted(one.ino for one in meta.deleted_files()).count(old) == 1
+    assert _node_is_there(meta, returned[0])
+    assert len(meta.engine.read(lambda reads: reads.flocks(locked))) == 1
+    sessions.renew(slow._opened, "")
+    assert meta.engine.read(lambda reads: reads.sustained(slow.sid)) == (returned[0],)
+    slow.close()
+    other.close()
+    assert meta.check() == ()
+
+
+def _nameless(meta: Meta, name: bytes) -> Ino:
+    """Return a file that is open and has no name."""
+    file = meta.create(ROOT, name).ino
+    meta.open(file)
+    meta.unlink(ROOT, name)
+    return file
+
+
 def _node_is_there(meta: Meta, ino: Ino) -> bool:
     return meta.engine.read(lambda reads: reads.node(ino)) is not None
 
@@ -178,11 +228,15 @@ def test_a_heartbeat_renews_the_lease(meta: Meta, clock: ManualClock) -> None:
     assert session.expire_s == clock.wall_ns() // 10**9 + 60
 
 
-def test_a_heartbeat_registers_a_removed_session_again(meta: Meta) -> None:
+def test_a_heartbeat_registers_a_removed_session_again_and_says_so(
+    meta: Meta, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop_heartbeat(meta)
     sessions.end(meta._opened, meta.sid)
     assert meta.sessions() == ()
     Heartbeat(meta._opened, "").beat()
     assert [session.sid for session in meta.sessions()] == [meta.sid]
+    assert "was over and cleaned up" in caplog.text
 
 
 def test_what_a_dead_session_kept_is_deleted_after_its_lease(

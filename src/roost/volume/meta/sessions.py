@@ -75,12 +75,18 @@ def begin(volume: OpenVolume, mount_point: str) -> SessionId:
 def renew(volume: OpenVolume, mount_point: str) -> None:
     """Renew the lease; a session that others removed is registered again.  One commit."""
 
-    def put(txn: Txn) -> None:
+    def put(txn: Txn) -> bool:
         known = txn.session(volume.sid)
         info = session_info(mount_point, txn.now_s) if known is None else known.info
         txn.do(PutSession(Session(volume.sid, txn.now_s + LEASE_S, info)))
+        return known is not None
 
-    volume.engine.run(put)
+    if not volume.engine.run(put):
+        log.warning(
+            "session %d was over and cleaned up, and goes on: its locks are gone, and the files"
+            " that it had open without a name",
+            volume.sid,
+        )
 
 
 def end(volume: OpenVolume, sid: SessionId) -> tuple[DeletedFile, ...]:
@@ -94,15 +100,17 @@ def end(volume: OpenVolume, sid: SessionId) -> tuple[DeletedFile, ...]:
 
 
 def end_if_over(volume: OpenVolume, sid: SessionId) -> bool:
-    """As `end` for a session whose lease ended; False once it is found renewed after all.
+    """As `end` for a session whose lease ended; False once it is found renewed after all, or gone.
 
     Every commit checks that the lease is still the one that ended: a client that was only slow
-    keeps the files and the locks that it has by then.
+    keeps the files and the locks that it has by then.  The row of a session goes with the last of
+    what it had.  So where there is none another has cleaned up, and what is there now is of a
+    client that came back, and has not registered again yet.
     """
 
     def is_over(txn: Txn) -> bool:
         session = txn.session(sid)
-        return session is None or session.expire_s < txn.now_s
+        return session is not None and session.expire_s < txn.now_s
 
     return _end(volume, sid, [], is_over)
 
