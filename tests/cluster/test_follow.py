@@ -7,6 +7,7 @@ what is durable, what is sealed and when.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from roost.cluster.follow import Follower
 from roost.cluster.rpc.server import RpcServer
 from roost.cluster.stream import LogStream
 from roost.errors import Failure
+from roost.vector.api import KeptBy
 from roost.vector.catalog.catalog import Catalog
 from roost.vector.catalog.values import Member
 from roost.vector.engine.follow import Feed, Listener, Subscription
@@ -95,6 +97,13 @@ class FakeWriter:
         for piece in encode(record(timestamp, self.generation), opens_group=True):
             self._file.append(piece)
         self.feed.record(record(timestamp, self.generation))
+
+    def append_kept(self, timestamp: int, token: str, *, in_file: bool) -> None:
+        """As `append`, but the stream brings the header alone: the follower sent the payload."""
+        if in_file:
+            self.append_unseen(timestamp)
+        kept_by = KeptBy(token, 1)
+        self.feed.record(replace(record(timestamp, self.generation), kept_by=kept_by))
 
     def append_unseen(self, timestamp: int) -> None:
         """Append to the file alone: a writer that nobody follows any more."""
@@ -312,6 +321,42 @@ def test_a_follower_cut_off_for_lagging_reads_what_it_missed_from_the_files(scen
     held.set()
     until(scene.target, 1500)
     assert scene.target.applied == list(range(1002, 1500))
+
+
+def test_a_record_whose_payload_is_not_here_any_more_is_read_from_the_files(scene: Scene) -> None:
+    writer = scene.take_over()
+    scene.follower.start()
+    writer.durable(1001)
+    until(scene.target, 1001)
+    token = scene.follower._kept.token
+    for timestamp in (1002, 1012):
+        writer.append(timestamp)
+        writer.append_kept(timestamp + 1, token, in_file=True)
+    writer.durable(1020)
+    until(scene.target, 1020)
+    assert scene.target.applied == [1002, 1003, 1012, 1013]
+
+
+def test_a_durable_record_that_the_log_does_not_show_is_damage(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing behind it is shown, by this stream, the next one or the files."""
+    writer = scene.take_over()
+    scene.follower.start()
+    writer.durable(1001)
+    until(scene.target, 1001)
+    writer.append(1002)
+    writer.append_kept(1003, scene.follower._kept.token, in_file=False)
+    writer.append(1004)
+    writer.durable(1004)
+    settled()
+    scene.present = None  # from now on the files are polled
+    writer.stop()
+    settled()
+    assert scene.target.applied == [1002]
+    assert scene.target.watermark < 1003
+    assert "the log is damaged" in caplog.text
+    assert "timestamp 1003" in caplog.text
 
 
 def test_manifests_and_catalog_changes_are_pushed(scene: Scene) -> None:

@@ -152,11 +152,11 @@ def test_payloads_that_are_gone_leave_holes_until_a_watermark_covers_them() -> N
     incoming = Incoming(1)
     for timestamp in (160, 170):
         incoming.kept(bytes(encode(record(timestamp))[0]), None)
-    assert incoming.holes(159) == set()
-    assert incoming.holes(165) == {160}
-    assert incoming.holes(169) == set()
-    assert incoming.holes(170) == {170}
-    assert incoming.holes(1000) == set()
+    assert incoming.holes(159) == []
+    assert incoming.holes(165) == [160]
+    assert incoming.holes(169) == []
+    assert incoming.holes(170) == [170]
+    assert incoming.holes(1000) == []
     assert incoming.durable(1000) == []
 
 

@@ -8,7 +8,7 @@
    a seal, until there is a writer again, perhaps of a new generation: then again from 2.
 
 A record whose payload this process sent itself comes as its header (`kept`).  If the payload is not
-here any more, the record is read from the log files once a watermark covers it.
+here any more, the record is *owed*: it is read from the log files once a watermark covers it.
 
 Timestamps rise strictly over all generations, so what was applied is one number, and whatever comes
 twice is known by it.
@@ -18,6 +18,7 @@ Invariants
 * Only the follow thread touches `_applied_ts` and the target's `apply` and `advance`.
 * Nothing above a watermark, or above what log files show before their seal, reaches the target,
   and nothing that is not durable.
+* `_applied_ts` never passes a record that is owed: log files that do not show it are damaged.
 """
 
 import logging
@@ -127,12 +128,12 @@ class Incoming:
         else:
             self._add(decode_apart(header, payload, "log stream")[0])
 
-    def holes(self, timestamp: int) -> frozenset[int]:
-        """Return which records up to a watermark are not here; they count as filled then."""
-        found = set()
+    def holes(self, timestamp: int) -> list[int]:
+        """Return, once, the timestamps of records up to a watermark that are not here."""
+        found = []
         while self._holes and self._holes[0] <= timestamp:
-            found.add(self._holes.popleft())
-        return frozenset(found)
+            found.append(self._holes.popleft())
+        return found
 
     def durable(self, timestamp: int) -> list[Record]:
         """Return the records that a watermark makes visible, in order."""
@@ -182,6 +183,7 @@ class Follower:
         self._gap_s = gap_s
         self._heard_s = clock.monotonic_s()
         self._applied_ts = 0
+        self._owed: deque[int] = deque()  # durable records that only the log files have
         self._stop = threading.Event()
         self._caught_up = threading.Event()
         self._lock = threading.Lock()  # guards the two below
@@ -222,6 +224,8 @@ class Follower:
             try:
                 self._begin_again_after_a_gap()
                 self._join()
+            except CorruptRecord as error:
+                log.error("the log is damaged, so nothing new is shown: %s", error)
             except RoostError as error:
                 if not self._stop.is_set():
                     log.info("not following the writer: %s", error)
@@ -242,6 +246,7 @@ class Follower:
         self._target.forget()
         self._target.refresh()
         self._applied_ts = self._target.needed_from()
+        self._drop_paid()
         self._heard_s = self._clock.monotonic_s()
 
     def _join(self) -> None:
@@ -290,8 +295,9 @@ class Follower:
                 joins = not joined and event.durable_ts >= hello.complete_from_ts
                 joined = joined or joins
                 if joined:
-                    holes = incoming.holes(event.durable_ts)
-                    if joins or holes:
+                    self._owed.extend(incoming.holes(event.durable_ts))
+                    self._drop_paid()
+                    if joins or self._owed:
                         self._read_log(hello.generation, event.durable_ts)
                     self._show(incoming, event.durable_ts)
             else:
@@ -345,10 +351,22 @@ class Follower:
     def _apply(self, record: Record) -> None:
         if record.timestamp <= self._applied_ts:
             return
+        self._check_owed(record.timestamp - 1)
         self._target.apply(record)
         self._applied_ts = record.timestamp
+        self._drop_paid()
+
+    def _check_owed(self, up_to_ts: int) -> None:
+        if self._owed and self._owed[0] <= up_to_ts:
+            why = f"the record of timestamp {self._owed[0]} is durable, and not there"
+            raise CorruptRecord("log files", why)
+
+    def _drop_paid(self) -> None:
+        while self._owed and self._owed[0] <= self._applied_ts:
+            self._owed.popleft()
 
     def _advance(self, watermark_ts: int) -> None:
+        self._check_owed(watermark_ts)
         self._applied_ts = max(self._applied_ts, watermark_ts)
         self._target.advance(self._applied_ts)
         self._kept.applied(self._applied_ts)
