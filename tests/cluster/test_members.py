@@ -1,6 +1,10 @@
 """Who lives, judged by counters on the observer's own clock."""
 
-from roost.cluster.members import Liveness, StaticDirectory
+from pathlib import Path
+
+from roost.cluster.members import WATCH_S, Liveness, StaticDirectory
+from roost.testing.clock import ManualClock
+from roost.vector.catalog.catalog import Catalog
 from roost.vector.catalog.values import Member
 
 
@@ -50,3 +54,16 @@ def test_a_static_list_names_readers_and_its_only_writer() -> None:
     writer = directory.writer()
     assert writer is not None
     assert writer.id == "w"
+
+
+def test_a_static_list_of_two_writers_shows_a_take_over_by_itself(tmp_path: Path) -> None:
+    catalog = Catalog(f"sqlite:///{tmp_path / 'catalog.db'}")
+    clock = ManualClock()
+    members = [Member("w1", "rw", "h:1"), Member("w2", "rw", "h:2")]
+    directory = StaticDirectory(members, catalog, clock)
+    assert directory.writer() is None
+    for name in ("w1", "w2"):
+        catalog.claim_generation(name, catalog.lease(), 3.0)
+        clock.advance(WATCH_S)
+        assert [directory.writer(), directory.writer()] == [m for m in members if m.id == name] * 2
+    catalog.close()

@@ -3,7 +3,7 @@
 Members register in the catalog and count heartbeats.  Whoever watches decides by its own clock
 whether a counter still moves; no two clocks are ever compared.  `static` discovery is a fixed list.
 
-Lock order: `CatalogDirectory._lock` alone; the catalog is never called with it held.
+Lock order: a directory's `_lock` alone; the catalog is never called with it held.
 """
 
 import logging
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from roost.clock import Clock
+from roost.clock import Clock, SystemClock
 from roost.errors import RoostError
 from roost.vector.catalog.catalog import Catalog
 from roost.vector.catalog.values import LeaseRow, Member
@@ -73,14 +73,28 @@ class Liveness:
 
 
 class StaticDirectory:
-    """A fixed list of members; the lease still says which of the writers writes."""
+    """A fixed list of members; the lease still says which of the writers writes.
 
-    def __init__(self, members: Iterable[Member], catalog: Catalog | None = None) -> None:
+    With several writers the catalog is asked by whoever asks for the writer, WATCH_S apart: no
+    thread watches, and a take-over shows without a `refresh`.
+    """
+
+    def __init__(
+        self,
+        members: Iterable[Member],
+        catalog: Catalog | None = None,
+        clock: Clock | None = None,
+        watch_s: float = WATCH_S,
+    ) -> None:
         listed = sorted(members, key=lambda m: m.id)
         self._readers = tuple(m for m in listed if m.role == ROLE_READER)
         self._writers = {m.id: m for m in listed if m.role == ROLE_WRITER}
         self._catalog = catalog
+        self._clock = clock or SystemClock()
+        self._watch_s = watch_s
+        self._lock = threading.Lock()  # guards the two below
         self._holder = ""
+        self._looked_s: float | None = None
 
     def readers(self) -> tuple[Member, ...]:
         """As in Directory; nobody is ever found dead, failing calls are retried elsewhere."""
@@ -90,12 +104,30 @@ class StaticDirectory:
         """As in Directory; with a single writer on the list, that one."""
         if len(self._writers) == 1:
             return next(iter(self._writers.values()))
-        return self._writers.get(self._holder)
+        if self._is_to_look():
+            try:
+                self.refresh()
+            except RoostError as error:
+                log.warning("cannot read who writes: %s", error)
+        with self._lock:
+            return self._writers.get(self._holder)
 
     def refresh(self) -> None:
         """As in Directory."""
-        if self._catalog is not None and len(self._writers) > 1:
-            self._holder = self._catalog.lease().holder
+        if self._catalog is None or len(self._writers) < 2:
+            return
+        lease = self._catalog.lease()
+        with self._lock:
+            self._holder = "" if lease.released else lease.holder
+
+    def _is_to_look(self) -> bool:
+        """True for one caller every WATCH_S; the others take what was seen last."""
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            if self._looked_s is not None and now_s - self._looked_s < self._watch_s:
+                return False
+            self._looked_s = now_s
+            return True
 
 
 class CatalogDirectory:
