@@ -1,15 +1,21 @@
 """Every moment that was backed up can be had back, on any engine, or the damage is named."""
 
 import json
-from collections.abc import Iterator
+import random
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import pytest
 
 from roost.blob.memory import MemoryStore
 from roost.clock import Clock
-from roost.errors import CorruptRecord, RoostError
+from roost.errors import CorruptRecord, RoostError, Unavailable
 from roost.testing.clock import ManualClock
 from roost.testing.faulty_store import FaultyStore
+from roost.volume.engines.redis.scans import RedisScans
+from roost.volume.engines.redis.touched import WatchedScans
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.meta.opening import drop_memory_volume
@@ -228,3 +234,168 @@ def test_the_manifest_is_plain_json(full_url: str, store: FaultyStore, clock: Ma
     document = json.loads(store.get(f"meta/roost/{made.id}.json"))
     assert document["format"] == 1
     assert document["name"] == "full"
+
+
+class Meddling:
+    """Somebody who changes the volume just before its scans come to a table or a directory."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._monkeypatch = monkeypatch
+
+    def before(self, verb: str, act: Callable[[], None], ino: Ino | None = None) -> None:
+        real = getattr(RedisScans, verb)
+        waiting = [act]
+
+        def meddled(scans: RedisScans, *args: Any) -> Any:
+            if (ino is None or args == (ino,)) and waiting:
+                waiting.pop()()
+            return real(scans, *args)
+
+        self._monkeypatch.setattr(RedisScans, verb, meddled)
+
+
+@pytest.fixture
+def on_redis(redis_url: str, clock: ManualClock) -> Iterator[Meta]:
+    format_volume(redis_url, new_settings("backed", bucket="/b", trash_days=0), clock=clock)
+    with open_meta(redis_url, clock=clock) as meta:
+        yield meta
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_moves_during_a_backup_on_redis_is_in_it_once(
+    on_redis: Meta,
+    redis_url: str,
+    store: FaultyStore,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    is_first: bool,
+) -> None:
+    """From a directory that is not read yet to one that is, and the other way."""
+    meta = on_redis
+    early, late = (meta.mkdir(ROOT, name).ino for name in (b"early", b"late"))
+    file, folder = meta.create(late, b"file").ino, meta.mkdir(late, b"folder").ino
+    meta.create(folder, b"below")
+    back = meta.create(early, b"back").ino
+    if not is_first:
+        backup(redis_url, store, clock)
+        clock.advance(60)
+
+    def move() -> None:
+        meta.rename(late, b"file", early, b"file")
+        meta.rename(late, b"folder", early, b"folder")
+        meta.rename(early, b"back", late, b"back")
+
+    Meddling(monkeypatch).before("entries_of", move, late)
+    made = backup(redis_url, store, clock)
+    assert made.is_base == is_first
+    monkeypatch.undo()
+    assert restored(store) == tree_of(dumped(redis_url))
+    with open_meta("memory://restored", session=False) as again:
+        assert again.resolve("/early/file").ino == file
+        assert again.resolve("/early/folder/below")
+        assert again.resolve("/late/back").ino == back
+
+
+def test_a_file_that_is_replaced_during_a_backup_is_the_old_or_the_new_one_and_never_zeros(
+    on_redis: Meta,
+    redis_url: str,
+    store: FaultyStore,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    meta = on_redis
+
+    def write(name: bytes) -> None:
+        record = Slice(0, meta.new_slice_id(), 9, 0, 9)
+        meta.write_slice(meta.create(ROOT, name).ino, ChunkNo(0), record)
+
+    def replace() -> None:
+        write(b"new")
+        meta.rename(ROOT, b"new", ROOT, b"document")
+        for file in meta.deleted_files(1 << 60):
+            meta.release_deleted_file(file)
+
+    write(b"document")
+    Meddling(monkeypatch).before("all_chunks", replace)
+    backup(redis_url, store, clock)
+    monkeypatch.undo()
+    assert restored(store) == tree_of(dumped(redis_url))
+
+
+def test_a_backup_of_a_busy_volume_on_redis_is_of_one_moment(
+    on_redis: Meta, redis_url: str, store: FaultyStore, clock: ManualClock
+) -> None:
+    """Files wander between directories, others come and go; none is ever lost or double."""
+    meta = on_redis
+    folders = [meta.mkdir(ROOT, b"%d" % number).ino for number in range(9)]
+    files = {meta.create(folders[number % 9], b"f%d" % number).ino for number in range(90)}
+    nested = meta.mkdir(folders[0], b"tree").ino
+    meta.create(nested, b"leaf")
+    stop = threading.Event()
+
+    def wander(seed: int) -> None:
+        random_ = random.Random(seed)
+        with open_meta(redis_url, session=False, clock=clock) as mine:
+            at = {b"f%d" % n: folders[n % 9] for n in range(90) if n % 3 == seed}
+            if seed == 0:
+                at[b"tree"] = folders[0]
+            mine.begin_session(heartbeat=False)
+            while not stop.is_set():
+                name, to = random_.choice(list(at)), random_.choice(folders)
+                mine.rename(at[name], name, to, name)
+                at[name] = to
+                mine.create(to, b"passing%d" % seed)
+                mine.unlink(to, b"passing%d" % seed)
+
+    threads = [threading.Thread(target=wander, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(8):
+            clock.advance(60)
+            backup(redis_url, store, clock)
+            restored(store)
+            with open_meta("memory://restored", session=False) as again:
+                held = [
+                    entry.ino
+                    for number in range(9)
+                    for entry in again.readdir(again.resolve(f"/{number}").ino)
+                    if entry.name.startswith(b"f")
+                ]
+                assert sorted(held) == sorted(files)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_backup_that_cannot_be_of_one_moment_says_so(
+    on_redis: Meta,
+    redis_url: str,
+    store: FaultyStore,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("the backup is not of one moment")
+    on_redis.create(ROOT, b"file")
+    monkeypatch.setattr(WatchedScans, "watch", lambda _scans: False)
+    backup(redis_url, store, clock)
+    assert restored(store) == tree_of(dumped(redis_url))
+
+
+def test_a_volume_that_is_emptied_during_its_backup_makes_none(
+    on_redis: Meta,
+    redis_url: str,
+    store: FaultyStore,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings += ["backup of the metadata failed", "connection to", "was replaced"]
+    on_redis.create(ROOT, b"file")
+    flush = partial(on_redis.engine.call, [("FLUSHDB",)])  # type: ignore[attr-defined]
+    Meddling(monkeypatch).before("all_chunks", flush)
+    with pytest.raises(Unavailable, match="emptied"):
+        backup(redis_url, store, clock)
+    assert [one.manifest for one in backups(store)] == [None]

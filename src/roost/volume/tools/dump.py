@@ -2,8 +2,9 @@
 
 The tree is walked depth first and written as it is read: memory is one page of entries for each
 directory on the way, whatever the volume's size.  Where several threads may read, the next pages
-are read while these are written.  On engines with snapshots the dump is of one moment; on Redis,
-which has none, what is moved or unlinked during it may stand where it was, but not twice.
+are read while these are written.  On engines with snapshots the dump is of one moment.  On Redis,
+which has none, what is moved or unlinked during it may stand where it was or nowhere, and never
+twice.
 Source: the volume format reference, section 7.1.
 """
 

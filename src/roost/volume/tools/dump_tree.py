@@ -80,7 +80,8 @@ class _Page:
 class TreeReader:
     """Reads trees of one volume, one after the other; `moved` counts what stands elsewhere.
 
-    What is moved or unlinked while it reads may stand where it was, but not twice.
+    Without a snapshot, what is moved or unlinked while it reads may stand where it was or nowhere,
+    but not twice.
     """
 
     def __init__(self, engine: Engine, scans: Scans, damaged: Damaged) -> None:

@@ -37,9 +37,9 @@ from roost.volume.engines.redis.errors import ConnectionLost, failure, is_passin
 from roost.volume.engines.redis.keys import Keys
 from roost.volume.engines.redis.link import Link, Live
 from roost.volume.engines.redis.listings import Listings
-from roost.volume.engines.redis.scans import RedisScans
 from roost.volume.engines.redis.session import Page, Pages, Raw, Reading, Restart
 from roost.volume.engines.redis.standing import Standing, ask_standing
+from roost.volume.engines.redis.touched import Told, WatchedScans
 from roost.volume.engines.redis.wants import Fetch
 from roost.volume.errors import FsError
 from roost.volume.meta.reads import Reads, Scans
@@ -153,9 +153,11 @@ class RedisEngine:
     @contextmanager
     def scan(self) -> Iterator[Scans]:
         """As in Engine.scan; Redis has no snapshots, see RedisScans."""
-        connection = self._link.open_connection()
+        keys, place = self._link.keys, str(self._link.place)
+        told = Told(keys) if self._link.can.resp3 else None
+        connection = self._link.open_connection(None if told is None else told.on_push)
         try:
-            yield RedisScans(connection, self._link.keys, str(self._link.place), self._hints)
+            yield WatchedScans(connection, keys, place, self._hints, told)
         except ConnectionLost as error:
             raise Unavailable(f"cannot read {self._link.place}: {error}") from error
         finally:

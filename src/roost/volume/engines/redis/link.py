@@ -12,7 +12,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,10 +138,10 @@ class Link:
             if time.monotonic() + wait_s > ends_s or self._closing.wait(wait_s):
                 return
 
-    def open_connection(self) -> Connection:
+    def open_connection(self, on_push: Callable[[list[Any]], None] | None = None) -> Connection:
         """Return a connection of one's own, without tracking.  Raises Unavailable."""
         try:
-            connection, _ = self._greeted([].append, shared=False)
+            connection, _ = self._greeted(on_push or [].append, shared=False)
         except (OSError, ConnectionLost, NotNow) as error:
             raise Unavailable(f"cannot reach {self.place}: {error}") from error
         return connection

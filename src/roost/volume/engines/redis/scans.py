@@ -1,7 +1,8 @@
 """Listings of whole tables.
 
 Redis has no snapshots: what changes during a listing may or may not show, and two listings are of
-two moments.  What looks wrong is to be read again before it is believed.
+two moments.  What looks wrong is to be read again before it is believed; `touched` brings a listing
+up to one moment.
 
 Order and memory: keys are found by SCAN, in no order; their numbers are kept, eight bytes each,
 sorted, and their records then read in batches.  So memory grows by eight bytes for an inode,

@@ -16,7 +16,8 @@ from roost.blob.store import BlobStore
 from roost.errors import CorruptRecord, RoostError
 from roost.volume.errors import NotFormatted
 from roost.volume.meta.usage import TOTAL_INODES
-from roost.volume.tools.backup.rows import Row, differences, state_rows
+from roost.volume.tools.backup.moment import rows_of_one_moment
+from roost.volume.tools.backup.rows import Row, differences
 from roost.volume.tools.backup.runs import (
     PREFIX,
     Manifest,
@@ -106,7 +107,7 @@ class _Run:
             if text is None:
                 raise NotFormatted("the volume is gone")
             self._total = (scans.counter(TOTAL_INODES) or 0) * _ROWS_PER_INODE
-            new = state_rows(scans, text)
+            new = rows_of_one_moment(scans, text)
             if last is None:
                 parts, changes = write_run(self._store, id_, self._counted(new))
             else:

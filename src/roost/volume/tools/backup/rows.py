@@ -26,7 +26,7 @@ the records.
 
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from roost.errors import CorruptRecord
 from roost.volume import codec
@@ -50,15 +50,21 @@ def state_rows(scans: Scans, settings: str) -> Iterator[Row]:
 
     Raises CorruptRecord if the engine's tables are not in order.
     """
+    return in_order(rows_in(scans, settings))
+
+
+def in_order(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows that are in order of key.  Raises CorruptRecord at one that is not."""
     before = b""
-    for row in _rows(scans, settings):
+    for row in rows:
         if row[0] <= before:
             raise CorruptRecord(repr(row[0]), f"it follows {before!r}; the table is out of order")
         before = row[0]
         yield row
 
 
-def _rows(scans: Scans, settings: str) -> Iterator[Row]:
+def rows_in(scans: Scans, settings: str) -> Iterator[Row]:
+    """Yield the rows of all that `scans` show, in order of key."""
     number = U64.pack
     for acl_id, rule in scans.all_acls():
         yield b"A" + U32.pack(acl_id), acl_text(rule).encode()

@@ -1,0 +1,201 @@
+"""All rows of one moment, also where the engine has no snapshots.
+
+The large tables are listed while everything else goes on, into a temporary file.  The engine tells
+what was touched meanwhile; that is read again, round after round, as each takes less time than the
+one before.  The last rounds are one atomic step each, and one of them is of the moment T to which
+all rows belong: everything that was touched before T was read in it, or not touched since it was
+read.  What is touched just after T cannot be told apart from what is touched just before.  If that
+is nothing but what was read at T, or new inodes that no entry read at T names, then T it is.  Else
+it is read in the next step.  Between two looks at what was touched lie two round trips.
+
+Memory: the rows of what was touched, and one bit an inode.
+"""
+
+import heapq
+import logging
+import struct
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import IO
+
+import zstandard
+
+from roost.volume import codec
+from roost.volume.meta.reads import Scans
+from roost.volume.meta.touched import TellsTouched, Touched
+from roost.volume.model import Ino
+from roost.volume.tools.backup.rows import U32, U64, Row, in_order, rows_in, state_rows
+from roost.volume.tools.numbers_seen import NumbersSeen
+
+AT_ONCE = 1000  # groups of records in one atomic step
+FEW = 500  # may be read in one step at the end
+ROUNDS_MAX = 20
+STEPS_MAX = 300
+_LARGE = b"IJKUXY"
+_HEAD = struct.Struct(">II")  # bytes of key and of value
+_LEVEL = 1
+
+log = logging.getLogger(__name__)
+
+
+def rows_of_one_moment(scans: Scans, settings: str) -> Iterator[Row]:
+    """Yield all rows of a volume in order of key, as of one moment if the engine can tell.
+
+    If it cannot, a warning says so.  Raises CorruptRecord, Unavailable; OSError if the temporary
+    folder is full.
+    """
+    if scans.is_snapshot:
+        yield from state_rows(scans, settings)
+    elif isinstance(scans, TellsTouched) and scans.watch():
+        with _Spool() as spool:
+            moment = _Moment(scans, settings)
+            spool.put(moment.listed(in_order(rows_in(scans, settings))))
+            moment.come_to_it()
+            scans.unwatch()
+            yield from in_order(moment.rows(spool.rows()))
+    else:
+        log.warning("the server does not tell what changes: the backup is not of one moment")
+        yield from state_rows(scans, settings)
+
+
+class _Moment:
+    def __init__(self, scans: TellsTouched, settings: str) -> None:
+        self._scans = scans
+        self._settings = settings
+        self._known = NumbersSeen()  # inodes of which a row was read
+        self._fresh: dict[Touched, list[Row]] = {}
+        self._small: list[Row] = []
+        self._parents: dict[int, Ino] = {}  # of what was read again
+        self._keepers: set[Touched] = {(b"B", sid, 0) for sid, _ in scans.all_sustained()}
+
+    def listed(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """Yield those of the large tables, noting inodes."""
+        for row in rows:
+            if row[0][:1] == b"I":
+                self._known.add(*U64.unpack_from(row[0], 1))
+            if row[0][:1] in _LARGE:
+                yield row
+
+    def come_to_it(self) -> None:
+        """Read again what was touched until all that was read is of one moment."""
+        stale = self._touched()
+        for _ in range(ROUNDS_MAX):
+            if len(stale) <= FEW:
+                break
+            waiting, stale = iter(stale), set()
+            while some := set(islice(waiting, AT_ONCE)):
+                stale |= self._read(some)[1]
+        for _ in range(STEPS_MAX):
+            # Little lies between this and the step's moment, so little is touched in between.
+            stale |= self._touched()
+            read = stale | self._keepers
+            named, stale = self._read(stale)
+            if all(one in read or self._is_new(one, named) for one in stale):
+                return
+        log.warning("the volume changes too fast: the last changes may be in the backup half")
+
+    def rows(self, listed: Iterable[Row]) -> Iterator[Row]:
+        """Yield the rows listed, with what was read again in the place of what it was."""
+        again = [row for rows in self._fresh.values() for row in rows]
+        kept = (row for row in listed if group_of(row[0]) not in self._fresh)
+        return heapq.merge(kept, sorted([*again, *self._small]))
+
+    def _touched(self) -> set[Touched]:
+        return self._noted(self._scans.touched())
+
+    def _noted(self, touched: set[Touched]) -> set[Touched]:
+        self._keepers |= {one for one in touched if one[0] == b"B"}
+        return touched
+
+    def _is_new(self, one: Touched, named: set[int]) -> bool:
+        """True if that belongs to an inode made after the last step: nothing of then names it."""
+        return one[0] != b"B" and one[1] not in self._known and one[1] not in named
+
+    def _read(self, touched: set[Touched]) -> tuple[set[int], set[Touched]]:
+        """Read groups of records in one step.
+
+        Return the inodes that entries among them name, and what was touched until just after.
+        """
+        usage = {Ino(ino) for letter, ino, _ in touched if letter in (b"I", b"J")}
+        usage |= {self._parents[ino] for ino in usage if ino in self._parents}
+        rows, later = self._step(touched | self._keepers, usage)
+        self._fresh.update((one, []) for one in touched if one[0] != b"B")
+        self._small = [row for row in rows if row[0][:1] not in _LARGE]
+        named, parents = self._take(rows)
+        if parents - usage:  # of files never touched before; their directories' statistics
+            rows, still_later = self._step(self._keepers, parents - usage)
+            self._take([row for row in rows if row[0][:1] == b"U"])
+            later |= still_later
+        return named, self._noted(later)
+
+    def _step(self, touched: set[Touched], usage: set[Ino]) -> tuple[list[Row], set[Touched]]:
+        found = self._scans.read_touched(
+            touched, sorted(usage), lambda scans: list(rows_in(scans, self._settings))
+        )
+        self._fresh.update(((b"U", ino, 0), []) for ino in usage)
+        return found
+
+    def _take(self, rows: list[Row]) -> tuple[set[int], set[Ino]]:
+        """Keep rows of the large tables; return the inodes that entries name, and parents."""
+        named: set[int] = set()
+        parents: set[Ino] = set()
+        for row in rows:
+            key, value = row
+            letter = key[:1]
+            if letter not in _LARGE:
+                continue
+            self._fresh[group_of(key)].append(row)
+            if letter == b"I":
+                (ino,) = U64.unpack_from(key, 1)
+                self._known.add(ino)
+                parent = codec.decode_attr(value, repr(key)).parent
+                if parent:
+                    self._parents[ino] = parent
+                    parents.add(parent)
+            elif letter == b"J":
+                named.add(int(codec.decode_edge(value).ino))
+        return named, parents
+
+
+def group_of(key: bytes) -> Touched:
+    """Return the group of records to which a row of a large table belongs."""
+    chunk_no = U32.unpack_from(key, 9)[0] if key[:1] == b"K" else 0
+    return key[:1], U64.unpack_from(key, 1)[0], chunk_no
+
+
+class _Spool:
+    """Rows in a nameless temporary file."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="roost-backup-")  # noqa: SIM115
+
+    def put(self, rows: Iterable[Row]) -> None:
+        """Store all rows."""
+        packer = zstandard.ZstdCompressor(level=_LEVEL)
+        with packer.stream_writer(self._file, closefd=False) as packed:
+            for key, value in rows:
+                packed.write(_HEAD.pack(len(key), len(value)) + key + value)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield them as they were put."""
+        self._file.seek(0)
+        with zstandard.ZstdDecompressor().stream_reader(self._file, closefd=False) as plain:
+            while head := _exactly(plain, _HEAD.size):
+                key_bytes, value_bytes = _HEAD.unpack(head)
+                yield _exactly(plain, key_bytes), _exactly(plain, value_bytes)
+
+    def __enter__(self) -> "_Spool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _exactly(plain: zstandard.ZstdDecompressionReader, size: int) -> bytes:
+    """Return so many bytes, or none at the end."""
+    parts = b""
+    while len(parts) < size and (more := plain.read(size - len(parts))):
+        parts += more
+    assert len(parts) in (0, size), "a temporary file was cut"
+    return parts
