@@ -9,7 +9,7 @@ import pytest
 
 from roost.volume.engines.sql import scans
 from roost.volume.meta.api import Meta, format_volume, open_meta
-from roost.volume.model import ROOT, ChunkNo, Slice
+from roost.volume.model import ROOT, ChunkNo, Ino, Slice
 from roost.volume.settings import new_settings
 
 MEMORY_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -98,3 +98,33 @@ def test_everything_is_read_whatever_the_page(
         assert meta.check() == ()
         assert [chunk.chunk_no for chunk in meta.list_slices()] == [0, 1, 2, 3]
         assert len({ref.id for ref in meta.list_slice_refs()}) == 4
+
+
+@pytest.mark.parametrize(
+    ("damage", "found"),
+    [
+        (("HINCRBY", "p3", 2, 1), "directory 2 has 1 of its names, but counts 2"),
+        (("HDEL", "p3", 1), "directory 1 has 1 of its names, but counts 0"),
+        (("HSET", "p3", 77, 2), "directory 77 has 0 of its names, but counts 2"),
+        (("DEL", "p3"), "directory 2 has 1 of its names, but counts 0"),
+        (("HSET", "p3", 77, 0), None),  # JuiceFS leaves zeros behind
+    ],
+)
+def test_counts_of_parents_that_redis_stores_are_compared_with_the_entries(
+    redis_url: str, damage: tuple[str | int, ...], found: str | None
+) -> None:
+    format_volume(redis_url, new_settings("damaged", bucket="/b", trash_days=1))
+    with open_meta(redis_url) as meta:
+        fill(meta)
+        for number in range(40):  # sound ones among them, some in the trash
+            file = meta.create(ROOT, b"%d" % number).ino
+            for name in (b"again", b"more"):
+                meta.link(file, Ino(2), b"%s%d" % (name, number))
+            if number % 2:
+                meta.unlink(Ino(2), b"again%d" % number)
+        assert meta.check() == ()
+        meta.engine.call([damage])  # type: ignore[attr-defined]
+        problems = meta.check()
+    assert all(problem.ino == 3 and problem.fatal for problem in problems)
+    assert bool(problems) == (found is not None)
+    assert found is None or found in [problem.what for problem in problems]

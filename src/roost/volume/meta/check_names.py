@@ -1,4 +1,4 @@
-"""The check of names: nodes, entries, link counts, directory statistics, reachability.
+"""The check of names: nodes, entries, link counts, parents, statistics, reachability.
 
 Tables are joined in order of inode, in constant memory but for sixteen bytes a directory.  The join
 only finds suspects.  Each is then judged by itself, with fresh reads, and reported if it is still
@@ -14,7 +14,16 @@ import numpy.typing as npt
 from roost.volume.layout import CHUNK_BYTES
 from roost.volume.meta.judge import Judge
 from roost.volume.meta.reads import Scans
-from roost.volume.meta.scan_pages import EDGE, NODE, OWNER, edge_pages, node_pages
+from roost.volume.meta.scan_pages import (
+    EDGE,
+    NODE,
+    OWNER,
+    PARENT,
+    CountsParents,
+    edge_pages,
+    node_pages,
+    parent_pages,
+)
 from roost.volume.meta.usage import TOTAL_INODES, USED_SPACE
 from roost.volume.model import NODE_SPACE_BYTES, ROOT, TRASH, Ino, Kind, Problem
 from roost.volume.sorted_records import Records, SortedRecords, ranges
@@ -81,9 +90,14 @@ class NameCheck:
             SortedRecords(EDGE, "ino") as edges,
             SortedRecords(_USAGE, "ino") as usage,
             SortedRecords(_FOLDER, "ino") as folders,
+            SortedRecords(PARENT, "ino") as counted,
         ):
             self._read(nodes, edges)
-            for part in ranges(nodes, edges, owners):
+            if isinstance(self._scans, CountsParents):
+                for page in parent_pages(self._scans):
+                    counted.add(page)
+            for *part, counts in ranges(nodes, edges, owners, counted):
+                yield from self._judge_parents(part[0], part[1], counts)
                 yield from self._judge_nodes(*part, usage=usage, folders=folders)
             yield from self._judge_folders(folders, usage)
             yield from self._judge_ways(folders)
@@ -141,6 +155,19 @@ class NameCheck:
         self._inodes += int(counted.sum())
         usage.add(_usage_of(edges, nodes[place], space[place]))
         folders.add(_columns(nodes[is_folder], _FOLDER))
+
+    def _judge_parents(self, nodes: Records, edges: Records, counted: Records) -> Iterator[Problem]:
+        """Compare stored counts with entries, for the nodes whose own parent is 0."""
+        if not isinstance(self._scans, CountsParents):
+            return
+        has_several = (nodes["parent"] == 0) & (nodes["nlink"] > 0)
+        inos = nodes["ino"][has_several & (nodes["kind"] != Kind.DIRECTORY)]
+        counted, edges = (some[np.isin(some["ino"], inos)] for some in (counted, edges))
+        both: Records = np.concatenate([counted, _names_of(edges)])
+        both["names"][len(counted) :] *= -1
+        order = np.lexsort((both["parent"], both["ino"]))
+        is_odd = _sums_of_equal(both[order]) != 0
+        yield from self._suspects.add(both["ino"][order][is_odd], edges)
 
     # ---- directories
     def _judge_folders(self, folders: SortedRecords, usage: SortedRecords) -> Iterator[Problem]:
@@ -205,6 +232,24 @@ def _found_in(
     is_there = np.zeros(len(wanted), np.bool_)
     is_there[inside] = keys[place[inside]] == wanted[inside]
     return np.where(is_there, place, 0), is_there
+
+
+def _names_of(edges: Records) -> Records:
+    made: Records = np.empty(len(edges), PARENT)
+    made["ino"], made["parent"], made["names"] = edges["ino"], edges["parent"], 1
+    return made
+
+
+def _sums_of_equal(sorted_: Records) -> npt.NDArray[np.int64]:
+    """Return for each PARENT record the sum of names over all of its inode and parent."""
+    if not len(sorted_):
+        return np.empty(0, np.int64)
+    pairs = sorted_[["ino", "parent"]]
+    groups = np.concatenate([[0], np.cumsum(pairs[1:] != pairs[:-1])])
+    sums = np.zeros(groups[-1] + 1, np.int64)
+    np.add.at(sums, groups, sorted_["names"])
+    every: npt.NDArray[np.int64] = sums[groups]
+    return every
 
 
 def _space_of(nodes: Records) -> npt.NDArray[np.int64]:

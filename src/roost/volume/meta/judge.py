@@ -4,6 +4,7 @@ Where an engine has no snapshots, a change between two reads can make sound reco
 what looks wrong is looked at again, and only what is found both times is a problem.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
@@ -116,6 +117,17 @@ class Judge:
             yield Problem(ino, "no name, and no session keeps it")
         if attr.parent and names and {parent for parent, _ in names} != {attr.parent}:
             yield Problem(ino, f"its parent is {attr.parent}, where it has no name")
+        if not attr.parent and attr.nlink:
+            yield from self._of_parents(ino, names)
+
+    def _of_parents(self, ino: Ino, names: list[tuple[Ino, Edge]]) -> Iterator[Problem]:
+        """Compare the counts of a node that has or had several names with the names found."""
+        counted = self._engine.read(lambda reads: reads.parents(ino))
+        found = Counter(parent for parent, _ in names)
+        for parent in sorted({*counted, *found}):
+            if counted.get(parent, 0) != found[parent]:
+                what = f"directory {parent} has {found[parent]} of its names"
+                yield Problem(ino, f"{what}, but counts {counted.get(parent, 0)}")
 
     # ---- directories
     def _of_directory(self, scans: Scans, ino: Ino, attr: Attr) -> Iterator[Problem]:

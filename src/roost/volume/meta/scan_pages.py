@@ -25,6 +25,8 @@ OWNER = np.dtype([("ino", "u8")])
 """An inode that has a chunk."""
 USED = np.dtype([("id", "u8"), ("ino", "u8"), ("size", "u4"), ("chunk_no", "u4")])
 """A record of a chunk that shows part of a slice; ino 0 for what a compaction replaced."""
+PARENT = np.dtype([("ino", "u8"), ("parent", "u8"), ("names", "i8")])
+"""How many names of a node with several a directory has, by the stored count or by its entries."""
 COUNTED = np.dtype([("id", "u8"), ("refs", "i8"), ("size", "u4")])
 """A slice with a stored count."""
 
@@ -70,6 +72,15 @@ class RowScans(Protocol):
 
     def count_rows(self) -> Iterator[Sequence[Row]]:
         """Yield the slices with a stored count: (id, size, refs)."""
+        ...
+
+
+@runtime_checkable
+class CountsParents(Protocol):
+    """Scans of an engine that stores how many names each directory has for a node."""
+
+    def parent_rows(self) -> Iterator[Sequence[Row]]:
+        """Yield the counts, in pages: (inode, parent, names)."""
         ...
 
 
@@ -126,6 +137,14 @@ def counted_pages(scans: Scans) -> Iterator[Records]:
     for rows in _count_rows(scans):
         numbers = _numbers(rows, 3)
         yield _page(COUNTED, id=numbers[:, 0], size=numbers[:, 1], refs=numbers[:, 2])
+
+
+def parent_pages(scans: CountsParents) -> Iterator[Records]:
+    """Yield the stored counts of parents as PARENT records; none where a directory has no name."""
+    for rows in scans.parent_rows():
+        numbers = _numbers(rows, 3)
+        numbers = numbers[numbers[:, 2] > 0]  # JuiceFS leaves zeros behind
+        yield _page(PARENT, ino=numbers[:, 0], parent=numbers[:, 1], names=numbers[:, 2])
 
 
 def used_of(chunks: Records) -> Records:

@@ -11,6 +11,7 @@ from roost.volume.model import (
     AclRule,
     DelayedSlices,
     DirUsage,
+    Ino,
     LockHolder,
     LockKind,
     Quota,
@@ -160,3 +161,9 @@ def delayed_slices(field: bytes, raw: bytes) -> DelayedSlices:
         return DelayedSlices(SliceId(int(chunk_id)), int(deleted_s), decode_delayed(raw, where))
     except ValueError as error:
         raise CorruptRecord(where, "not named by slice and time") from error
+
+
+def parent_counts(ino: Ino, raw: dict[bytes, bytes]) -> dict[Ino, int]:
+    """Return how many names each directory has for a node.  Raises CorruptRecord."""
+    where = b"parents of inode %d" % ino
+    return {Ino(number(parent, where)): number(names, where) for parent, names in raw.items()}

@@ -346,6 +346,16 @@ class RedisScans:
         for start in range(0, len(rows), AT_ONCE):
             yield rows[start : start + AT_ONCE].tolist()
 
+    def parent_rows(self) -> Iterator[list[tuple[int, int, int]]]:
+        """As in CountsParents."""
+        for inos in _batches(self._numbers(b"p")):
+            tables = self._call([("HGETALL", self._keys.parents(ino)) for ino in inos])
+            yield [
+                (ino, parent, names)
+                for ino, table in zip(inos, tables, strict=True)
+                for parent, names in records.parent_counts(ino, fields(table)).items()
+            ]
+
     # ---- numbers of keys
     def _numbers(self, kind: bytes) -> Numbers:
         """Return the numbers behind keys of a kind, sorted."""

@@ -227,10 +227,8 @@ class Reading:
             return {}
         if attr.parent:
             return {attr.parent: 1}
-        counts = fields(self.raw(("parents", ino)))
-        where = b"parents of inode %d" % ino
-        numbers = {records.number(p, where): records.number(n, where) for p, n in counts.items()}
-        return {Ino(parent): count for parent, count in numbers.items() if count > 0}
+        counts = records.parent_counts(ino, fields(self.raw(("parents", ino))))
+        return {parent: count for parent, count in counts.items() if count > 0}
 
     def symlink(self, ino: Ino) -> bytes | None:
         """As in Reads."""
