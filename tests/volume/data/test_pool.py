@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from roost.volume.data.pool import NICE, BoundedPool
+from roost.volume.data import courtesy
+from roost.volume.data.pool import BoundedPool
 
 
 def test_submit_waits_when_the_queue_is_full_and_try_submit_does_not() -> None:
@@ -49,13 +50,22 @@ def test_threads_carry_the_pools_name() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="priorities of threads are Linux's")
-def test_threads_that_may_wait_have_a_lower_priority_and_others_keep_theirs() -> None:
+def test_no_thread_has_a_lower_priority_since_it_takes_locks() -> None:
     def priority() -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
-    before = priority()
-    waiting, usual = BoundedPool("a", 1, 1, may_wait=True), BoundedPool("b", 1, 1)
-    assert waiting.submit(priority).result() == max(before, NICE)
-    assert usual.submit(priority).result() == before == priority()
-    waiting.close()
-    usual.close()
+    pool = BoundedPool("a", 1, 1, may_wait=True)
+    assert pool.submit(priority).result() == priority()
+    pool.close()
+
+
+def test_closing_does_not_wait_for_threads_that_stay_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(courtesy, "AWAY_S_MAX", 1e6)
+    waits = iter(n * 1e6 for n in range(100))
+    pool = BoundedPool("a", 1, 3, may_wait=True)
+    monkeypatch.setattr(pool._courtesy, "_waited", lambda: next(waits))
+    pool.submit(lambda: None).result()
+    last = pool.submit(lambda: 7)
+    pool.close()
+    assert last.result(0) == 7
+    assert next(waits) == 4e6, "each task was looked at, before and after"

@@ -30,8 +30,8 @@ class DiskCaches:
         )
         self._hashes = [place for place, _ in self._ring]
         self._caches = tuple(caches)
-        # One for each folder, and after the others: a copy into the page cache costs as much as
-        # the read itself, and a read that goes on is worth more than a copy of it.
+        # One for each folder, and it gives way to the others: a copy into the page cache costs as
+        # much as the read itself, and a read that goes on is worth more than a copy of it.
         threads = len(self._caches)
         self._writes = BoundedPool("roost-cache", threads, WRITES_WAITING_MAX, may_wait=True)
         self._listings = BoundedPool("roost-cache-list", threads, 0)

@@ -3,17 +3,15 @@
 Lock order: none is held here; the semaphore counts tasks queued or running.
 """
 
-import contextlib
-import os
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
+from roost.volume.data.courtesy import Courtesy
+
 T = TypeVar("T")
-NICE = 10
-"""Of threads that may wait, in nice(2)'s units."""
 
 
 class BoundedPool:
@@ -22,9 +20,9 @@ class BoundedPool:
     def __init__(
         self, name: str, threads: int, waiting_max: int, *, may_wait: bool = False
     ) -> None:
-        """`may_wait`: its threads get the processors that the others leave."""
-        begin = _give_way if may_wait else None
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name, initializer=begin)
+        """`may_wait`: its threads leave the processors to the others when they are wanted."""
+        self._courtesy = Courtesy() if may_wait else None
+        self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._places = threading.BoundedSemaphore(threads + waiting_max)
 
     def submit(self, task: Callable[[], T]) -> "Future[T]":
@@ -43,21 +41,16 @@ class BoundedPool:
 
     def close(self) -> None:
         """Wait for the tasks under way and stop the threads."""
+        if self._courtesy is not None:
+            self._courtesy.end()
         self._executor.shutdown(wait=True)
 
     def _start(self, task: Callable[[], T]) -> "Future[T]":
+        run = task if self._courtesy is None else partial(self._courtesy.run, task)
         try:
-            future = self._executor.submit(task)
+            future = self._executor.submit(run)
         except RuntimeError:
             self._places.release()
             raise
         future.add_done_callback(lambda _done: self._places.release())
         return future
-
-
-def _give_way() -> None:
-    if sys.platform == "linux":  # where a priority is a thread's own
-        with contextlib.suppress(OSError):
-            thread = threading.get_native_id()
-            lower = max(NICE, os.getpriority(os.PRIO_PROCESS, thread))
-            os.setpriority(os.PRIO_PROCESS, thread, lower)
