@@ -221,3 +221,30 @@ def test_the_summary_is_what_juicefs_counts(both: Both, juicefs: Juicefs) -> Non
         assert counted in words
     assert (found.files, found.directories, found.length) == (1, 2, 5)
     assert f"({found.space_bytes} Bytes)" in words
+
+
+def test_the_check_agrees_with_the_parents_that_juicefs_counts_on_redis(
+    juicefs: Juicefs, redis_url: str, tmp_path: Path
+) -> None:
+    made = new_settings("linked", bucket=str(tmp_path), block_kib=64, trash_days=1)
+    format_volume(redis_url, made)
+    with juicefs.mounted(redis_url) as point:
+        (point / "a").mkdir()
+        (point / "b").mkdir()
+        for number in range(8):
+            file = point / f"a/{number}"
+            file.write_bytes(b"x")
+            for name in (f"a/again{number}", f"b/{number}", f"top{number}"):
+                os.link(file, point / name)
+        os.rename(point / "a/0", point / "b/moved")
+        os.rename(point / "a/1", point / "b/2")  # over a name of another
+        for name in ("a/3", "a/4", "a/again4", "b/4", "top4"):  # into the trash, all of the second
+            (point / name).unlink()
+        os.symlink("nowhere", point / "a/soft")
+        os.link(point / "a/soft", point / "b/soft", follow_symlinks=False)
+    with open_meta(redis_url) as meta:
+        # Statistics drift by its own rule for a link with several names.
+        assert [problem for problem in meta.check() if problem.fatal] == []
+        meta.link(meta.resolve("/b/5").ino, meta.resolve("/a").ino, b"ours")
+        meta.unlink(meta.resolve("/b").ino, b"5")
+        assert [problem for problem in meta.check() if problem.fatal] == []
