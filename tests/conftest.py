@@ -3,6 +3,7 @@
 A server that is not installed skips the tests that need it; in CI (CI=true) they fail.
 """
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,12 @@ from roost.testing.servers import (
     S3Server,
     require,
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interruptible() -> None:
+    """Tests interrupt themselves; a shell that starts them in the background ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

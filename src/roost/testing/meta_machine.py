@@ -60,6 +60,8 @@ class MetaMachine(RuleBasedStateMachine):
     clock: ManualClock
     reference: Meta
     subject: Meta
+    skips_dir_times = False
+    """Leave times as clients do by default; one that goes by older records writes more of them."""
 
     def open_both(self) -> None:
         """Set `clock`, `reference` and `subject`."""
@@ -68,6 +70,9 @@ class MetaMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.open_both()
+        if not self.skips_dir_times:
+            for meta in (self.reference, self.subject):
+                meta._opened.skip_dir_mtime_ns = 0
         self.inos: list[Ino] = [ROOT]
         self.opened: list[Ino] = []
         self.next_slice = 1 << 20

@@ -29,6 +29,7 @@ from roost.volume.following_store import FollowingStore
 from roost.volume.local_files import LocalFiles
 from roost.volume.meta.answers import AtimeMode, FallocateFlag
 from roost.volume.meta.api import Meta, open_meta
+from roost.volume.meta.open_volume import SKIP_DIR_MTIME_S
 from roost.volume.model import (
     Caller,
     VolumeUsage,
@@ -86,15 +87,23 @@ class VolumeClient(Tree):
         caller: Caller | None = None,
         data: DataSettings | None = None,
         atime: AtimeMode = AtimeMode.NEVER,
+        skip_dir_mtime_s: float = SKIP_DIR_MTIME_S,
     ) -> "VolumeClient":
         """Open the volume whose metadata is at `meta_url` ("sqlite3:///var/lib/roost/meta.db").
 
         `cache_dir` is where finished files are kept for `open_local`, on a local disk.  `atime`:
         when a read changes the access time, at most once a second; mount's --atime-mode.
+        `skip_dir_mtime_s`: how far a directory's times may be behind its last change.
         Raises NotFormatted, NewerFormat, Unsupported, Unavailable, InvalidArgument; AlreadyExists
         if the bucket is marked for another volume (a read-only client does not look).
         """
-        meta = open_meta(meta_url, read_only=read_only, clock=clock, atime=atime)
+        meta = open_meta(
+            meta_url,
+            read_only=read_only,
+            clock=clock,
+            atime=atime,
+            skip_dir_mtime_s=skip_dir_mtime_s,
+        )
         try:
             chosen = data or DataSettings()
             store = FollowingStore(

@@ -1,6 +1,8 @@
 import errno
+from concurrent.futures import ThreadPoolExecutor
 
-from roost.volume.meta.api import Meta
+from roost.testing.clock import ManualClock
+from roost.volume.meta.api import Meta, open_meta
 from roost.volume.meta.effects import PutDirUsage
 from roost.volume.model import ROOT, DirUsage, QuotaKind
 from tests.volume.meta.helpers import add_slice, refused
@@ -27,6 +29,22 @@ def test_wrong_and_missing_statistics_are_found_and_computed_again(meta: Meta) -
     assert meta.sync_dir_stats(top, recursive=False).missing == (top,)
     assert meta.sync_dir_stats(top, repair=True).missing == (top,)
     assert usage_of(meta, top) == DirUsage(0, 4096, 1)
+
+
+def test_missing_statistics_count_every_change_that_meets_there(
+    meta: Meta, meta_url: str, clock: ManualClock
+) -> None:
+    with open_meta(meta_url, clock=clock) as other, ThreadPoolExecutor(4) as pool:
+        for turn in range(12):
+            top = meta.mkdir(ROOT, b"d%d" % turn).ino
+            files = [meta.create(top, b"f%d" % i).ino for i in range(2)]
+            meta.engine.run(lambda txn, top=top: txn.do(PutDirUsage(top, None)))
+            clients = (meta, other)
+            done = [pool.submit(add_slice, m, i, 5000) for m, i in zip(clients, files, strict=True)]
+            done += [pool.submit(m.create, top, b"g%d" % i) for i, m in enumerate(clients)]
+            for future in done:
+                future.result()
+            assert usage_of(meta, top) == DirUsage(10_000, 2 * 8192 + 2 * 4096, 4)
 
 
 def test_statistics_are_of_directories(meta: Meta) -> None:

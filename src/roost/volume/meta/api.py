@@ -8,7 +8,7 @@ CommitUnknown when not even the commit token could be read back.
 from roost.clock import Clock, SystemClock
 from roost.volume.meta import quotas
 from roost.volume.meta.answers import AtimeMode
-from roost.volume.meta.open_volume import open_volume
+from roost.volume.meta.open_volume import SKIP_DIR_MTIME_S, open_volume
 from roost.volume.meta.opening import format_database, open_engine, read_settings
 from roost.volume.meta.surface.files import Files
 from roost.volume.meta.surface.locks import Locks
@@ -36,11 +36,13 @@ def open_meta(
     mount_point: str = "",
     clock: Clock | None = None,
     atime: AtimeMode = AtimeMode.NEVER,
+    skip_dir_mtime_s: float = SKIP_DIR_MTIME_S,
 ) -> "Meta":
     """Open the volume at `meta_url`: sqlite3://PATH, or memory://NAME inside this process.
 
     Read-only opens write nothing at all.  With `session` (the default of a writable open) a session
-    is registered and a thread keeps its lease.
+    is registered and a thread keeps its lease.  `skip_dir_mtime_s`: how far a directory's times may
+    be behind its last change; mount's --skip-dir-mtime.
 
     Raises NotFormatted; Unsupported (a feature this Roost must not write beside); NewerFormat;
     InvalidArgument for a bad URL; Unavailable.
@@ -50,6 +52,7 @@ def open_meta(
         settings = open_secrets(read_settings(engine, meta_url, read_only=read_only))
         volume = open_volume(engine, settings, clock or SystemClock())
         volume.atime_mode = atime
+        volume.skip_dir_mtime_ns = int(skip_dir_mtime_s * 1e9)
         volume.quotas = quotas.load(engine)
         meta = Meta(volume, read_only=read_only)
         if session and not read_only:

@@ -17,7 +17,7 @@ from functools import partial
 from roost.errors import RoostError
 from roost.volume.errors import FsError
 from roost.volume.layout import chunk_count
-from roost.volume.meta import rules, summary, tree_removal, usage
+from roost.volume.meta import dir_times, rules, summary, tree_removal, usage
 from roost.volume.meta.answers import CloneOptions, Progress
 from roost.volume.meta.effects import (
     AddEdge,
@@ -104,14 +104,15 @@ def _clone_single(volume: OpenVolume, source: Ino, task: CloneTask) -> Node:
 
     def copy(txn: Txn) -> Node:
         _load(txn, task.parent, [described])
-        rules.directory_to_add_to(txn, task.parent, txn.node(task.parent), task.caller)
+        folder = rules.directory_to_add_to(txn, task.parent, txn.node(task.parent), task.caller)
         if txn.edge(task.parent, task.name) is not None:
             raise FsError(errno.EEXIST, task.parent, task.name)
         copied, effects = _copy(txn, described, task.parent, task)
         above = usage.quota_dirs(txn, volume, task.parent)
         size = usage.as_child(copied)
         usage.check_growth(txn, volume, copied, above, size.space_bytes, 1)
-        txn.do(*effects, rules.touched(task.parent, txn.now_ns))
+        txn.do(*effects)
+        dir_times.touch(txn, volume, task.parent, folder)
         usage.charge_node(txn, volume, copied, size.space_bytes, 1)
         usage.charge_name(txn, volume, task.parent, above, size)
         return Node(described.new_ino, copied)
@@ -159,7 +160,7 @@ def _attach(volume: OpenVolume, root: Ino, task: CloneTask, size: DirUsage) -> N
 
     def attach(txn: Txn) -> Node:
         txn.load(NodeWanted(task.parent), EdgeWanted(task.parent, task.name), NodeWanted(root))
-        rules.directory_to_add_to(txn, task.parent, txn.node(task.parent), task.caller)
+        folder = rules.directory_to_add_to(txn, task.parent, txn.node(task.parent), task.caller)
         if txn.edge(task.parent, task.name) is not None:
             raise FsError(errno.EEXIST, task.parent, task.name)
         attr = rules.found(root, txn.exact_node(root))
@@ -169,8 +170,8 @@ def _attach(volume: OpenVolume, root: Ino, task: CloneTask, size: DirUsage) -> N
         txn.do(
             AddEdge(task.parent, task.name, Edge(Kind.DIRECTORY, root)),
             DropDetached(root),
-            rules.touched(task.parent, txn.now_ns, nlink_by=1),
         )
+        dir_times.touch(txn, volume, task.parent, folder, nlink_by=1)
         usage.charge_name(txn, volume, task.parent, (), usage.as_child(attr))
         usage.charge_quotas(txn, above, size.space_bytes, size.inodes)
         return Node(root, attr)

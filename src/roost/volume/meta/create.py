@@ -5,7 +5,7 @@ import stat
 from dataclasses import replace
 
 from roost.volume.errors import FsError
-from roost.volume.meta import acl, rules, usage
+from roost.volume.meta import acl, dir_times, rules, usage
 from roost.volume.meta.effects import (
     AddEdge,
     AddNode,
@@ -77,7 +77,7 @@ def create(volume: OpenVolume, parent: Ino, name: bytes, new: NewNode, caller: C
             txn.do(PutSymlink(ino, new.target))
         if attr.is_directory and volume.settings.dir_stats:
             txn.do(PutDirUsage(ino, DirUsage()))
-        txn.do(rules.touched(parent, txn.now_ns, nlink_by=1 if attr.is_directory else 0))
+        dir_times.touch(txn, volume, parent, folder, nlink_by=int(attr.is_directory))
         usage.charge_node(txn, volume, attr, NODE_SPACE_BYTES, 1)
         usage.charge_name(txn, volume, parent, above, usage.as_child(attr))
         return Node(ino, attr)

@@ -3,7 +3,7 @@
 import errno
 
 from roost.volume.errors import FsError
-from roost.volume.meta import rules, trash, usage
+from roost.volume.meta import dir_times, rules, trash, usage
 from roost.volume.meta.effects import AddEdge, ChangeNode, DropSustained, NodeChange, merged
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.reads import EdgeWanted, NodeWanted
@@ -31,7 +31,7 @@ def link(volume: OpenVolume, ino: Ino, parent: Ino, name: bytes, caller: Caller)
         is_nameless = attr.nlink == 0
         if is_nameless and not volume.opens.is_nameable(ino):
             raise FsError(errno.ENOENT, ino)  # open, but its last name is gone
-        rules.directory_to_add_to(txn, parent, txn.node(parent), caller)
+        folder = rules.directory_to_add_to(txn, parent, txn.node(parent), caller)
         if txn.edge(parent, name) is not None:
             raise FsError(errno.EEXIST, parent, name)
         above = usage.quota_dirs(txn, volume, parent)
@@ -46,8 +46,8 @@ def link(volume: OpenVolume, ino: Ino, parent: Ino, name: bytes, caller: Caller)
         txn.do(
             AddEdge(parent, name, Edge(attr.kind, ino)),
             ChangeNode(ino, change),
-            rules.touched(parent, txn.now_ns),
         )
+        dir_times.touch(txn, volume, parent, folder)
         if is_nameless:
             txn.do(DropSustained(volume.sid, ino))
         usage.charge_name(txn, volume, parent, above, usage.as_child(attr))

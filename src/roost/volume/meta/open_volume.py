@@ -18,6 +18,7 @@ FIRST_INO = 2
 FIRST_SLICE = 1
 INOS_AT_ONCE = 1024  # as JuiceFS reserves them
 SLICES_AT_ONCE = 4096
+SKIP_DIR_MTIME_S = 0.1  # the default of JuiceFS's --skip-dir-mtime
 
 
 class Ids:
@@ -63,6 +64,7 @@ class OpenVolume:
     slice_ids: Ids
     quotas: QuotaTable = NO_QUOTAS
     atime_mode: AtimeMode = AtimeMode.NEVER
+    skip_dir_mtime_ns: int = int(SKIP_DIR_MTIME_S * 1e9)
 
     @property
     def now_s(self) -> int:

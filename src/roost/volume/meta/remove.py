@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from roost.volume.errors import FsError
-from roost.volume.meta import rules, trash, usage
+from roost.volume.meta import dir_times, rules, trash, usage
 from roost.volume.meta.effects import (
     ChangeNode,
     DropEdge,
@@ -92,7 +92,7 @@ def unlink(
         loss = decide(volume, removal, edge.ino, attr, place)
         above = usage.quota_dirs(txn, volume, parent)
         txn.do(DropEdge(parent, name))
-        touch(txn, parent)
+        touch(txn, volume, parent, folder)
         usage.charge_name(txn, volume, parent, above, usage.as_child(attr, -1))
         return carry_out(txn, volume, loss)
 
@@ -130,7 +130,7 @@ def rmdir(
         place = None if skip_trash else trash.find_place(txn, volume, parent, name, edge.ino, attr)
         above = usage.quota_dirs(txn, volume, parent)
         txn.do(DropEdge(parent, name))
-        touch(txn, parent, nlink_by=-1)
+        touch(txn, volume, parent, folder, nlink_by=-1)
         usage.charge_name(txn, volume, parent, above, usage.as_child(attr, -1))
         carry_out(txn, volume, directory_loss(edge.ino, attr, place))
 
@@ -207,10 +207,10 @@ def drop_node(txn: Txn, volume: OpenVolume, ino: Ino, attr: Attr) -> DeletedFile
     return deleted
 
 
-def touch(txn: Txn, parent: Ino, nlink_by: int = 0) -> None:
+def touch(txn: Txn, volume: OpenVolume, parent: Ino, folder: Attr, nlink_by: int = 0) -> None:
     """Add the effect on a directory that lost names; the trash is never touched."""
     if not rules.is_trash(parent):
-        txn.do(rules.touched(parent, txn.now_ns, nlink_by=nlink_by))
+        dir_times.touch(txn, volume, parent, folder, nlink_by)
 
 
 def delete_sustained(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from roost.errors import CorruptRecord
 from roost.volume.errors import FsError
-from roost.volume.meta import rules, summary, trash, usage
+from roost.volume.meta import dir_times, rules, summary, trash, usage
 from roost.volume.meta.effects import AddEdge, ChangeNode, DropEdge, NodeChange
 from roost.volume.meta.lookup import missing_node
 from roost.volume.meta.open_files import Removal
@@ -157,13 +157,14 @@ def _apply(txn: Txn, volume: OpenVolume, removal: Removal, move: Move, work: _Wo
         work.unmeasured.extend(quotas.unmeasured)
         return Removed()
     _check_entering(txn, volume, quotas.entered, size, loss)
-    return _move(txn, volume, move, source, _Change(quotas, size, loss))
+    return _move(txn, volume, move, source, _Change(target_folder, quotas, size, loss))
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What a decided move does besides: to quotas, and to the node it replaces."""
+    """What a decided move does besides: the directory it enters, quotas, what it replaces."""
 
+    folder: Attr
     quotas: _Quotas
     size: DirUsage
     loss: Loss | None
@@ -300,7 +301,9 @@ def _move(txn: Txn, volume: OpenVolume, move: Move, source: _End, change: _Chang
         usage.charge_quotas(txn, quotas.entered, size.space_bytes, size.inodes)
     moves_directory = int(source.attr.is_directory and move.changes_parent)
     loses_directory = int(loss is not None and loss.attr.is_directory)
-    _touch_both(txn, move, -moves_directory, moves_directory - loses_directory)
+    old = (source.folder, -moves_directory)
+    new = (change.folder, moves_directory - loses_directory)
+    _touch_both(txn, volume, move, old, new)
     return removed
 
 
@@ -345,7 +348,7 @@ def _exchange(txn: Txn, volume: OpenVolume, move: Move, source: _End, other: _Ta
             usage.charge_name(txn, volume, ino, (), usage.as_child(lost, -1))
         usage.charge_quotas(txn, quotas.entered, grown.space_bytes, grown.inodes)
         usage.charge_quotas(txn, quotas.left, -grown.space_bytes, -grown.inodes)
-    _touch_both(txn, move, -came, came)
+    _touch_both(txn, volume, move, (source.folder, -came), (folder, came))
     return Removed()
 
 
@@ -361,10 +364,14 @@ def _moved(txn: Txn, end: _End, new_parent: Ino | None) -> ChangeNode:
     return ChangeNode(end.edge.ino, NodeChange(ctime_at_least_ns=txn.now_ns, parent=parent))
 
 
-def _touch_both(txn: Txn, move: Move, nlink_by: int, new_nlink_by: int) -> None:
+def _touch_both(
+    txn: Txn, volume: OpenVolume, move: Move, old: tuple[Attr, int], new: tuple[Attr, int]
+) -> None:
+    """Touch the directories, given as they were read and with what their link counts change by."""
+    (folder, nlink_by), (new_folder, new_nlink_by) = old, new
     if not move.changes_parent:
-        txn.do(rules.touched(move.parent, txn.now_ns, nlink_by=nlink_by + new_nlink_by))
+        dir_times.touch(txn, volume, move.parent, folder, nlink_by + new_nlink_by)
         return
     if not rules.is_trash(move.parent):
-        txn.do(rules.touched(move.parent, txn.now_ns, nlink_by=nlink_by))
-    txn.do(rules.touched(move.new_parent, txn.now_ns, nlink_by=new_nlink_by))
+        dir_times.touch(txn, volume, move.parent, folder, nlink_by)
+    dir_times.touch(txn, volume, move.new_parent, new_folder, new_nlink_by)

@@ -9,7 +9,6 @@ import stat
 
 from roost.volume.errors import FsError
 from roost.volume.meta import acl
-from roost.volume.meta.effects import ChangeNode, NodeChange
 from roost.volume.model import (
     DIRECTORY_LENGTH_BYTES,
     NAME_BYTES_MAX,
@@ -178,9 +177,3 @@ def new_child(parent: Ino, folder: Attr, caller: Caller, start: Start, now_ns: i
         default_acl=start.default_acl,
         tier=folder.tier,
     )
-
-
-def touched(ino: Ino, now_ns: int, nlink_by: int = 0) -> ChangeNode:
-    """Return the change of a directory that gained or lost a name."""
-    change = NodeChange(nlink_by=nlink_by, mtime_at_least_ns=now_ns, ctime_at_least_ns=now_ns)
-    return ChangeNode(ino, change)

@@ -32,7 +32,7 @@ from roost.volume.meta.remove import (
     unlink,
 )
 from roost.volume.meta.txn import Txn
-from roost.volume.model import SUPERUSER, Caller, Ino, Kind
+from roost.volume.model import SUPERUSER, Attr, Caller, Ino, Kind
 
 NAMES_AT_ONCE = 200  # of one commit
 THREADS_MAX = 255
@@ -247,7 +247,8 @@ class _Choice:
         volume, parent = self.volume, self.parent
         entries = (EdgeWanted(parent, name, child=True) for name in self.names)
         txn.load(NodeWanted(parent), *entries, *trash.wanted(txn, volume, parent))
-        losses = dict(self._losses(txn, removal))
+        folder = rules.directory_to_remove_from(txn, parent, txn.node(parent), self.how.caller)
+        losses = dict(self._losses(txn, removal, folder))
         above = usage.quota_dirs(txn, volume, parent) if self.how.in_quotas else ()
         directories = 0
         charges = []
@@ -258,15 +259,14 @@ class _Choice:
                 charges.append(usage.as_child(loss.attr, -1))
         self.batch.gone = len(losses)
         if losses:
-            touch(txn, parent, nlink_by=-directories)
+            touch(txn, volume, parent, folder, nlink_by=-directories)
         usage.charge_name(txn, volume, parent, above, usage.total(charges))
         return carry_out(txn, volume, *(loss for loss in losses.values() if loss is not None))
 
-    def _losses(self, txn: Txn, removal: Removal) -> Iterator[tuple[bytes, Loss | None]]:
+    def _losses(
+        self, txn: Txn, removal: Removal, folder: Attr
+    ) -> Iterator[tuple[bytes, Loss | None]]:
         """Yield what becomes of each name's node; None for a damaged entry.  Only reads."""
-        folder = rules.directory_to_remove_from(
-            txn, self.parent, txn.node(self.parent), self.how.caller
-        )
         place = None if self.how.skip_trash else trash.find_folder(txn, self.volume, self.parent)
         seen: defaultdict[Ino, int] = defaultdict(int)
         for name in self.names:

@@ -37,6 +37,8 @@ USE_DIRECTORY = (
     "UPDATE jfs_dir_stats SET data_length = data_length + ?, used_space = used_space + ?,"
     " used_inodes = used_inodes + ? WHERE inode = ?"
 )
+# Takes the lock and changes nothing: two who find no statistics would each count without the other.
+_LOCK_DIRECTORY = "UPDATE jfs_node SET nlink = nlink WHERE inode = ?"
 _CHILDREN = "FROM jfs_edge e JOIN jfs_node n ON n.inode = e.inode WHERE e.parent = m.inode)"
 _COMPUTE_USAGE = (
     "INSERT INTO jfs_dir_stats (inode, data_length, used_space, used_inodes) SELECT m.inode,"
@@ -229,6 +231,8 @@ class _Plan:
             " used_space = excluded.used_space, used_inodes = excluded.used_inodes",
         )
         for ino, by in sorted(self.used.items()):
+            if ino not in counted:
+                yield _LOCK_DIRECTORY, (ino,)
             yield USE_DIRECTORY, (*by, ino)
             if ino not in counted:
                 yield compute_usage(ino)

@@ -1,7 +1,8 @@
 """The checks of a commit as conditions that the database judges in the commit itself.
 
 Rows that must be as seen are locked while they are compared, nodes first and in ascending order
-(H15): FOR UPDATE where the commit changes the node, FOR SHARE elsewhere.  What must be absent
+(H15): FOR UPDATE where the commit changes the node, FOR SHARE elsewhere.  A directory's statistics
+count as the node, since they may be computed from entries in the commit.  What must be absent
 cannot be locked: it is asked for in a later statement, when the nodes are locked that whoever adds
 it locks too, or a unique index refuses the second of two.
 """
@@ -34,7 +35,7 @@ class Guard:
     """What must hold: nodes by number, rows by table, and conditions for a later statement."""
 
     nodes: dict[Ino, Condition] = field(default_factory=dict)
-    changed: set[Ino] = field(default_factory=set)  # nodes that the commit writes
+    changed: set[Ino] = field(default_factory=set)  # that the commit writes, or their statistics
     rows: dict[str, dict[Condition, None]] = field(default_factory=dict)
     later: list[Condition] = field(default_factory=list)
     disagrees: bool = False  # two states of one node were seen: not all who saw them are right
@@ -102,7 +103,7 @@ def guard_of(commit: Commit) -> Guard | None:
                 added.add((parent, name))
             case fx.AddNode(ino):
                 new_nodes.add(ino)
-            case fx.ChangeNode(ino) | fx.DropNode(ino):
+            case fx.ChangeNode(ino) | fx.DropNode(ino) | fx.UseDirectory(ino):
                 guard.changed.add(ino)
     for check in commit.checks:
         match check:
