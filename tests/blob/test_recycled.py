@@ -33,6 +33,24 @@ def test_memory_comes_again_when_the_last_view_is_gone() -> None:
     assert address(memory.take(WORTH_BYTES)) == place
 
 
+@pytest.mark.skipif(
+    not Path("/sys/kernel/mm/transparent_hugepage").exists(), reason="there are no huge pages"
+)
+def test_memory_is_private_and_of_small_pages() -> None:
+    view = RecycledMemory().take(16 * WORTH_BYTES)
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        start, dash, rest = line.partition("-")
+        if dash and not line[0].isupper():
+            end, permissions = rest.split()[:2]
+            inside = int(start, 16) <= address(view) < int(end, 16)
+            assert not inside or permissions == "rw-p"
+        elif inside and line.startswith("VmFlags:"):
+            assert "nh" in line.split(), line
+            return
+    raise AssertionError("the memory is not listed")
+
+
 def test_an_array_or_a_buffer_over_a_view_keeps_it_too() -> None:
     import numpy as np
     import pyarrow as pa

@@ -3,9 +3,14 @@
 The first touch of new memory costs more than reading a cached file into it, and the system's
 allocator gives pieces of this size back at once and takes new ones.  Blocks have one size, so the
 memory of one that was dropped serves the next.
+
+It is made of small pages.  numpy asks for huge ones, and before the first byte is read into such a
+page the system clears all of it, in memory that nobody had for long.
 """
 
+import contextlib
 import io
+import mmap
 import os
 import threading
 import weakref
@@ -53,7 +58,7 @@ class RecycledMemory:
             if whole is not None:
                 self._spare_bytes -= size_bytes
         if whole is None:
-            whole = np.empty(size_bytes, np.uint8)
+            whole = _new(size_bytes)
         # Views of the memoryview keep `lent` alive; slices of an array would keep `whole` alone.
         lent = whole[:]
         weakref.finalize(lent, self._take_back, whole).atexit = False
@@ -68,6 +73,13 @@ class RecycledMemory:
             self._spare_bytes += len(whole)
             while self._spare_bytes > self._spare_bytes_max:
                 self._spare_bytes -= len(self._spare.pop(0))
+
+
+def _new(size_bytes: int) -> Piece:
+    area = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(AttributeError, OSError):  # not everywhere are there huge pages
+        area.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(area, np.uint8)
 
 
 def read_all(file: io.FileIO, memory: RecycledMemory) -> Buffer:
