@@ -97,6 +97,42 @@ def test_a_file_that_somebody_changed_is_removed_and_a_miss(
     assert cache.find(key(2), SIZE) == DATA[::-1]
 
 
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def link(path: Path) -> None:
+    """To a sound copy of the block, elsewhere."""
+    path.symlink_to(path.with_name("copy"))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("thing", [pipe, folder, device, link])
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_no_regular_file_is_a_miss_at_once(
+    tmp_path: Path, cache: DiskCache, thing: Callable[[Path], None], whole: bool
+) -> None:
+    cache.keep(key(1), DATA)
+    path = file_of(tmp_path, 1)
+    path.rename(path.with_name("copy"))
+    thing(path)
+    if whole:
+        assert cache.find(key(1), SIZE) is None
+    else:
+        assert cache.find_range(key(1), SIZE, SIZE // 2 - 5, 10) is None
+    if thing is not folder:
+        assert cache.keep(key(1), DATA)
+        assert cache.find(key(1), SIZE) == DATA
+
+
 @pytest.mark.parametrize("level", ["none", "full", "shrink", "extend"])
 def test_ranges_are_those_of_the_block_at_every_level(
     tmp_path: Path, clock: ManualClock, level: module.ChecksumLevel

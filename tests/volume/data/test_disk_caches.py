@@ -257,16 +257,16 @@ def test_a_miss_does_not_strike_off_what_was_kept_meanwhile(
     tmp_path: Path, make: Callable[..., DiskCache], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = make()
-    really_open = Path.open
+    really_open = module.open_regular
 
-    def open_late(path: Path, *arguments: object, **options: object) -> object:
+    def open_late(path: Path) -> int:
         try:
-            return really_open(path, *arguments, **options)  # type: ignore[call-overload]
+            return really_open(path)
         except FileNotFoundError:
             cache.keep(key(1), DATA)
             raise
 
-    monkeypatch.setattr(Path, "open", open_late)
+    monkeypatch.setattr(module, "open_regular", open_late)
     assert cache.find(key(1), SIZE) is None
     assert cache.size_bytes == on_disk(tmp_path) > SIZE
     assert cache.find(key(1), SIZE) == DATA

@@ -32,6 +32,7 @@ from roost.sizes import KIB
 from roost.volume.data import checksums
 from roost.volume.data.checksums import PIECE_BYTES
 from roost.volume.data.disk_index import DiskIndex
+from roost.volume.data.regular_files import open_regular
 from roost.volume.data.settings import ChecksumLevel, Eviction
 from roost.volume.data.slice_watch import SliceWatch
 from roost.volume.layout import parse_block_key
@@ -112,7 +113,7 @@ class DiskCache:
         path = self._raw / key
         listing = self._listing(key)
         try:
-            with path.open("rb", buffering=0) as file:
+            with open(open_regular(path), "rb", buffering=0) as file:
                 data = file.read(size_bytes)
                 tail = file.read()
         except OSError:
@@ -136,7 +137,7 @@ class DiskCache:
         first, last = min(start, offset), max(end, offset + length)
         listing = self._listing(key)
         try:
-            with (self._raw / key).open("rb", buffering=0) as file:
+            with open(open_regular(self._raw / key), "rb", buffering=0) as file:
                 data = os.pread(file.fileno(), last - first, first)
                 tail = os.pread(file.fileno(), _TAIL_BYTES_MAX, size_bytes)
         except OSError:
