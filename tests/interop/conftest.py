@@ -1,11 +1,12 @@
 """The real juicefs as a peer.  Without it or FUSE, these tests are skipped; in CI they fail."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,16 @@ MOUNT_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 120.0
 
 
+@dataclass(frozen=True, slots=True)
+class GcCounts:
+    """The objects that `juicefs gc` saw."""
+
+    scanned: int
+    valid: int
+    leaked: int
+    skipped: int  # too young to be judged
+
+
 @dataclass(frozen=True)
 class Juicefs:
     """The official command, kept off the network."""
@@ -25,19 +36,39 @@ class Juicefs:
     binary: str
     work: Path
 
-    def run(self, *arguments: str, ok: bool = True) -> str:
+    def run(
+        self, *arguments: str, ok: bool = True, environment: Mapping[str, str] | None = None
+    ) -> str:
         """Run a command to its end and return all it printed."""
         done = subprocess.run(
             [self.binary, *arguments],
             capture_output=True,
             text=True,
             timeout=COMMAND_TIMEOUT_S,
-            env=self._environment(),
+            env={**self._environment(), **(environment or {})},
             check=False,
         )
         printed = done.stdout + done.stderr
         assert not ok or done.returncode == 0, f"{arguments}: {printed}"
         return printed
+
+    def gc(self, meta_url: str, *options: str) -> GcCounts:
+        """Run `juicefs gc` so that it judges objects of any age: it skips an hour's otherwise.
+
+        Nobody may write meanwhile.
+        """
+        printed = self.run("gc", meta_url, *options, environment={"JFS_GC_SKIPPEDTIME": "0"})
+        counts = [re.search(rf"(\d+) {word}\b", printed) for word in ("valid", "leaked", "skipped")]
+        scanned = re.search(r"scanned (\d+) objects", printed)
+        found = [int(one[1]) for one in (scanned, *counts) if one is not None]
+        assert len(found) == 4, printed
+        return GcCounts(*found)
+
+    def demand_no_leak(self, meta_url: str) -> None:
+        """Fail unless `juicefs gc` judges all objects, some, and finds none without a use."""
+        found = self.gc(meta_url)
+        assert (found.leaked, found.skipped) == (0, 0), found
+        assert found.valid > 0, found
 
     @contextmanager
     def mounted(self, meta_url: str, *options: str) -> Iterator[Path]:

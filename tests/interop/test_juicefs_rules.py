@@ -184,7 +184,7 @@ def test_copies_made_on_either_side_read_alike(both: Both, juicefs: Juicefs) -> 
         assert os.readlink(both.point / name / "link") == "f"
     both.meta.remove_tree(ROOT, b"d")
     assert (both.point / "ours" / "f").read_bytes() == b"hello"
-    assert "0 leaked (0 bytes)" in juicefs.run("gc", both.url)
+    juicefs.demand_no_leak(both.url)
 
 
 def test_appends_holes_and_copies_are_read_through_the_mount(both: Both) -> None:

@@ -10,7 +10,9 @@ import pytest
 from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.check import check_volume
 from roost.volume.client import VolumeClient
-from roost.volume.model import AttrChange, Kind
+from roost.volume.layout import block_key
+from roost.volume.model import AttrChange, Kind, SliceId
+from roost.volume.tools.gc import GcOptions, collect_garbage
 
 from .conftest import Juicefs
 
@@ -245,6 +247,29 @@ def test_juicefs_info_status_and_gc_accept_the_volume(tmp_path: Path, juicefs: J
     with VolumeClient.open(volume.meta_url, read_only=True, cache_dir=tmp_path / "cache") as client:
         after = tree_of_volume(client)
     assert after == before, "a compaction by juicefs changes no byte"
+    volume.finish()
+
+
+def test_both_find_a_leaked_object_of_any_age(tmp_path: Path, juicefs: Juicefs) -> None:
+    volume = make_test_volume(tmp_path / "volume", trash_days=0)
+    with VolumeClient.open(volume.meta_url, cache_dir=tmp_path / "cache") as client:
+        client.write("/a", os.urandom(BLOCK + 5))
+    juicefs.demand_no_leak(volume.meta_url)
+    seeded = [
+        block_key(SliceId(999_999), 0, 7),  # of no slice
+        block_key(SliceId(1), 9, BLOCK),  # behind its slice
+    ]
+    for key in seeded:
+        volume.store.put(key, b"x" * 7)
+    found = juicefs.gc(volume.meta_url)
+    assert (found.scanned, found.valid, found.leaked, found.skipped) == (4, 2, 2, 0)
+    with VolumeClient.open(volume.meta_url, read_only=True, cache_dir=tmp_path / "cache") as client:
+        assert sorted(check_volume(client, leak_age_s=0).leaked) == sorted(seeded)
+        assert check_volume(client).leaked == ()
+        garbage = collect_garbage(client, GcOptions(leak_age_s=0))
+        assert (sorted(garbage.leaked_keys), garbage.young.count) == (sorted(seeded), 0)
+    juicefs.gc(volume.meta_url, "--delete")
+    juicefs.demand_no_leak(volume.meta_url)
     volume.finish()
 
 

@@ -88,6 +88,7 @@ def test_an_object_that_nothing_names_is_unused_once_it_is_old(volume: TestVolum
     volume.store.put("chunks/0/0/999_0_5", b"stray")
     volume.store.put("chunks/0/0/not-a-block", b"stray")
     assert check_volume(client).leaked == ()
+    assert check_volume(client, leak_age_s=0).leaked == ("chunks/0/0/999_0_5",)
     report = check_volume(client, clock=Later())
     assert report.leaked == ("chunks/0/0/999_0_5",)
     assert report.is_clean

@@ -2,7 +2,8 @@
 
 Metadata is judged first (`meta.check`).  Then every slice that a record names must have all its
 blocks in the store with the right size; with `read_blocks` each block is fetched and decoded too.
-Objects that no slice names are counted; younger than an hour they may be of a write under way.
+Objects that no slice names are counted; younger than an hour they may be of a write under way
+(`leak_age_s`: nought once nobody writes).
 
 Memory is constant but for sixteen bytes a directory: tables are joined through sorted files, and of
 what is found at most FINDINGS_KEPT_MAX of each kind are kept; the counts are complete.  What looks
@@ -65,7 +66,7 @@ class CheckReport:
     blocks_bytes: int  # before compression
     damaged: tuple[DamagedBlock, ...]
     metadata: tuple[Problem, ...]
-    leaked: tuple[str, ...]  # objects older than an hour that no slice names
+    leaked: tuple[str, ...]  # objects that no slice names, old enough
     damaged_count: int = 0
     metadata_count: int = 0
     leaked_count: int = 0
@@ -83,12 +84,15 @@ def check_volume(
     read_blocks: bool = False,
     progress: Progress = lambda _done, _all: None,
     clock: Clock | None = None,
+    leak_age_s: int = LEAK_AGE_S,
 ) -> CheckReport:
     """Check objects and metadata.  `progress` is told what is done, and an estimate of all.
 
+    An object that no slice names is leaked once it is `leak_age_s` old.
+
     Raises CorruptRecord for records that do not parse, Unavailable.
     """
-    old_s = (clock or SystemClock()).wall_ns() // 1_000_000_000 - LEAK_AGE_S
+    old_s = (clock or SystemClock()).wall_ns() // 1_000_000_000 - leak_age_s
     return _Check(client, old_s, progress, read_blocks=read_blocks).run()
 
 
@@ -187,7 +191,7 @@ class _Check:
             self._judge_again(object_ref(row), used)
         if self._read_blocks:
             self._read_all(part.objects[needed & ~part.is_odd], used)
-        lost = ~part.is_valid & (part.objects["mtime_s"] < self._old_s)
+        lost = ~part.is_valid & (part.objects["mtime_s"] <= self._old_s)
         found.leaked_count += int(lost.sum())
         for row in part.objects[lost][: FINDINGS_KEPT_MAX - len(found.leaked)]:
             found.leaked.append(self._blocks.key(object_ref(row)))

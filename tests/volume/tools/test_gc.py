@@ -43,6 +43,8 @@ def test_objects_are_counted_by_what_they_are(volume: TestVolume) -> None:
     assert report.leaked.bytes == 21
     young = collect_garbage(client, clock=later(0.5))
     assert (young.leaked.count, young.young.count) == (0, 3)
+    ageless = collect_garbage(client, GcOptions(leak_age_s=0))
+    assert (ageless.leaked.count, ageless.young.count) == (3, 0)
     assert len(volume.objects()) == 8  # it only looked
     done = collect_garbage(client, GcOptions(delete=True), clock=later())
     assert done.deleted.count == 3

@@ -46,11 +46,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class GcOptions:
-    """What to do besides looking."""
+    """What to do besides looking.
+
+    `leak_age_s`: how old an object that no slice names must be to be called leaked.  With `delete`
+    it must be longer than any write can take from its first object to its commit.
+    """
 
     compact: bool = False
     delete: bool = False
     threads: int = 10
+    leak_age_s: int = LEAK_AGE_S
 
 
 @dataclass(slots=True)
@@ -108,7 +113,7 @@ class _Collection:
         self._blocks = client.core.blocks
         self._sizes = StoredSizes(self._blocks, is_encrypted=client.settings.is_encrypted)
         self._now_s = clock.wall_ns() // 1_000_000_000
-        self._old_s = self._now_s - LEAK_AGE_S
+        self._old_s = self._now_s - self._options.leak_age_s
         self._volume: OpenVolume = open_volume(client.meta.engine, client.settings, clock)
         self._report = GcReport()
 
@@ -191,7 +196,7 @@ class _Collection:
     def _count(self, part: Match, doomed: SortedRecords) -> None:
         report, objects = self._report, part.objects
         is_lost = ~part.is_valid
-        is_young = is_lost & (objects["mtime_s"] >= self._old_s)
+        is_young = is_lost & (objects["mtime_s"] > self._old_s)
         is_leaked = is_lost & ~is_young
         live, kept = (
             part.is_valid & (one[part.at] if len(one) else part.is_valid)
