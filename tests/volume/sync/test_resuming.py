@@ -73,6 +73,9 @@ class Failing:
     def demand_there(self) -> None:
         self._inner.demand_there()
 
+    def demand_same(self) -> None:
+        self._inner.demand_same()
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         for item in self._inner.list(prefix, start, follow=follow):
             self._fails()
@@ -270,6 +273,62 @@ def test_keys_that_failed_are_tried_at_the_end_and_by_the_next_run(tmp_path: Pat
     assert clean.failed == 0
 
 
+@pytest.mark.parametrize("options", [Options(), OPTIONS, Options(delete_src_after=True)])
+def test_a_lost_file_is_told_by_every_run_until_the_checkpoint_is_forgotten(
+    tmp_path: Path, options: Options
+) -> None:
+    """Its copy failed in a run that deletes, and neither side has it: nothing makes that good."""
+    source = make_source(tmp_path / "source", 3)
+    target = tmp_path / "target"
+    target.mkdir()
+
+    class Losing(LocalTree):
+        def open(self, key: str) -> AbstractContextManager[Source]:
+            if key == "d1/deep/f01":
+                (source / key).unlink(missing_ok=True)
+            return super().open(key)
+
+    is_lost = options != Options()
+    assert run(job(Losing(source), LocalTree(target), options)).failed == is_lost
+    for _ in range(2 if is_lost else 0):
+        watcher = Quiet()
+        counts = run(job(LocalTree(source), LocalTree(target), options), watcher)
+        assert counts.failed == 1
+        assert "neither side" in str(watcher.errors["d1/deep/f01"])
+        assert len(notes(target)) == 1
+    work = job(LocalTree(source), LocalTree(target), options)
+    assert work.checkpoint is not None
+    work.checkpoint.remove()
+    assert run(work).failed == 0
+
+
+def test_a_failed_removal_whose_file_is_gone_by_the_next_run_is_done(tmp_path: Path) -> None:
+    source = make_source(tmp_path / "source", 3)
+    target = make_target(tmp_path / "target")
+
+    class Keeping(LocalTree):
+        def delete(self, key: str) -> None:
+            if key == "zz":
+                raise OSError(errno.EIO, "made to fail")
+            super().delete(key)
+
+    assert run(job(LocalTree(source), Keeping(target))).failed == 1
+    (target / "zz").unlink()
+    assert run(job(LocalTree(source), LocalTree(target))).failed == 0
+    assert notes(target) == []
+
+
+def test_a_failed_copy_that_is_deleted_as_extra_by_the_next_run_is_done(tmp_path: Path) -> None:
+    """The note may be older than the failure, so that its key is met once more."""
+    source = make_source(tmp_path / "source", 3)
+    target = make_target(tmp_path / "target")
+    work = job(LocalTree(source), LocalTree(target))
+    assert work.checkpoint is not None
+    work.checkpoint.save(Progress(key="empty/", failed=((0, "zz", True),)))
+    assert run(work).failed == 0
+    assert not (target / "zz").exists()
+
+
 def test_a_folder_in_a_files_place_makes_room_when_extras_are_deleted(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     (source / "b").mkdir(parents=True)
@@ -350,7 +409,7 @@ def test_a_checkpoint_that_does_not_parse_is_damage_not_a_new_start(tmp_path: Pa
     (tmp_path / "target").mkdir()
     work = job(LocalTree(source), LocalTree(tmp_path / "target"))
     assert work.checkpoint is not None
-    for text in (b"", b"{}", b'{"version": 2}', b'{"version": 1, "failed": 3}'):
+    for text in (b"", b"{}", b'{"version": 3}', b'{"version": 2, "failed": 3}'):
         (tmp_path / "target" / work.checkpoint.name).write_bytes(text)
         with pytest.raises(CorruptRecord, match="checkpoint"):
             Sync(work, Quiet())

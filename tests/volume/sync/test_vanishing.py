@@ -165,10 +165,7 @@ def test_nothing_is_found_or_made_in_the_folder_that_took_a_root_s_place(
 
 def test_a_root_that_is_removed_is_not_made_again(source: Endpoint, tmp_path: Path) -> None:
     assert source.is_there()
-    if isinstance(source, VolumeTree):
-        source._client.remove_tree("/root")
-    else:
-        shutil.rmtree(tmp_path / "source")
+    _remove(source, tmp_path / "source")
     with pytest.raises(Vanished):
         source.write(FILE, iter([b"1"]), "draft")
     assert not _anew(source, tmp_path / "source").is_there()
@@ -247,6 +244,90 @@ def test_no_source_is_deleted_for_a_copy_that_was_unmounted(
     with pytest.raises(Vanished):
         Sync(Job(other, target, options=Options(delete_src=True, threads=1)), Quiet()).run()
     assert len(read_back(other)) - len(_folders(other)) == len(FILES) - count
+
+
+PLAIN = Options(dirs=True, threads=1)
+
+
+@pytest.mark.parametrize("count", [1, 4, len(FILES)])
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_plain_sync_tells_that_its_target_was_replaced(
+    source: Endpoint,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    count: int,
+    before: bool,
+    exists: bool,
+) -> None:
+    """The fixture is the target here.  It is replaced before, or just after, the n-th copy."""
+    folder = tmp_path / "source"
+    target, other = _anew(source, folder), places.local(tmp_path / "other")
+    fill(other, {key: File(b"new", 2) for key in FILES})
+    if not exists:
+        _remove(target, folder)
+    replace, written = _replaced(target, folder), target.write
+    calls = iter(range(1, 1000))
+
+    def unmounting(item: Item, pieces: Iterator[bytes], draft: str) -> None:
+        is_last = next(calls) == count
+        if before and is_last:
+            replace()
+        written(item, pieces, draft)
+        if not before and is_last:
+            replace()
+
+    monkeypatch.setattr(target, "write", unmounting)
+    with pytest.raises(Vanished):
+        Sync(Job(other, target, options=PLAIN), Quiet()).run()
+    assert read_back(_anew(target, folder)) == {}
+
+
+def test_the_folder_of_a_single_file_is_watched_too(
+    source: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "source"
+    other = places.local(tmp_path / "other")
+    fill(other, {"f": File(b"new")})
+    _remove(source, folder)
+    target = _anew(source, folder)
+    replace, written = _replaced(target, folder), target.write
+
+    def unmounting(item: Item, pieces: Iterator[bytes], draft: str) -> None:
+        written(item, pieces, draft)
+        replace()
+
+    monkeypatch.setattr(target, "write", unmounting)
+    work = Job(OneFile(other, "f", "f"), OneFile(target, "g", "f"), options=PLAIN)
+    with pytest.raises(Vanished):
+        Sync(work, Quiet()).run()
+
+
+def test_a_single_file_is_copied_to_the_root_of_a_volume(tmp_path: Path) -> None:
+    inner = places.volume(tmp_path)
+    assert isinstance(inner, VolumeTree)
+    root = VolumeTree(inner._client, "/")
+    other = places.local(tmp_path / "other")
+    fill(other, {"f": File(b"new")})
+    assert Sync(Job(OneFile(other, "f", "f"), OneFile(root, "g", "f")), Quiet()).run().copied == 1
+    assert inner._client.read("/g") == b"new"
+    root.close()
+
+
+@pytest.mark.parametrize("options", [Options(dirs=True, dry=True), Options(existing=True)])
+def test_a_target_that_nothing_is_made_in_is_not_made(tmp_path: Path, options: Options) -> None:
+    other = places.local(tmp_path / "other")
+    fill(other, FILES)
+    assert Sync(Job(other, LocalTree(tmp_path / "t"), options=options), Quiet()).run().failed == 0
+    assert not (tmp_path / "t").exists()
+
+
+def _remove(endpoint: Endpoint, folder: Path) -> None:
+    """Take the endpoint's root away."""
+    if isinstance(endpoint, VolumeTree):
+        endpoint._client.remove_tree("/root")
+    else:
+        shutil.rmtree(folder)
 
 
 def _folders(endpoint: Endpoint) -> list[str]:

@@ -52,6 +52,9 @@ class Bucket:
     def demand_there(self) -> None:
         """Nothing, as `is_there`."""
 
+    def demand_same(self) -> None:
+        """Nothing, as `is_there`."""
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
         begin = order(start)

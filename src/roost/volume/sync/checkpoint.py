@@ -4,8 +4,9 @@ The note lies at the root of the target, named after what is synced and how:
 
     .roost-sync-checkpoint.<16 hex digits>.json
 
-It says up to which key (of which line of a list of files) everything is done, which keys failed,
-and the counts.  It is removed when a run ends without a failure.
+It says up to which key (of which line of a list of files) everything is done, which keys failed
+and of which of them it was the copy, and the counts.  It is removed when a run ends without a
+failure.
 """
 
 import json
@@ -19,19 +20,22 @@ from roost.volume.sync.items import CHECKPOINT_PREFIX
 from roost.volume.sync.options import Options, Selection
 from roost.volume.sync.tally import Counts
 
-VERSION = 1
+VERSION = 2
 FAILED_KEPT_MAX = 10_000
 """With more failed keys the checkpoint stands still: what follows is looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a checkpoint holds.  `run` is part of the names of unfinished files."""
+    """What a checkpoint holds.  `run` is part of the names of unfinished files.
+
+    `failed` are lines and keys, each with whether a copy of it failed.
+    """
 
     run: str = field(default_factory=lambda: uuid4().hex[:16])
     line: int = 0
     key: str = ""
-    failed: tuple[tuple[int, str], ...] = ()
+    failed: tuple[tuple[int, str, bool], ...] = ()
     counts: Counts = field(default_factory=Counts)
 
 
@@ -54,7 +58,9 @@ class Checkpoint:
             value = json.loads(raw)
             if value["version"] != VERSION:
                 raise ValueError(f"version {value['version']} is not {VERSION}")
-            failed = tuple((int(line), str(key)) for line, key in value["failed"])
+            failed = tuple(
+                (int(line), str(key), bool(was_copy)) for line, key, was_copy in value["failed"]
+            )
             counts = Counts(**{word: int(count) for word, count in value["counts"].items()})
             return Progress(
                 str(value["run"]), int(value["line"]), str(value["key"]), failed, counts

@@ -79,6 +79,10 @@ class Endpoint(Protocol):
         """Raise NotFound, in its own words, unless it is there; a tree that was, Vanished."""
         ...
 
+    def demand_same(self) -> None:
+        """Raise Vanished if the root was there once and is gone, or another took its place."""
+        ...
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """Yield the items whose key begins with the folder `prefix` and is not below `start`.
 
@@ -106,7 +110,7 @@ class Endpoint(Protocol):
         ...
 
     def make_folder(self, key: str) -> None:
-        """Make a folder and those above it; nothing if it is there."""
+        """Make a folder and those above it, "" for the root; nothing if it is there."""
         ...
 
     def make_link(self, key: str, target: str) -> None:

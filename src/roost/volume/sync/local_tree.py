@@ -63,6 +63,10 @@ class LocalTree:
         """As in Endpoint."""
         self._root_seen.demand_there(self.name)
 
+    def demand_same(self) -> None:
+        """As in Endpoint."""
+        self._root_seen.demand(self.name)
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
         return walk(partial(self._folder, follow=follow), prefix, start)
@@ -82,7 +86,7 @@ class LocalTree:
 
     def write(self, item: Item, pieces: Iterator[bytes], draft: str) -> None:
         """As in Endpoint."""
-        self._demand_root()
+        self.demand_same()
         target = self._path(item.key)
         place = os.path.join(os.path.dirname(target), draft) if draft else target
         os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -109,12 +113,12 @@ class LocalTree:
 
     def make_folder(self, key: str) -> None:
         """As in Endpoint."""
-        self._demand_root()
+        self.demand_same()
         os.makedirs(self._path(key), exist_ok=True)
 
     def make_link(self, key: str, target: str) -> None:
         """As in Endpoint."""
-        self._demand_root()
+        self.demand_same()
         path = self._path(key)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
@@ -137,7 +141,7 @@ class LocalTree:
     def delete(self, key: str) -> None:
         """As in Endpoint."""
         path = self._path(key)
-        self._demand_root()
+        self.demand_same()
         self._check_real(os.path.dirname(path))
         with contextlib.suppress(FileNotFoundError):
             if key.endswith("/"):
@@ -150,7 +154,7 @@ class LocalTree:
         try:
             return Path(self._path(name)).read_bytes()
         except FileNotFoundError:
-            self._demand_root()
+            self.demand_same()
             return None
 
     def write_note(self, name: str, data: bytes) -> None:
@@ -176,9 +180,6 @@ class LocalTree:
             raise
         return found.st_dev, found.st_ino
 
-    def _demand_root(self) -> None:
-        self._root_seen.demand(self.name)
-
     def _check_real(self, folder: str) -> None:
         """Raise InvalidArgument if the folder lies behind a symbolic link below the root."""
         root = os.path.realpath(self._root)
@@ -198,7 +199,7 @@ class LocalTree:
             with os.scandir(self._path(folder) or "/") as entries:
                 return [self._found(folder, entry, follow) for entry in entries]
         except (FileNotFoundError, NotADirectoryError):
-            self._demand_root()
+            self.demand_same()
             return []
 
     def _found(self, folder: str, entry: "os.DirEntry[str]", follow: bool) -> Found:
@@ -221,7 +222,7 @@ class LocalTree:
             target = os.readlink(path) if stat.S_ISLNK(found.st_mode) else ""
         except OSError as error:
             if error.errno in _ABSENT:
-                self._demand_root()
+                self.demand_same()
                 return None
             raise
         kind = _kind(found.st_mode)

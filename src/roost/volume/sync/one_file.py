@@ -42,6 +42,10 @@ class OneFile:
         if self.head(self._shown, follow=False) is None:
             raise NotFound(f"{self.name}: no such file, or it was removed meanwhile")
 
+    def demand_same(self) -> None:
+        """As in Endpoint; of the folder that the file is in."""
+        self._inner.demand_same()
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
         item = self.head(self._shown, follow=follow)
@@ -62,7 +66,8 @@ class OneFile:
         self._inner.write(replace(item, key=self._key), pieces, draft)
 
     def make_folder(self, key: str) -> None:
-        """As in Endpoint; there is none to make."""
+        """As in Endpoint; the only one is that which the file is in."""
+        self._inner.make_folder("")
 
     def make_link(self, key: str, target: str) -> None:
         """As in Endpoint."""

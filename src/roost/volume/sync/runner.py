@@ -5,17 +5,18 @@ does not stop the others; all that failed are tried once more at the end, when w
 way (a folder in place of a file, a full disk) may be gone.
 
 Lock order: `_lock` guards `_failed` and is taken alone.  `_failed` says of each key whether this
-run failed to copy it.
+run, or one that it goes on from, failed to copy it.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from roost.blob.limits import Rate
 from roost.clock import Clock, SystemClock
-from roost.errors import Failure, RoostError
+from roost.errors import Failure, NotFound, RoostError
 from roost.volume.sync.apart import Apart
 from roost.volume.sync.checkpoint import FAILED_KEPT_MAX, Checkpoint, Progress
 from roost.volume.sync.copying import Copier
@@ -31,6 +32,7 @@ from roost.volume.sync.worker import Watcher, Worker
 
 _TICK_S = 0.1
 _BYTES_PER_MEGABIT = 125_000
+_COPYING = (Verb.COPY, Verb.COMPARE)  # what differs is copied
 
 
 class TooManyFailures(Failure):
@@ -82,10 +84,11 @@ class Sync:
         )
         self._window = Window()
         self._lock = threading.Lock()
-        self._failed = dict.fromkeys(self._begin.failed, False)
+        self._failed = {(line, key): was_copy for line, key, was_copy in self._begin.failed}
         self._frozen: tuple[int, str] | None = None
         self._defect: BaseException | None = None
         self._stopping = False
+        self._sees_target = False
         self._next_tick_s = self._next_save_s = self._clock.monotonic_s()
         mbps = job.options.bandwidth_mbps
         rate = Rate(mbps * _BYTES_PER_MEGABIT, clock) if mbps else None
@@ -108,13 +111,13 @@ class Sync:
         """
         try:
             self._job.source.demand_there()  # not to be mistaken for an empty folder
-            if self._options.delete_dst or self._options.must_be_durable:
-                self._job.target.is_there()  # from now on it is this one, if there is one
+            self._sees_target = self._job.target.is_there()  # then another in its place is not it
             for planner, pairs in self._where():
                 for step in planner.steps(pairs):
                     self._take(step)
             self._drain()
             self._try_again()
+            self._job.target.demand_same()  # else the last copies went elsewhere, or are lost
         except BaseException:
             self._stopping = True
             self._pool.shutdown(wait=True, cancel_futures=True)
@@ -131,6 +134,16 @@ class Sync:
         self.tally.put("failed", len(self._failed))
         self._watcher.moved(self.tally)
         return self.tally.counts()
+
+    def _make_target(self) -> None:
+        """Make the target if it is not there, before anything is written, and see which it is.
+
+        Whoever made it with the first copy might be too late to see that a disk was unmounted.
+        """
+        if not self._sees_target:
+            self._job.target.make_folder("")
+            self._job.target.is_there()
+            self._sees_target = True
 
     # ---- deciding
     def _where(self) -> Iterator[tuple[Planner, Iterator[Pair]]]:
@@ -158,6 +171,8 @@ class Sync:
         if self._options.dry:
             self._plan_only(step)
             return
+        if step.verb is not Verb.LEAVE:
+            self._make_target()
         while not self._window.wait_for_room(_TICK_S):
             self._tick()
         slot = self._window.add(step)
@@ -190,13 +205,17 @@ class Sync:
     def _try_again(self) -> None:
         """Do once more what failed, one key after the other."""
         deletes = self._options.delete_dst or self._options.must_be_durable
+        if self._failed:
+            self._make_target()
         for (line, key), was_copy in list(self._failed.items()):
             self._tick()
             planner = self._ranges.planner(line, limited=False)
             pair = self._ranges.head(key)
             planner.resume_inside(key.rstrip("/"), self._ranges.head)  # their times change too
             if pair == (None, None):
-                if not (was_copy and deletes):  # else this run may have lost it: that is told
+                if was_copy and deletes:
+                    self._tell_lost(key)
+                else:
                     self._succeeded(line, key)
                 continue
             done = [
@@ -204,6 +223,12 @@ class Sync:
             ]
             if all(done):
                 self._succeeded(line, key)
+
+    def _tell_lost(self, key: str) -> None:
+        """Tell of a key that fails for good: a run that deletes may have lost it."""
+        how = "" if self._checkpoint is None else "; --checkpoint-force-reset forgets it"
+        error = NotFound(f"neither side has it any more since its copy failed{how}")
+        self._watcher.failed(key, error)
 
     # ---- doing
     def _run(self, slot: Slot) -> None:
@@ -231,9 +256,12 @@ class Sync:
             with self._lock:
                 if len(self._failed) >= FAILED_KEPT_MAX and self._frozen is None:
                     self._frozen = self._position()
-                self._failed[step.line, step.key] = step.verb is Verb.COPY
+                was_copy = self._failed.get((step.line, step.key), False)
+                self._failed[step.line, step.key] = was_copy or step.verb in _COPYING
             self._watcher.failed(step.key, error)
             return False
+        if step.verb is not Verb.LEAVE:  # whose folder was perhaps not made
+            self._succeeded(step.line, step.key)
         return True
 
     def _succeeded(self, line: int, key: str) -> None:
@@ -272,8 +300,10 @@ class Sync:
             return
         with self._lock:
             line, key = self._frozen or self._position()
-            failed = tuple(self._failed)[:FAILED_KEPT_MAX]
+            kept = islice(self._failed.items(), FAILED_KEPT_MAX)
+            failed = tuple((*place, was_copy) for place, was_copy in kept)
         counts = self.tally.counts()
+        self._make_target()
         self._checkpoint.save(Progress(self._begin.run, line, key, failed, counts))
 
 

@@ -58,6 +58,10 @@ class VolumeTree:
         """As in Endpoint."""
         self._root_seen.demand_there(self.name)
 
+    def demand_same(self) -> None:
+        """As in Endpoint."""
+        self._root_seen.demand(self.name)
+
     def list(self, prefix: str, start: str, *, follow: bool) -> Iterator[Item]:
         """As in Endpoint."""
         return walk(partial(self._folder, follow=follow), prefix, start)
@@ -70,7 +74,7 @@ class VolumeTree:
             target = self._client.readlink(self._path(key)) if not follow and _is_link(attr) else ""
         except FsError as error:
             if error.errno in _ABSENT:
-                self._demand_root()
+                self.demand_same()
                 return None
             raise
         if follow and _is_link(attr):
@@ -85,7 +89,7 @@ class VolumeTree:
 
     def write(self, item: Item, pieces: Iterator[bytes], draft: str) -> None:
         """As in Endpoint."""
-        self._demand_root()
+        self.demand_same()
         target = self._path(item.key)
         place = f"{target.rpartition('/')[0]}/{draft}" if draft else target
         file = self._create(item, place)
@@ -110,12 +114,14 @@ class VolumeTree:
 
     def make_folder(self, key: str) -> None:
         """As in Endpoint."""
-        self._demand_root()
-        self._client.mkdir(self._path(key), parents=True, exist_ok=True)
+        self.demand_same()
+        path = self._path(key)
+        if path != "/":
+            self._client.mkdir(path, parents=True, exist_ok=True)
 
     def make_link(self, key: str, target: str) -> None:
         """As in Endpoint."""
-        self._demand_root()
+        self.demand_same()
         path = self._path(key)
         with _forgiving(errno.ENOENT):
             self._client.remove(path)
@@ -142,7 +148,7 @@ class VolumeTree:
 
     def delete(self, key: str) -> None:
         """As in Endpoint."""
-        self._demand_root()
+        self.demand_same()
         with _forgiving(errno.ENOENT):
             self._check_real(key)
             if key.endswith("/"):
@@ -156,7 +162,7 @@ class VolumeTree:
             return self._client.read(self._path(name))
         except FsError as error:
             if error.errno in _ABSENT:
-                self._demand_root()
+                self.demand_same()
                 return None
             raise
 
@@ -176,9 +182,6 @@ class VolumeTree:
                 return None
             raise
         return found.ino if found.attr.is_directory else None
-
-    def _demand_root(self) -> None:
-        self._root_seen.demand(self.name)
 
     def _check_real(self, key: str) -> None:
         """Raise InvalidArgument if the key lies behind a symbolic link below the root."""
@@ -227,7 +230,7 @@ class VolumeTree:
             entries = self._client.readdir(self._path(folder), with_attrs=True)
         except FsError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
-                self._demand_root()
+                self.demand_same()
                 return []
             raise
         found = []
