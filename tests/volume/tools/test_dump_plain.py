@@ -119,6 +119,25 @@ def test_both_ways_write_the_same(
     assert set(NAMES) <= set(taken)
 
 
+@pytest.mark.parametrize("ino", [(1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_an_inode_that_no_counter_reaches_is_dumped_both_ways(
+    odd_url: str, monkeypatch: pytest.MonkeyPatch, ino: int
+) -> None:
+    """Stored inodes have 64 bits without a sign; a dump saves whatever is there."""
+    engine = open_engine(odd_url, SystemClock(), read_only=False)
+    engine.run(
+        lambda txn: txn.do(
+            AddNode(Ino(ino), replace(PLAIN, length=0)),
+            AddEdge(ROOT, b"far", Edge(Kind.FILE, Ino(ino))),
+        )
+    )
+    engine.close()
+    text = dumped(odd_url)
+    assert text.count(f'"inode":{ino},') == 1
+    monkeypatch.setattr(dump_tree, "plain_nodes", lambda _raws: {})
+    assert text == dumped(odd_url)
+
+
 def test_a_plain_file_that_stands_twice_is_damage(odd_url: str) -> None:
     engine = open_engine(odd_url, SystemClock(), read_only=False)
     engine.run(lambda txn: txn.do(AddEdge(ROOT, b"twin", Edge(Kind.FILE, Ino(100)))))

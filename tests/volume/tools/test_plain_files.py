@@ -106,6 +106,14 @@ def test_an_odd_number_is_taken_or_refused_both_ways(field: str) -> None:
         same_both_ways([("a", entry(2)), ("b", entry(3)), ("c", odd), ("d", entry(5))])
 
 
+@pytest.mark.parametrize("ino", [1 << 63, (1 << 64) - 1, 1 << 64, 1 << 70])
+def test_an_inode_that_no_counter_reaches_is_refused_by_its_name(ino: int) -> None:
+    said = loaded(spelled([("a", entry(2)), ("far", entry(ino)), ("z", entry(3))]))
+    assert said == f"inode is {ino}"
+    with pytest.raises(CorruptRecord, match="entry 'far'"):
+        load("memory://plain", io.BytesIO(spelled([("a", entry(2)), ("far", entry(ino))])))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_odd_name_is_taken_or_refused_both_ways(name: str) -> None:
     same_both_ways([("!", entry(2)), (name, entry(4)), ("~", entry(5))])

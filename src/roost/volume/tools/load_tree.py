@@ -225,7 +225,7 @@ class TreeLoader:
 
     # ---- other nodes
     def _add_leaf(self, parent: _Frame, name: str, document: dict[str, Any]) -> None:
-        where = self._where
+        where = f"{self._where}, entry {name!r}"
         self._check_fields(document)
         ino, attr = records.attr_of(document.get("attr"), parent.ino, where)
         if (

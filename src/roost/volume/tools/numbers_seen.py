@@ -8,7 +8,10 @@ _PAGE_BITS = 1 << 16
 
 
 class NumbersSeen:
-    """Which inodes or slices have come by.  Memory: 8 KiB per 65,536 consecutive numbers."""
+    """Which inodes or slices have come by.  Memory: 8 KiB per 65,536 consecutive numbers.
+
+    Numbers have 64 bits without a sign, as they are stored; counters reach half of that.
+    """
 
     def __init__(self) -> None:
         self._pages: dict[int, bytearray] = {}
@@ -27,7 +30,8 @@ class NumbersSeen:
         """Note numbers of which none has been seen; False, and none is noted, if one has."""
         if len(set(numbers)) < len(numbers):
             return False
-        page_nos, bits = np.divmod(np.array(numbers, np.int64), _PAGE_BITS)
+        page_nos, bits = np.divmod(np.array(numbers, np.uint64), _PAGE_BITS)
+        bits = bits.astype(np.intp)
         masks = np.left_shift(1, bits & 7).astype(np.uint8)
         parts = []
         for page_no in set(page_nos.tolist()):
