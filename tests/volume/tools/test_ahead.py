@@ -1,7 +1,7 @@
 """What is read ahead comes in order, errors last, and no thread outlives the block."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -52,6 +52,50 @@ def test_who_stops_early_ends_the_thread_and_closes_the_iterator(most: int) -> N
     with read_ahead(endless(), most) as items:
         assert next(items) == 0
     assert closed.is_set()
+    assert threads() == []
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_an_error_of_the_closing_is_raised_once_the_thread_has_ended(most: int) -> None:
+    """Of an iterator that somebody stops early: nothing else went wrong."""
+
+    def stubborn() -> Iterator[int]:
+        try:
+            yield from range(100)
+        finally:
+            raise Unavailable("the cursor did not close")
+
+    with pytest.raises(Unavailable, match="cursor"), read_ahead(stubborn(), most) as items:
+        assert next(items) == 0
+    assert threads() == []
+
+
+class Stubborn(Generator[int, None, None]):
+    """Fails twice: of its second item, and when it is closed."""
+
+    def __init__(self) -> None:
+        self._sent = 0
+
+    def send(self, _value: None) -> int:
+        self._sent += 1
+        if self._sent == 2:
+            raise Unavailable("the wire was cut")
+        return self._sent
+
+    def throw(self, *_arguments: object) -> int:
+        raise GeneratorExit
+
+    def close(self) -> None:
+        raise Unavailable("the cursor did not close")
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+def test_of_two_errors_the_first_is_raised(most: int) -> None:
+    with pytest.raises(Unavailable, match="wire"), read_ahead(Stubborn(), most) as items:
+        list(items)
+    assert threads() == []
+    with pytest.raises(OSError, match="full"), read_ahead(Stubborn(), most):
+        raise OSError("the disk is full")
     assert threads() == []
 
 

@@ -6,6 +6,7 @@ It pays where making an item means to wait for a server: that wait then costs no
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
@@ -27,6 +28,7 @@ class _Reader(Generic[T]):
         self._found: SimpleQueue[T | _End] = SimpleQueue()
         self._places = threading.Semaphore(most)
         self._is_wanted = True
+        self._closing: BaseException | None = None  # what the closing raised, until it is told
         self._thread = threading.Thread(target=self._read, name="roost-ahead", daemon=True)
         self._thread.start()
 
@@ -39,26 +41,27 @@ class _Reader(Generic[T]):
             pass
         except BaseException as raised:  # noqa: BLE001  # who takes the items raises it
             error = raised
-        finally:
-            _close(self._items)
-            self._found.put(_End(error))
+        self._closing = _close(self._items)
+        self._found.put(_End(error or self._closing))
 
     def items(self) -> Iterator[T]:
         """Yield what was read; raise what the reading raised, where it raised it."""
         while True:
             item = self._found.get()
             if isinstance(item, _End):
+                self._closing = None
                 if item.error is not None:
                     raise item.error
                 return
             self._places.release()
             yield item
 
-    def stop(self) -> None:
-        """Let the thread end, and wait for that."""
+    def stop(self) -> BaseException | None:
+        """Let the thread end, and wait for that; return what the closing raised if not told yet."""
         self._is_wanted = False
         self._places.release()
         self._thread.join()
+        return self._closing
 
 
 @contextmanager
@@ -66,21 +69,29 @@ def read_ahead(items: Iterator[T], most: int) -> Iterator[Iterator[T]]:
     """Give the same items, up to `most` of them made ahead by another thread; 0 is none.
 
     An error of the iterator comes after the items before it.  At the end of the block, however it
-    is left, the thread has ended and the iterator is closed; an item under way is waited for.
+    is left, the thread has ended and the iterator is closed; an item under way is waited for.  What
+    the closing raises is raised there, unless something else went wrong first.
     """
-    if not most:
-        try:
-            yield items
-        finally:
-            _close(items)
-        return
-    reader = _Reader(items, most)
+    if most:
+        reader = _Reader(items, most)
+        found, stop = reader.items(), reader.stop
+    else:
+        found, stop = items, partial(_close, items)
     try:
-        yield reader.items()
-    finally:
-        reader.stop()
+        yield found
+    except BaseException:
+        stop()
+        raise
+    error = stop()
+    if error is not None:
+        raise error
 
 
-def _close(items: Iterator[T]) -> None:
-    if isinstance(items, Generator):
-        items.close()
+def _close(items: Iterator[T]) -> BaseException | None:
+    """Close a generator; return what that raised."""
+    try:
+        if isinstance(items, Generator):
+            items.close()
+    except BaseException as error:  # noqa: BLE001  # who takes the items raises it
+        return error
+    return None
