@@ -1,9 +1,11 @@
 """A dump holds the whole tree, in JuiceFS's bytes; loading it gives the same tree or nothing."""
 
+import contextlib
 import gzip
 import io
 import json
 import random
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -375,6 +377,76 @@ class Interrupted(io.BytesIO):
             happens, self._happens = self._happens, None
             happens()
         return found
+
+
+BAD: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda _raw: b"",
+    "no JSON": lambda _raw: b"\x00\x01 a picture, perhaps",
+    "no dump": lambda _raw: b"{}",
+    "cut": lambda raw: raw[:-100],
+    "another version's": lambda raw: raw.replace(b'"Setting"', b'"Settings"'),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_refused_load_leaves_no_file_but_one_that_was_there(
+    full_url: str, tmp_path: Path, what: str
+) -> None:
+    raw = BAD[what](dumped(full_url))
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for _ in range(2):
+        with pytest.raises(CorruptRecord):
+            load(f"sqlite3://{folder}/meta.db", io.BytesIO(raw))
+        assert list(folder.iterdir()) == []
+    (folder / "meta.db").touch()
+    with pytest.raises(CorruptRecord):
+        load(f"sqlite3://{folder}/meta.db", io.BytesIO(raw))
+    assert [path.name for path in folder.iterdir()] == ["meta.db"]
+    loaded(f"sqlite3://{folder}/meta.db", dumped(full_url))
+
+
+@pytest.mark.parametrize("does", ["looks", "writes"])
+def test_a_file_that_another_has_open_is_not_removed_by_a_refused_load(
+    full_url: str, tmp_path: Path, does: str, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("is left, empty")
+    path = tmp_path / "meta.db"
+    others: list[sqlite3.Connection] = []
+
+    def come() -> None:
+        other = sqlite3.connect(path, isolation_level=None)
+        others.append(other)
+        if does == "looks":
+            other.execute("SELECT * FROM sqlite_master").fetchall()
+        else:
+            other.execute("CREATE TABLE mine (x)")
+
+    raw = dumped(full_url)
+    with pytest.raises(CorruptRecord):
+        load(f"sqlite3://{path}", Interrupted(raw[:-100], come, late=True))
+    others[0].execute("CREATE TABLE more (x)")
+    others[0].close()
+    with contextlib.closing(sqlite3.connect(path)) as again:
+        names = [name for (name,) in again.execute("SELECT name FROM sqlite_master")]
+        assert "more" in names
+        assert again.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_file_that_another_wrote_into_and_closed_is_not_removed(
+    full_url: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "meta.db"
+
+    def come() -> None:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("CREATE TABLE mine (x)")
+
+    raw = dumped(full_url)
+    with pytest.raises(CorruptRecord):
+        load(f"sqlite3://{path}", Interrupted(raw[:-100], come, late=True))
+    with contextlib.closing(sqlite3.connect(path)) as again:
+        assert again.execute("SELECT * FROM mine").fetchall() == []
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -1,6 +1,7 @@
 """Volumes in the memory of this process, by name."""
 
 import threading
+from collections.abc import Callable
 
 from roost.clock import Clock
 from roost.volume.engines.memory import MemoryEngine
@@ -16,6 +17,11 @@ def create_engine(url: MetaUrl, clock: Clock) -> Engine:
     """As in EngineKind."""
     with _lock:
         return _engines.setdefault(url.path, MemoryEngine(clock))
+
+
+def undoing(url: MetaUrl) -> Callable[[], None]:
+    """As in EngineKind; no file is made."""
+    return lambda: None
 
 
 def open_engine(url: MetaUrl, clock: Clock, *, read_only: bool) -> Engine:

@@ -22,7 +22,8 @@ Source: JuiceFS Community 1.4, documentation of metadata engines; pkg/meta/redis
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -93,6 +94,13 @@ class EngineKind(Protocol):
         """
         ...
 
+    def undoing(self, url: MetaUrl) -> Callable[[], None]:
+        """Return what removes the file that `create_engine` is about to make, if it makes one.
+
+        It does so only while the file holds nothing and nobody has it open.
+        """
+        ...
+
     def open_engine(self, url: MetaUrl, clock: Clock, *, read_only: bool) -> Engine:
         """Return an engine on a place that must exist.
 
@@ -110,6 +118,25 @@ def engine_kind(url: MetaUrl) -> EngineKind:
             f"{url.scheme}:// needs the Python package {error.name}",
             hint="Install Roost with all its dependencies.",
         ) from error
+
+
+@contextmanager
+def new_engine(url: MetaUrl, clock: Clock) -> Iterator[Engine]:
+    """Give a writable engine on a place that may be new, and close it.
+
+    If the block fails after it has emptied the database, a file that was made for it is removed.
+    Raises what EngineKind.create_engine does.
+    """
+    kind = engine_kind(url)
+    undo = kind.undoing(url)
+    engine = kind.create_engine(url, clock)
+    try:
+        yield engine
+    except BaseException:
+        engine.close()
+        undo()
+        raise
+    engine.close()
 
 
 def parse_url(text: str, environment: Mapping[str, str] | None = None) -> MetaUrl:

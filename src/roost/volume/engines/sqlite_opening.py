@@ -1,15 +1,19 @@
 """SQLite files: making one with JuiceFS's tables, and opening one that has them."""
 
+import logging
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from roost.clock import Clock
 from roost.errors import CorruptRecord, InvalidArgument, Unavailable
 from roost.volume.engines.registry import MetaUrl
 from roost.volume.engines.sqlite import BUSY_WAIT_MS, SqliteEngine
-from roost.volume.engines.sqlite_tables import create_tables, has_volume
+from roost.volume.engines.sqlite_tables import create_tables, has_tables, has_volume
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.txn import Engine
+
+log = logging.getLogger(__name__)
 
 
 def create_engine(url: MetaUrl, clock: Clock) -> Engine:
@@ -17,6 +21,14 @@ def create_engine(url: MetaUrl, clock: Clock) -> Engine:
     path = Path(url.path)
     _create_file(path)
     return SqliteEngine(path, clock, read_only=False)
+
+
+def undoing(url: MetaUrl) -> Callable[[], None]:
+    """As in EngineKind."""
+    path = Path(url.path)
+    if path.exists():
+        return lambda: None
+    return lambda: _remove_unused(path)
 
 
 def open_engine(url: MetaUrl, clock: Clock, *, read_only: bool) -> Engine:
@@ -51,11 +63,34 @@ def _create_file(path: Path) -> None:
         raise Unavailable(f"cannot make {path}: {error}") from error
 
 
+def _remove_unused(path: Path) -> None:
+    """Remove a database without a table; one that anybody has open, or that holds one, is left."""
+    try:
+        connection = sqlite3.connect(_uri(path, "rw"), uri=True, timeout=0, isolation_level=None)
+        try:
+            if has_tables(connection):
+                return
+            # Fails while anybody else has the file open; it folds the WAL into the file, too.
+            connection.execute("PRAGMA journal_mode = DELETE")
+            connection.execute("BEGIN EXCLUSIVE")
+            if has_tables(connection):
+                connection.execute("ROLLBACK")
+                connection.execute("PRAGMA journal_mode = WAL")
+            else:
+                path.unlink()  # with the lock held: whoever waits for it finds no file of the name
+        finally:
+            connection.close()
+    except (sqlite3.Error, OSError) as error:
+        log.warning("%s is left, empty: %s", path, error)
+
+
+def _uri(path: Path, mode: str) -> str:
+    return f"{path.absolute().as_uri()}?mode={mode}"
+
+
 def _check_file(path: Path) -> None:
     try:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_WAIT_MS / 1000
-        )
+        connection = sqlite3.connect(_uri(path, "ro"), uri=True, timeout=BUSY_WAIT_MS / 1000)
         try:
             if not has_volume(connection):
                 raise NotFormatted(f"no volume at {path}: the database has no such tables")

@@ -20,6 +20,14 @@ def drop_tables(connection: sqlite3.Connection) -> None:
         connection.execute(f"DROP TABLE IF EXISTS {name}")
 
 
+def has_tables(connection: sqlite3.Connection) -> bool:
+    """True if the database has any table, but those that SQLite makes for itself."""
+    row = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    ).fetchone()
+    return row is not None
+
+
 def has_volume(connection: sqlite3.Connection) -> bool:
     """True if the database has the settings table of a volume."""
     row = connection.execute(

@@ -3,7 +3,7 @@
 The dump is read once, in constant memory, and committed about a thousand nodes at a time through
 the transactions that every engine has.  The settings are stored last, in one commit with the
 counters: until then the database holds no volume.  If anything fails, what was stored is removed
-again.
+again, and the file of an SQLite database with it if there was none before.
 Source: the volume format reference, section 7.1.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from roost.clock import Clock, SystemClock
 from roost.errors import CorruptRecord, InvalidArgument
-from roost.volume.engines.registry import engine_kind, parse_url
+from roost.volume.engines.registry import new_engine, parse_url
 from roost.volume.meta.effects import (
     AddNode,
     Effect,
@@ -84,15 +84,11 @@ def load(
     """
     url = parse_url(meta_url)
     known = clock or SystemClock()
-    engine = engine_kind(url).create_engine(url, known)
-    try:
-        with filling(engine, url.display) as taken:
-            loading = _Loading(taken, JsonStream(source, name), encrypt_key, progress)
-            effects = loading.run(known)
-            taken.put_settings(*effects)
-        return loading.report()
-    finally:
-        engine.close()
+    with new_engine(url, known) as engine, filling(engine, url.display) as taken:
+        loading = _Loading(taken, JsonStream(source, name), encrypt_key, progress)
+        effects = loading.run(known)
+        taken.put_settings(*effects)
+    return loading.report()
 
 
 class _Loading:

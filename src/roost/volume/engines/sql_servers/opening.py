@@ -1,7 +1,7 @@
 """Databases of MySQL and PostgreSQL by URL: making a volume's tables, opening what has them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -36,6 +36,11 @@ def create_engine(url: MetaUrl, clock: Clock) -> Engine:
         elif connection.run([("SELECT 1 FROM jfs_setting", ())])[0]:
             raise AlreadyFormatted(f"there is a volume already at {url.display}")
     return ServerEngine(server, clock, read_only=False)
+
+
+def undoing(url: MetaUrl) -> Callable[[], None]:
+    """As in EngineKind; no file is made."""
+    return lambda: None
 
 
 def open_engine(url: MetaUrl, clock: Clock, *, read_only: bool) -> Engine:

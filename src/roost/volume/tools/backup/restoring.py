@@ -14,7 +14,7 @@ from roost.blob.store import BlobStore
 from roost.clock import Clock, SystemClock
 from roost.errors import CorruptRecord
 from roost.volume import codec
-from roost.volume.engines.registry import engine_kind, parse_url
+from roost.volume.engines.registry import new_engine, parse_url
 from roost.volume.meta import effects as fx
 from roost.volume.meta.check import check
 from roost.volume.meta.open_volume import NEXT_INO, NEXT_SLICE
@@ -66,15 +66,12 @@ def restore(
     Raises AlreadyFormatted if it is not empty; CorruptRecord if the backup is damaged; Unavailable.
     """
     url = parse_url(meta_url)
-    engine = engine_kind(url).create_engine(url, clock or SystemClock())
-    try:
+    with new_engine(url, clock or SystemClock()) as engine:
         with filling(engine, url.display) as taken:
             restoring = _Restoring(taken, manifest, progress)
             effects = restoring.run(rows_of(store, manifest))
             taken.put_settings(*effects)
         return RestoreReport(manifest, manifest.rows, check(engine))
-    finally:
-        engine.close()
 
 
 class _Restoring:
