@@ -1,6 +1,7 @@
 """Metadata URLs as JuiceFS spells them."""
 
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -53,6 +54,66 @@ def parsed(text: str) -> MetaUrl:
 )
 def test_a_url_is_spelled_as_juicefs_spells_it(text: str, url: MetaUrl) -> None:
     assert parsed(text) == url
+
+
+ODD = "p?a#s@s/w%o:rd&=+ ä"
+CODED = quote(ODD, safe="")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "redis://me:{}@h:1/2?x=1",
+        "rediss://me:{}@h:1/2?x=1",
+        "unix://me:{}@/run/r.sock?db=2&x=1",
+        "mysql://me:{}@(h:1)/2?x=1",
+        "mysql://me:{}@unix(/run/m.sock)/2?x=1",
+        "postgres://me:{}@h:1/2?x=1",
+        "postgres://me:{}@/2?host=/run/p&x=1",
+    ],
+)
+def test_a_password_of_any_characters_is_percent_encoded(text: str) -> None:
+    url = parsed(text.format(CODED))
+    assert (url.user, url.password, url.database) == ("me", ODD, "2")
+    assert url.option("x") == "1"
+    from_environment = parse_url(text.replace(":{}", ""), {"META_PASSWORD": ODD})
+    assert from_environment == url
+
+
+@pytest.mark.parametrize("password", ["a?b", "a@b?c", "?", "a?b=c", "a/b?c@d/e", "#?#", "a?b&c"])
+def test_a_password_of_mysql_may_be_written_as_it_is(password: str) -> None:
+    """As the driver of the original has it: the login ends at the last "@" before the last "/"."""
+    for place in ("(h:1)", "h:1"):
+        url = parsed(f"mysql://u:{password}@{place}/db?x=1")
+        assert (url.user, url.password, url.hosts, url.database) == ("u", password, ("h:1",), "db")
+        assert url.option("x") == "1"
+    url = parsed(f"mysql://u:{password}@unix(/run/m.sock)/db")
+    assert (url.password, url.path, url.database) == (password, "/run/m.sock", "db")
+
+
+@pytest.mark.parametrize("password", ["a/b", "a@b", "a#b", "a:b", "100%", "a b", "a&b=c"])
+def test_what_can_have_one_meaning_only_is_taken_in_a_password(password: str) -> None:
+    assert parsed(f"redis://:{password}@h:1/2").password == password
+    assert parsed(f"postgres://u:{password}@h:1/2").password == password
+
+
+@pytest.mark.parametrize("password", ["se?cret", "se?cr@et", "s@e?cret", "?secret", "se/c?r/et"])
+@pytest.mark.parametrize(
+    "text", ["redis://:{}@h:1/2?x=1", "unix://u:{}@/run/r.sock?db=1", "postgres://u:{}@h:1/2"]
+)
+def test_a_question_mark_in_a_password_is_refused_and_not_shown(text: str, password: str) -> None:
+    """It would begin the options, and what stands before it would be the host."""
+    with pytest.raises(InvalidArgument) as refusal:
+        parsed(text.format(password))
+    assert "%3F" in refusal.value.hint
+    shown = str(refusal.value) + refusal.value.hint
+    assert not any(part in shown for part in ("se?", "cret", "cr@", "s@e", "et@"))
+
+
+def test_an_option_may_hold_an_at_sign() -> None:
+    url = parsed("postgres://u:pw@h/db?application_name=me@x")
+    assert (url.password, url.option("application_name")) == ("pw", "me@x")
+    assert parsed("redis://h/1?tls-cert-file=%40x").option("tls-cert-file") == "@x"
 
 
 def test_a_missing_password_comes_from_the_environment() -> None:

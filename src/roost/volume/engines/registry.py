@@ -16,7 +16,8 @@ postgres://USER[:PASSWORD]@/DB?host=FOLDER     the same by the socket in this fo
 memory://NAME                                  in this process, for tests
 
 A password that is not in the URL is taken from the environment: META_PASSWORD, or the file that
-META_PASSWORD_FILE names.
+META_PASSWORD_FILE names.  In a URL user and password are percent-encoded: "?" must be (but for
+mysql), "%" too where two hexadecimal digits follow; in the environment they stand as they are.
 Source: JuiceFS Community 1.4, documentation of metadata engines; pkg/meta/redis.go, interface.go.
 """
 
@@ -151,7 +152,7 @@ def parse_url(text: str, environment: Mapping[str, str] | None = None) -> MetaUr
     scheme = _ALIASES.get(scheme, scheme)
     if scheme not in _MODULES or not rest:
         raise _not_a_url(text if "@" not in text else scheme)
-    place, _, query = rest.partition("?")
+    place, query = _split_query(scheme, rest)
     options = tuple(parse_qsl(query, keep_blank_values=True))
     if scheme in ("memory", "sqlite3"):
         if not place:
@@ -173,6 +174,26 @@ def parse_url(text: str, environment: Mapping[str, str] | None = None) -> MetaUr
     if not hosts or (not database and scheme not in _REDIS):
         raise _not_a_url(f"{scheme}://{place}")
     return MetaUrl(scheme, "", user, password, tuple(hosts.split(",")), database, options)
+
+
+def _split_query(scheme: str, rest: str) -> tuple[str, str]:
+    """Return what stands before the "?" of the options, and the options.
+
+    Raises InvalidArgument if the "?" may be a password's: then the host would be part of it.
+    """
+    if scheme == "mysql":  # as its driver in Go: options can only follow the last "/"
+        above, slash, last = rest.rpartition("/")
+        database, _, query = last.partition("?")
+        return above + slash + database, query
+    place, _, query = rest.partition("?")
+    before, at, _ = query.partition("@")
+    if at and scheme not in ("memory", "sqlite3") and ("@" not in place or "=" not in before):
+        raise InvalidArgument(
+            f'{scheme}://…: the "?" before the "@" could be part of a password or begin options',
+            hint=f'Write "%3F" for "?" in a password, or put it into {PASSWORD_VARIABLE}; write'
+            ' "%40" for "@" in an option.',
+        )
+    return place, query
 
 
 def _split_login(place: str) -> tuple[str, str, str]:
