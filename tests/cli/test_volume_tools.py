@@ -1,6 +1,7 @@
 """The volume's tools as a person types them: exit codes, JSON, questions."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,18 @@ def test_gc_looks_and_compact_merges(url: str) -> None:
     assert "0 merged" in roost("compact", url, "/d/f")
     assert "No such file" in roost("compact", url, "/nowhere", code=2)
     assert "removed:" in roost("gc", "--compact", "--delete", url)
+
+
+def test_gc_tells_of_unfinished_files_and_removes_them(url: str) -> None:
+    draft = block(url).with_name(".jfs.9_0_5.tmp.0123456789ab")
+    draft.write_bytes(b"x" * 10)
+    assert "unfinished files" not in roost("gc", url)
+    os.utime(draft, (1, 1))
+    said = roost("gc", url)
+    assert "unfinished files, older than an hour: 1 (10 B)" in said
+    assert "--delete" in said
+    assert "1 unfinished files" in roost("gc", "--delete", url)
+    assert not draft.exists()
 
 
 def test_backups_are_made_listed_and_restored(url: str, tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ import contextlib
 import errno
 import logging
 import os
+import re
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from typing_extensions import Buffer
@@ -44,6 +45,8 @@ _DURABLE_FOLDERS_MAX = 1 << 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _HINT = "Is its disk mounted?"
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+_DRAFT = re.compile(r"\.jfs\.[!-~]+\.tmp\.(?:[0-9a-f]{12}|[0-9]{1,19})")
+"""The name of a draft of ours, or of JuiceFS, whose random numbers are decimal."""
 _Identity = tuple[int, int]  # of a folder: its device and inode
 
 
@@ -132,18 +135,33 @@ class DirectoryStore:
         if folder:
             check_key(folder)
         root = self._demand_root()
-        yield from self._walk(self._root / folder if folder else self._root, folder, prefix, root)
+        top = self._root / folder if folder else self._root
+        yield from self._walk(top, folder, prefix, root, _is_object)
         self._demand_same_root(root)
 
+    def drafts(self, prefix: str) -> Iterator[BlobInfo]:
+        """Yield what a put under way has written, or a crash has left of one; `delete` takes it.
+
+        Those of JuiceFS too, which ends their names otherwise.  Raises as `list`.
+        """
+        folder = prefix.rpartition("/")[0]
+        root = self._demand_root()
+        yield from self._walk(self._root / folder, folder, prefix, root, _is_whole_draft)
+
     def _walk(
-        self, folder: Path, name: str, prefix: str, root: _Identity | None
+        self,
+        folder: Path,
+        name: str,
+        prefix: str,
+        root: _Identity | None,
+        is_wanted: Callable[[str], bool],
     ) -> Iterator[BlobInfo]:
         for entry, is_folder in self._entries(folder, root):
             key = f"{name}/{entry.name}" if name else entry.name
             matching = key.startswith(prefix)
             if is_folder and (matching or prefix.startswith(key + "/")):
-                yield from self._walk(folder / entry.name, key, prefix, root)
-            elif matching and not is_folder and not _is_draft(entry.name):
+                yield from self._walk(folder / entry.name, key, prefix, root, is_wanted)
+            elif matching and not is_folder and is_wanted(entry.name):
                 # A name that the system gives and that is ASCII can only be too long.
                 is_plain = len(key) <= KEY_BYTES_MAX and key.isascii()
                 problem = None if is_plain else key_problem(key)
@@ -307,8 +325,12 @@ def make_directory(root: Path) -> None:
         raise kind(f"{error.filename or root}: {error.strerror}") from error
 
 
-def _is_draft(name: str) -> bool:
-    return name.startswith(".jfs.") and ".tmp." in name
+def _is_object(name: str) -> bool:
+    return not (name.startswith(".jfs.") and ".tmp." in name)
+
+
+def _is_whole_draft(name: str) -> bool:
+    return _DRAFT.fullmatch(name) is not None
 
 
 def _write_all(descriptor: int, data: Buffer) -> None:

@@ -32,7 +32,8 @@ def gc(
 ) -> None:
     """Look for objects that nothing in the volume needs; exit code 3 if a removal failed.
 
-    Objects younger than an hour are left alone: they may be of a write under way.
+    Objects younger than an hour are left alone: they may be of a write under way.  With --delete
+    the store is asked what time it is, by a small object that is removed again.
 
     Example: roost gc --delete redis://localhost/1
     """
@@ -74,12 +75,17 @@ def _show(report: GcReport, options: GcOptions) -> None:
         f"deleted files: {report.deleted_files}, delayed slices: {report.delayed_slices}, "
         f"unfinished clones: {report.detached_nodes}, lost files' data: {report.lost_chunks}"
     )
+    if report.drafts.count:
+        typer.echo(f"unfinished files, older than an hour: {_counted(report.drafts)}")
     if report.strange:
         typer.echo(f"{report.strange} objects have names that no block has; they are left alone")
     if options.delete:
-        typer.echo(f"removed: {_counted(report.deleted)}, {report.slices_removed} old slices")
-    elif report.leaked.count:
-        complain("hint: Remove leaked objects with --delete.")
+        typer.echo(
+            f"removed: {_counted(report.deleted)}, {report.slices_removed} old slices, "
+            f"{report.drafts_removed} unfinished files"
+        )
+    elif report.leaked.count or report.drafts.count:
+        complain("hint: Remove leaked objects and unfinished files with --delete.")
     if report.failed:
         complain(f"{report.failed} removals failed and are left for the next time")
 

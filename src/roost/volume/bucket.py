@@ -67,6 +67,18 @@ def _try(store: BlobStore) -> None:
         log.warning("objects cannot be deleted, so space is never given back: %s", error)
 
 
+def time_ns_of(store: BlobStore) -> int:
+    """Return what time it is by the store: the date that it gives to a new object, unix ns.
+
+    Of a sharded store it is the time of one of its buckets.  Raises what put, head and delete do.
+    """
+    key = f"{TRIALS}/{secrets.token_hex(5)}"
+    store.put(key, b"what time is it")
+    time_ns = store.head(key).mtime_ns
+    store.delete(key)
+    return time_ns
+
+
 def demand_empty(store: BlobStore) -> None:
     """Raise AlreadyExists if the volume's prefix holds anything but trials."""
     for info in store.list():

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from roost.errors import InvalidArgument
+from roost.errors import InvalidArgument, StorageFull, Unavailable
 from roost.testing.clock import ManualClock
 from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume import sorted_records
+from roost.volume.client import VolumeClient
 from roost.volume.errors import NotFormatted
+from roost.volume.formatting import NewVolume, make_volume
 from roost.volume.layout import block_key
 from roost.volume.meta.opening import open_engine
 from roost.volume.model import ROOT, ChunkNo, Slice, SliceId
@@ -25,6 +27,14 @@ BLOCK = 64 << 10
 def later(hours: float = 2) -> ManualClock:
     """Return a clock some hours ahead of the objects' dates."""
     return ManualClock(time.time_ns() + int(hours * 3_600_000_000_000))
+
+
+def make_older(volume: TestVolume, hours: float = 2) -> None:
+    """Take some hours off the dates of all objects, and of what is to become one."""
+    for path in Path(volume.settings.bucket).rglob("*"):
+        if path.is_file():
+            date_ns = path.stat().st_mtime_ns - int(hours * 3_600_000_000_000)
+            os.utime(path, ns=(date_ns, date_ns))
 
 
 def test_objects_are_counted_by_what_they_are(volume: TestVolume) -> None:
@@ -46,6 +56,7 @@ def test_objects_are_counted_by_what_they_are(volume: TestVolume) -> None:
     ageless = collect_garbage(client, GcOptions(leak_age_s=0))
     assert (ageless.leaked.count, ageless.young.count) == (3, 0)
     assert len(volume.objects()) == 8  # it only looked
+    make_older(volume)
     done = collect_garbage(client, GcOptions(delete=True), clock=later())
     assert done.deleted.count == 3
     assert len(volume.objects()) == 5
@@ -66,6 +77,7 @@ def test_objects_of_a_slice_with_two_sizes_are_left_alone(
     for chunk_no, size in enumerate(sizes):
         record = Slice(0, torn, size, 0, 5)
         client.meta.write_slice(ino, ChunkNo(chunk_no), record)
+    make_older(volume)
     report = collect_garbage(client, GcOptions(delete=True), clock=later())
     assert (report.leaked.count, report.deleted.count) == (0, 0)
     assert len(volume.objects()) == 3
@@ -86,6 +98,7 @@ def test_what_is_committed_between_two_looks_is_not_deleted(volume: TestVolume) 
             listed = True
             client.meta.write_slice(ino, ChunkNo(0), Slice(0, slice_id, 5, 0, 5))
 
+    make_older(volume)
     volume.store.before_call = commit
     report = collect_garbage(client, GcOptions(delete=True), clock=later())
     assert report.leaked.count == 1
@@ -100,10 +113,133 @@ def test_removals_that_fail_are_left_for_the_next_time(
     client = volume.open()
     for number in range(4):
         volume.store.put(block_key(SliceId(900_000 + number), 0, 5), b"12345")
+    make_older(volume)
     volume.store.fail("delete", 2)
     report = collect_garbage(client, GcOptions(delete=True, threads=1), clock=later())
     assert (report.deleted.count, report.failed) == (3, 1)
     assert collect_garbage(client, GcOptions(delete=True), clock=later()).deleted.count == 1
+
+
+def test_a_clock_that_is_ahead_of_the_store_deletes_nothing_younger_than_an_hour(
+    volume: TestVolume,
+) -> None:
+    """The store's own clock says what is an hour old; so does this host's, if it is behind."""
+    client = volume.open()
+    volume.store.put(block_key(SliceId(900_000), 0, 5), b"12345")
+    report = collect_garbage(client, GcOptions(delete=True), clock=later(24 * 365))
+    assert (report.leaked.count, report.young.count, report.deleted.count) == (0, 1, 0)
+    make_older(volume)
+    report = collect_garbage(client, GcOptions(delete=True), clock=later(-24))
+    assert (report.leaked.count, report.young.count, report.deleted.count) == (0, 1, 0)
+    assert collect_garbage(client, GcOptions(delete=True)).deleted.count == 1
+    assert [info.key for info in volume.store.list("testing/")] == []
+
+
+@pytest.mark.parametrize("verb", ["put", "head", "delete"])
+def test_a_store_that_does_not_say_what_time_it_is_keeps_everything(
+    volume: TestVolume, verb: str
+) -> None:
+    client = volume.open()
+    volume.store.put(block_key(SliceId(900_000), 0, 5), b"12345")
+    make_older(volume)
+    volume.store.fail(verb)
+    with pytest.raises(Unavailable):
+        collect_garbage(client, GcOptions(delete=True))
+    volume.store.heal()
+    assert len(volume.objects()) == 1
+    assert collect_garbage(client, GcOptions(delete=True)).deleted.count == 1
+    for info in list(volume.store.list("testing/")):
+        volume.store.delete(info.key)
+
+
+def test_a_full_store_is_made_room_in_by_this_hosts_clock(
+    volume: TestVolume, expected_warnings: list[str]
+) -> None:
+    """What cannot be asked for lack of space would else keep the space."""
+    expected_warnings.append("only this host's clock")
+    client = volume.open()
+    volume.store.put(block_key(SliceId(900_000), 0, 5), b"12345")
+    make_older(volume)
+    volume.store.fail("put", error=StorageFull)
+    assert collect_garbage(client, GcOptions(delete=True)).deleted.count == 1
+
+
+def test_looking_asks_nothing_of_a_store_but_its_list(volume: TestVolume) -> None:
+    client = volume.open(read_only=True)
+    before = volume.store.calls.copy()
+    collect_garbage(client)
+    assert set((volume.store.calls - before).elements()) == {"list"}
+
+
+def draft(volume: TestVolume, key: str, size: int = 100) -> Path:
+    """Leave what a crash leaves of an object's put."""
+    path = Path(volume.settings.bucket, volume.settings.name, key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"x" * size)
+    return path
+
+
+def test_drafts_older_than_an_hour_are_counted_and_deleted(volume: TestVolume) -> None:
+    client = volume.open()
+    client.write("/a", b"bytes")
+    ours = draft(volume, "chunks/0/0/.jfs.1_0_5.tmp.0123456789ab")
+    theirs = draft(volume, "chunks/0/7/.jfs.7_0_5.tmp.6186850189672912120", 50)
+    meta = draft(volume, "meta/.jfs.dump.json.gz.tmp.1")
+    make_older(volume, 0.9)
+    report = collect_garbage(client, GcOptions(delete=True))
+    assert (report.drafts.count, report.drafts_removed, report.failed) == (0, 0, 0)
+    make_older(volume, 0.2)
+    young = draft(volume, "chunks/0/0/.jfs.2_0_5.tmp.0123456789ab")
+    report = collect_garbage(client)
+    assert (report.drafts.count, report.drafts.bytes, report.drafts_removed) == (3, 250, 0)
+    assert all(path.exists() for path in (ours, theirs, meta))
+    report = collect_garbage(client, GcOptions(delete=True))
+    assert (report.drafts.count, report.drafts.bytes, report.drafts_removed) == (3, 250, 3)
+    assert not any(path.exists() for path in (ours, theirs, meta))
+    assert young.exists()
+    assert client.read("/a") == b"bytes"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".jfs.a.tmp.", "jfs.a.tmp.1", ".jfs..tmp.1", ".jfs.a.tmp.xyz", ".jfs.a.tmp.1.gz",
+        ".jfs.a.tmp.0123456789abc", ".a.tmp.1", "a.tmp.1", ".jfs.a.tmp.-1",
+    ],
+)  # fmt: skip
+def test_what_is_named_otherwise_is_no_draft(volume: TestVolume, name: str) -> None:
+    client = volume.open()
+    path = draft(volume, f"meta/{name}")
+    make_older(volume)
+    assert collect_garbage(client, GcOptions(delete=True)).drafts.count == 0
+    assert path.exists()
+
+
+def test_drafts_of_another_volume_in_the_same_bucket_are_left_alone(volume: TestVolume) -> None:
+    client = volume.open()
+    path = Path(volume.settings.bucket, "another", "chunks", ".jfs.1_0_5.tmp.1")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"x")
+    make_older(volume)
+    assert collect_garbage(client, GcOptions(delete=True)).drafts.count == 0
+    assert path.exists()
+
+
+def test_drafts_of_all_shards_are_deleted(tmp_path: Path) -> None:
+    new = NewVolume("sharded", bucket=f"{tmp_path}/shard%d", shards=3)
+    meta_url = f"sqlite3://{tmp_path}/meta.db"
+    make_volume(meta_url, new)
+    drafts = [
+        tmp_path / f"shard{number}/sharded/chunks/0/0/.jfs.1_0_5.tmp.{number}"
+        for number in range(3)
+    ]
+    for path in drafts[:2]:  # of the last the folder is not there: nothing was stored in it yet
+        path.parent.mkdir(parents=True)
+        path.touch()
+        os.utime(path, (1, 1))
+    with VolumeClient.open(meta_url, cache_dir=tmp_path / "cache") as client:
+        assert collect_garbage(client, GcOptions(delete=True)).drafts_removed == 2
+    assert not any(path.exists() for path in drafts)
 
 
 def test_data_of_an_inode_that_does_not_exist_is_removed(volume: TestVolume) -> None:

@@ -3,7 +3,8 @@
 Objects are joined with the metadata's slices in constant memory.  An object is leaked if no slice
 has its id, or if it is no block of its slice; younger than an hour it may be of a write under way
 and is left alone.  Before anything is deleted all metadata is read a second time, and an object
-that a slice names by then stays.
+that a slice names by then stays.  Their dates are the store's, so its clock counts where objects
+are deleted, and this host's too if that is behind.
 Source: the volume format reference, sections 6.3 and 6.4; JuiceFS cmd/gc.go.
 """
 
@@ -17,7 +18,8 @@ from typing import TypeVar
 import numpy as np
 
 from roost.clock import Clock, SystemClock
-from roost.errors import RoostError
+from roost.errors import RoostError, StorageFull
+from roost.volume.bucket import time_ns_of
 from roost.volume.client import VolumeClient
 from roost.volume.layout import CHUNK_BYTES
 from roost.volume.meta.check_slices import SliceTables
@@ -29,6 +31,7 @@ from roost.volume.meta.txn import Txn
 from roost.volume.model import DeletedFile, Ino, SliceRef
 from roost.volume.sorted_records import SortedRecords, ranges
 from roost.volume.tools.compacting import CompactReport, compact_all
+from roost.volume.tools.drafts import drafts
 from roost.volume.tools.objects import OBJECT, Listing, Match, StoredSizes, match, object_ref
 from roost.volume.tools.steps import Progress, Steps
 
@@ -76,6 +79,8 @@ class GcReport:
     pending: Counted = field(default_factory=Counted)  # of slices without a reference
     leaked: Counted = field(default_factory=Counted)
     young: Counted = field(default_factory=Counted)  # unknown, but too young to be called leaked
+    drafts: Counted = field(default_factory=Counted)  # unfinished files of a directory, not young
+    drafts_removed: int = 0
     strange: int = 0  # objects whose names no block has; never touched
     leaked_keys: list[str] = field(default_factory=list)  # the first of them
     deleted_files: int = 0  # files whose data waits to be removed
@@ -126,8 +131,19 @@ class _Collection:
             self._steps.next()
         if self._options.delete:
             self._remove_what_waits()
+            self._ask_the_time()
         self._look()
+        self._look_at_drafts()
         return self._report
+
+    def _ask_the_time(self) -> None:
+        """Let the store's clock decide as well what is an hour old."""
+        try:
+            store_s = time_ns_of(self._blocks.store) // 1_000_000_000
+        except StorageFull as error:  # garbage may be what fills it
+            log.warning("only this host's clock says what is an hour old: %s", error)
+        else:
+            self._old_s = min(self._now_s, store_s) - LEAK_AGE_S
 
     # ---- metadata that waits for removal
     def _remove_what_waits(self) -> None:
@@ -236,6 +252,22 @@ class _Collection:
                 self._steps(done, doomed.count)
         finally:
             tables.close()
+
+    # ---- what a crash left of the puts of a directory
+    def _look_at_drafts(self) -> None:
+        report = self._report
+        for store, info in drafts(self._client.settings):
+            if info.mtime_ns // 1_000_000_000 >= self._old_s:
+                continue  # the put may be under way
+            report.drafts.count += 1
+            report.drafts.bytes += info.size_bytes
+            if self._options.delete:
+                try:
+                    store.delete(info.key)
+                except RoostError as error:
+                    self._failed("a removal", error)
+                else:
+                    report.drafts_removed += 1
 
     # ---- data of inodes that do not exist
     def _lost_inodes(self, tables: SliceTables) -> list[Ino]:
