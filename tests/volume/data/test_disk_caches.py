@@ -209,13 +209,13 @@ def test_what_was_kept_during_the_listing_is_not_evicted_before_what_was_found(
     assert [n for n in range(1, 6) if cache.find(key(n), SIZE)] == [3, 4, 5]
 
 
-@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("kept", [None, False, True])
 def test_closing_waits_for_the_listing_only_if_blocks_were_kept_meanwhile(
     tmp_path: Path,
     make: Callable[..., DiskCache],
     listing: Listing,
     monkeypatch: pytest.MonkeyPatch,
-    kept: bool,
+    kept: bool | None,
 ) -> None:
     monkeypatch.setattr(module, "LISTED_AT_ONCE", 1)
     for n in range(4):
@@ -223,8 +223,9 @@ def test_closing_waits_for_the_listing_only_if_blocks_were_kept_meanwhile(
     before = on_disk(tmp_path)
     cache = make(4)
     thread = listed(cache)
-    if kept:
-        cache.keep(key(5), DATA)
+    if kept is not None:
+        monkeypatch.setattr(cache, "_has_free_space", lambda _size_bytes: kept)
+        assert cache.keep(key(5), DATA) == kept
     cache.stop_listing()
     listing.finish()
     thread.join()

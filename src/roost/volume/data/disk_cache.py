@@ -161,10 +161,11 @@ class DiskCache:
                 return False
             if self._is_being_listed and self._limits.eviction == "none":
                 return False  # nobody could make up for it when all is known
-            self._kept = True
         try:
             if not self._make_room(size_bytes):
                 return False
+            with self._lock:
+                self._kept = True
             self._write(key, data)
         except OSError as error:
             self._be_quiet(error)
