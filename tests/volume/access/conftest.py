@@ -10,9 +10,6 @@ from roost.testing.volumes import TestVolume
 from roost.volume import Volume
 from roost.volume.access.filesystem import RoostFileSystem
 
-for _protocol in RoostFileSystem.protocol:
-    fsspec.register_implementation(_protocol, RoostFileSystem, clobber=True)
-
 
 @pytest.fixture
 def v(volume: TestVolume) -> Iterator[Volume]:

@@ -5,6 +5,7 @@ import gc
 import os
 import pickle
 import signal
+import threading
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from fsspec.core import url_to_fs
 
 from roost.errors import InvalidArgument, Unavailable
 from roost.testing.volumes import TestVolume
+from roost.volume import Volume
 from roost.volume.access import shared
 from roost.volume.access.filesystem import RoostFileSystem
 from roost.volume.access.places import place_of, split_url, url_of
@@ -215,6 +217,23 @@ def test_ranges_are_slices(fs: RoostFileSystem) -> None:
     assert fs.cat(["/f", "/none"], on_error="omit") == {"/f": data}
     assert fs.cat_ranges([], [], []) == []
     assert (fs.head("/f", 2), fs.tail("/f", 2)) == (data[:2], data[-2:])
+
+
+@pytest.mark.parametrize("verb", ["cat_ranges", "cat"])
+def test_many_files_are_read_at_the_same_time(
+    fs: RoostFileSystem, volume: TestVolume, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    names = [f"/{number}" for number in range(8)]
+    fs.pipe({name: name.encode() * 100 for name in names})
+    cold = Volume.over(volume.open(cache="cold"))
+    monkeypatch.setattr(RoostFileSystem, "volume", cold)
+    together = threading.Barrier(len(names), timeout=20)  # passed once all requests are at work
+    volume.store.before_call = lambda verb, _key: together.wait() if verb.startswith("get") else 0
+    if verb == "cat_ranges":
+        assert fs.cat_ranges(names, 0, 2) == [name.encode() for name in names]
+    else:
+        assert fs.cat(names) == {name: name.encode() * 100 for name in names}
+    cold.close()
 
 
 def test_a_transaction_is_seen_at_its_end_or_not_at_all(fs: RoostFileSystem) -> None:

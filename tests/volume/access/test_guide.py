@@ -19,12 +19,6 @@ for module in (sync, warmup):
     module.register(app)
 
 GUIDES = Path(__file__).parents[3] / "docs/guide"
-REGISTERED = """
-import fsspec
-from roost.volume.access.filesystem import RoostFileSystem
-for protocol in RoostFileSystem.protocol:
-    fsspec.register_implementation(protocol, RoostFileSystem, clobber=True)
-"""
 
 
 def blocks(guide: str, language: str) -> list[str]:
@@ -48,7 +42,7 @@ def test_the_python_guide_runs(environment: dict[str, str], tmp_path: Path) -> N
     found = blocks("python.md", "python")
     assert len(found) >= 6
     script = tmp_path / "guide.py"
-    lines = [REGISTERED, "import os\nmeta_url = os.environ['ROOST_META']\n", *found]
+    lines = ["import os\nmeta_url = os.environ['ROOST_META']\n", *found]
     script.write_text("\n".join(lines))
     ran = subprocess.run(
         [sys.executable, str(script)],
