@@ -1,6 +1,7 @@
 """Whole files between this host and the volume."""
 
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import IO, Any
@@ -9,6 +10,7 @@ import pytest
 
 from roost.testing.volumes import BLOCK_KIB, TestVolume
 from roost.volume.data.compact import compact_chunk
+from roost.volume.data.settings import DataSettings
 from roost.volume.data.whole_files import WholeFiles
 from roost.volume.errors import FsError
 from roost.volume.model import ChunkNo
@@ -100,3 +102,33 @@ def test_a_block_cut_up_by_small_writes_is_fetched_once(volume: TestVolume, tmp_
     assert (tmp_path / "copy").read_bytes() == whole
     assert sum(moved) == 3 * BLOCK
     assert volume.store.calls["get"] == len(volume.objects()), "each block once"
+
+
+@pytest.mark.parametrize("harm", ["flipped", "cut", "folder removed"])
+def test_a_local_copy_that_was_harmed_is_fetched_again(
+    volume: TestVolume, harm: str, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cached file is damaged, fetching it again")
+    client = volume.open()
+    whole = os.urandom(3 * BLOCK)
+    client.write("/a", whole)
+    path = client.open_local("/a")
+    assert path.read_bytes() == whole
+    path.chmod(0o644)
+    if harm == "flipped":
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        os.utime(path, (1, 1))  # else another clock tick would have to be waited for
+    elif harm == "cut":
+        os.truncate(path, BLOCK)
+    else:
+        shutil.rmtree(volume.folder / "cache")
+    assert client.open_local("/a").read_bytes() == whole
+
+
+def test_the_checksums_of_a_local_copy_can_be_switched_off(volume: TestVolume) -> None:
+    volume.open().write("/a", b"hello")
+    path = volume.clients[-1].open_local("/a")
+    path.chmod(0o644)
+    path.write_bytes(b"jello")
+    trusting = volume.open(data=DataSettings(verify_cache_checksum="none"))
+    assert trusting.open_local("/a").read_bytes() == b"jello"

@@ -1,15 +1,19 @@
 """The whole-file cache: one fetch per host, names that never lie, bounded, and local."""
 
+import errno
 import os
+import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from roost.blob.place import Place
-from roost.errors import InvalidArgument, MissingBlock
+from roost.errors import InvalidArgument, MissingBlock, Unavailable
 from roost.testing.clock import ManualClock
 from roost.volume.data import whole_files
+from roost.volume.data.file_proof import PIECE_BYTES
 from roost.volume.data.local_disk import file_system_of, is_local, is_local_bucket
 from roost.volume.data.whole_files import WholeFiles
 from roost.volume.model import ChunkNo, Slice, SliceId
@@ -21,8 +25,12 @@ def record(slice_id: int, pos: int = 0, length: int = 5) -> tuple[ChunkNo, tuple
     return ChunkNo(0), (Slice(pos, SliceId(slice_id), length, 0, length),)
 
 
-def filled(data: bytes) -> "whole_files.Callable[[int], None]":
+def filled(data: bytes) -> Callable[[int], None]:
     return lambda descriptor: os.write(descriptor, data) and None
+
+
+def proof_of(cache: WholeFiles, name: str) -> Path:
+    return whole_files._proof_path(cache._path(name))
 
 
 def test_a_file_is_filled_once_and_found_afterwards(tmp_path: Path) -> None:
@@ -34,6 +42,192 @@ def test_a_file_is_filled_once_and_found_afterwards(tmp_path: Path) -> None:
     again = WholeFiles(tmp_path, UUID).fetch(name, filled(b"never"))
     assert again == path
     assert again.read_bytes() == b"hello"
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """Put other bytes into a file, at another time than that of the file before."""
+    mtime_ns = path.stat().st_mtime_ns
+    path.chmod(0o644)
+    path.write_bytes(data)
+    os.utime(path, ns=(mtime_ns + 1, mtime_ns + 1))
+    path.chmod(0o444)
+
+
+def flip(path: Path, proof: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    rewrite(path, bytes(data))
+
+
+def cut(path: Path, proof: Path) -> None:
+    rewrite(path, path.read_bytes()[:-1])
+
+
+def cut_a_piece(path: Path, proof: Path) -> None:
+    rewrite(path, path.read_bytes()[:PIECE_BYTES])
+
+
+def lengthen(path: Path, proof: Path) -> None:
+    rewrite(path, path.read_bytes() + b"x")
+
+
+def pipe(path: Path, proof: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def pipe_as_proof(path: Path, proof: Path) -> None:
+    proof.unlink()
+    os.mkfifo(proof)
+
+
+def flip_proof(path: Path, proof: Path) -> None:
+    flip(proof, proof)
+
+
+def empty_proof(path: Path, proof: Path) -> None:
+    rewrite(proof, b"")
+
+
+def proof_of_another(path: Path, proof: Path) -> None:
+    """As sound as any, of a file with other bytes."""
+    other = WholeFiles(path.parents[3] / "other", UUID)
+    name = other.name_of(5, [record(2)])
+    other.fetch(name, filled(b"other"))
+    rewrite(proof, proof_of(other, name).read_bytes())
+    rewrite(path, b"other")
+
+
+WHOLE = os.urandom(2 * PIECE_BYTES + 100)
+HARMS = [flip, cut, cut_a_piece, lengthen, pipe, pipe_as_proof, flip_proof, empty_proof]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("harm", [*HARMS, proof_of_another])
+def test_a_file_that_somebody_changed_is_fetched_again(
+    tmp_path: Path, harm: Callable[[Path, Path], None], expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cached file is damaged, fetching it again")
+    cache = WholeFiles(tmp_path, UUID)
+    name = cache.name_of(len(WHOLE), [record(1)])
+    path = cache.fetch(name, filled(WHOLE))
+    harm(path, proof_of(cache, name))
+    later = WholeFiles(tmp_path, UUID)
+    assert later.find(name) is None
+    assert later.fetch(name, filled(WHOLE)).read_bytes() == WHOLE
+    assert later.fetch(name, filled(b"never")).read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize("harm", [flip, cut, lengthen])
+def test_a_change_is_seen_by_who_has_handed_the_file_out(
+    tmp_path: Path, harm: Callable[[Path, Path], None], expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cached file is damaged, fetching it again")
+    cache = WholeFiles(tmp_path, UUID)
+    name = cache.name_of(len(WHOLE), [record(1)])
+    path = cache.fetch(name, filled(WHOLE))
+    assert cache.find(name) == path
+    harm(path, path)
+    assert cache.fetch(name, filled(WHOLE)).read_bytes() == WHOLE
+
+
+def test_a_file_is_read_once_by_each_process_that_hands_it_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    really = whole_files.is_proved
+    monkeypatch.setattr(
+        whole_files, "is_proved", lambda *a, **k: (read.append(1), really(*a, **k))[1]
+    )
+    first, second = WholeFiles(tmp_path, UUID), WholeFiles(tmp_path, UUID)
+    name = first.name_of(5, [record(1)])
+    first.fetch(name, filled(b"hello"))
+    for _ in range(3):
+        assert first.find(name) is not None
+    assert read == [], "it was read when it was stored"
+    for _ in range(3):
+        assert second.find(name) is not None
+    assert read == [1]
+
+
+def test_a_file_of_a_folder_without_records_is_fetched_again(tmp_path: Path) -> None:
+    cache = WholeFiles(tmp_path, UUID)
+    name = cache.name_of(5, [record(1)])
+    cache.fetch(name, filled(b"hello"))
+    proof_of(cache, name).unlink()
+    later = WholeFiles(tmp_path, UUID)
+    assert later.find(name) is None
+    assert later.fetch(name, filled(b"HELLO")).read_bytes() == b"HELLO"
+
+
+def test_without_proof_of_content_the_length_counts_alone(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cached file is damaged, fetching it again")
+    cache = WholeFiles(tmp_path, UUID)
+    name = cache.name_of(5, [record(1)])
+    path = cache.fetch(name, filled(b"hello"))
+    trusting = WholeFiles(tmp_path, UUID, proves_content=False)
+    rewrite(path, b"jello")
+    assert trusting.find(name) == path
+    rewrite(path, b"hell")
+    assert trusting.find(name) is None, "who maps it would be killed"
+
+
+def test_a_removed_folder_is_made_again(tmp_path: Path) -> None:
+    cache = WholeFiles(tmp_path, UUID)
+    name = cache.name_of(5, [record(1)])
+    cache.fetch(name, filled(b"hello"))
+    shutil.rmtree(tmp_path / f"roost-{UUID}")
+    assert cache.find(name) is None
+    assert cache.fetch(name, filled(b"hello")).read_bytes() == b"hello"
+
+
+@pytest.mark.parametrize("place", [Path("/proc/cache"), Path("file")])
+def test_a_folder_that_cannot_be_used_is_an_error_that_names_it(
+    tmp_path: Path, place: Path
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    cache = WholeFiles(tmp_path / place, UUID)
+    assert not cache.check_rollback(lambda: 8193)
+    name = cache.name_of(5, [record(1)])
+    assert cache.find(name) is None
+    with pytest.raises(Unavailable, match=str(tmp_path / place)) as caught:
+        cache.fetch(name, filled(b"hello"))
+    assert "another cache folder" in caught.value.hint
+
+
+def test_a_folder_that_cannot_be_emptied_after_a_rollback_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be used")
+    cache = WholeFiles(tmp_path, UUID)
+    name = cache.name_of(5, [record(5000)])
+    cache.fetch(name, filled(b"hello"))
+
+    def refuse(_path: Path, *, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", missing_ok)
+
+    later = WholeFiles(tmp_path, UUID)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        assert not later.check_rollback(lambda: 4097)
+    assert later.find(name) is None
+    with pytest.raises(Unavailable, match="Read-only file system"):
+        later.fetch(name, filled(b"other"))
+
+
+def test_a_record_that_lost_its_file_goes_after_a_day(tmp_path: Path) -> None:
+    now, later = WholeFiles(tmp_path, UUID), ManualClock()
+    name = now.name_of(5, [record(1)])
+    now.fetch(name, filled(b"hello")).unlink()
+    stray = proof_of(now, name)
+    later.advance(stray.stat().st_ctime - later.wall_ns() / 1e9 + 25 * 3600)
+    now.fetch(now.name_of(5, [record(2)]), filled(b"hello"))
+    assert stray.exists(), "its file may be about to come"
+    tomorrow = WholeFiles(tmp_path, UUID, clock=later)
+    tomorrow.fetch(now.name_of(5, [record(3)]), filled(b"hello"))
+    assert not stray.exists()
 
 
 def test_the_name_tells_volume_length_and_slices_apart(tmp_path: Path) -> None:
@@ -137,10 +331,11 @@ def test_the_least_recently_used_go_but_never_what_is_fresh(
     for age, name in enumerate(names[:3]):
         path = cache.fetch(name, filled(b"hello"))
         old_s = path.stat().st_mtime - 10_000 + age
-        os.utime(path, (old_s, old_s))
+        os.utime(whole_files._proof_path(path), (old_s, old_s))
     cache.fetch(names[3], filled(b"hello"))
     kept = [n for n, name in enumerate(names) if cache._path(name).exists()]
     assert kept == [2, 3]
+    assert [n for n, name in enumerate(names) if proof_of(cache, name).exists()] == kept
     monkeypatch.setattr(whole_files, "GRACE_S", 1e9)
     cache.fetch(names[0], filled(b"hello"))
     assert cache.find(names[2]) is not None, "it may be about to be mapped"
@@ -195,6 +390,7 @@ def test_a_cache_folder_that_is_not_local_is_refused(
 def test_what_a_crash_left_half_written_goes_after_a_day(tmp_path: Path) -> None:
     now, later = WholeFiles(tmp_path, UUID), ManualClock()
     draft = now._draft(now.name_of(5, [record(1)]))
+    draft.parent.mkdir(parents=True)
     draft.write_bytes(b"hel")
     later.advance(draft.stat().st_ctime - later.wall_ns() / 1e9 + 25 * 3600)
     now.fetch(now.name_of(5, [record(2)]), filled(b"hello"))

@@ -33,7 +33,7 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 
 def is_local(folder: Path, mounts: Path = _MOUNTS) -> bool:
-    """Return False for FUSE and network file systems; `folder` must exist."""
+    """Return False for FUSE and network file systems; `folder` may be yet to be made."""
     kind = file_system_of(folder, mounts)
     return kind not in _REMOTE and not kind.startswith("fuse.")
 

@@ -154,11 +154,12 @@ class Warmup:
     def _whole_file(self, path: str, node: Node) -> int:
         """Do it for the local copy of a file; return the bytes that were not there."""
         whole_files = self._client.core.whole_files
-        local = whole_files.find(whole_files.name_of(node.attr.length, self._chunks(node)))
+        name = whole_files.name_of(node.attr.length, self._chunks(node))
+        local = whole_files.find(name)
         if self._action is Action.WARM and local is None:
             self._client.open_local(path)
         elif self._action is Action.EVICT and local is not None:
-            local.unlink(missing_ok=True)  # who has it mapped keeps it
+            whole_files.remove(name)
         return node.attr.length if local is None else 0
 
     def _blocks_of(self, node: Node) -> int:

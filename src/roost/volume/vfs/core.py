@@ -62,7 +62,12 @@ class Core:
             settings.block_bytes,
             hash_prefix=settings.hash_prefix,
         )
-        self.whole_files = WholeFiles(cache_dir, settings.uuid, clock=clock)
+        self.whole_files = WholeFiles(
+            cache_dir,
+            settings.uuid,
+            proves_content=data.verify_cache_checksum != "none",
+            clock=clock,
+        )
         self.disk = self._disk_caches(cache_dir)
         self._check_rollback()
         self._staging_in = data.cache_dirs[0] if data.cache_dirs else cache_dir
