@@ -225,6 +225,17 @@ def test_drafts_of_another_volume_in_the_same_bucket_are_left_alone(volume: Test
     assert path.exists()
 
 
+def test_another_age_is_that_of_leaked_objects_alone(volume: TestVolume) -> None:
+    client = volume.open()
+    volume.store.put(block_key(SliceId(900_000), 0, 5), b"12345")
+    path = draft(volume, "chunks/0/0/.jfs.1_0_5.tmp.1")
+    make_older(volume, 0.5)
+    for age_s, count in ((2000, 0), (1000, 1)):
+        report = collect_garbage(client, GcOptions(delete=True, leak_age_s=age_s))
+        assert (report.deleted.count, report.drafts.count) == (count, 0)
+    assert path.exists()
+
+
 def test_drafts_of_all_shards_are_deleted(tmp_path: Path) -> None:
     new = NewVolume("sharded", bucket=f"{tmp_path}/shard%d", shards=3)
     meta_url = f"sqlite3://{tmp_path}/meta.db"

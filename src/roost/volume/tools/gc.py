@@ -36,6 +36,7 @@ from roost.volume.tools.objects import OBJECT, Listing, Match, StoredSizes, matc
 from roost.volume.tools.steps import Progress, Steps
 
 LEAK_AGE_S = 3600
+DRAFT_AGE_S = 3600
 DETACHED_AGE_S = 86400
 _DELETED_FILE_GRACE_S = 3600
 _DAY_S = 86400
@@ -118,7 +119,7 @@ class _Collection:
         self._blocks = client.core.blocks
         self._sizes = StoredSizes(self._blocks, is_encrypted=client.settings.is_encrypted)
         self._now_s = clock.wall_ns() // 1_000_000_000
-        self._old_s = self._now_s - self._options.leak_age_s
+        self._store_s = self._now_s  # by the clock that dates of objects are compared with
         self._volume: OpenVolume = open_volume(client.meta.engine, client.settings, clock)
         self._report = GcReport()
 
@@ -137,13 +138,13 @@ class _Collection:
         return self._report
 
     def _ask_the_time(self) -> None:
-        """Let the store's clock decide as well what is an hour old."""
+        """Let the store's clock decide as well how old its objects are."""
         try:
             store_s = time_ns_of(self._blocks.store) // 1_000_000_000
         except StorageFull as error:  # garbage may be what fills it
-            log.warning("only this host's clock says what is an hour old: %s", error)
+            log.warning("only this host's clock says how old objects are: %s", error)
         else:
-            self._old_s = min(self._now_s, store_s) - LEAK_AGE_S
+            self._store_s = min(self._now_s, store_s)
 
     # ---- metadata that waits for removal
     def _remove_what_waits(self) -> None:
@@ -212,7 +213,7 @@ class _Collection:
     def _count(self, part: Match, doomed: SortedRecords) -> None:
         report, objects = self._report, part.objects
         is_lost = ~part.is_valid
-        is_young = is_lost & (objects["mtime_s"] > self._old_s)
+        is_young = is_lost & (objects["mtime_s"] > self._store_s - self._options.leak_age_s)
         is_leaked = is_lost & ~is_young
         live, kept = (
             part.is_valid & (one[part.at] if len(one) else part.is_valid)
@@ -255,9 +256,9 @@ class _Collection:
 
     # ---- what a crash left of the puts of a directory
     def _look_at_drafts(self) -> None:
-        report = self._report
+        report, old_s = self._report, self._store_s - DRAFT_AGE_S
         for store, info in drafts(self._client.settings):
-            if info.mtime_ns // 1_000_000_000 >= self._old_s:
+            if info.mtime_ns // 1_000_000_000 > old_s:
                 continue  # the put may be under way
             report.drafts.count += 1
             report.drafts.bytes += info.size_bytes
