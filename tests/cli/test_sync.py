@@ -1,6 +1,7 @@
 """`roost sync` and `roost warmup` as a person types them."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,6 +11,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from roost.cli import cat, cp, format, ls, mkdir, rm, sync, warmup  # noqa: A004
+from roost.sizes import MIB
+from roost.testing.disks import fill_up, small_disk
 
 app = typer.Typer()
 for module in (format, sync, warmup, ls, cp, cat, rm, mkdir):
@@ -239,3 +242,29 @@ def test_path_commands_take_the_same_urls(meta: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", ["sync", "warmup"])
 def test_help_has_an_example(command: str) -> None:
     assert f"roost {command}" in " ".join(done(command, "--help").split())
+
+
+@pytest.mark.parametrize("kind", ["full", "a file"])
+@pytest.mark.parametrize("beside", ["", "healthy"])
+def test_a_cache_folder_that_cannot_be_used_does_not_end_a_command(
+    meta: str, source: str, tmp_path: Path, kind: str, beside: str
+) -> None:
+    place = tmp_path / "place"
+    with ExitStack() as disks:
+        if kind == "full":
+            fill_up(disks.enter_context(small_disk(place, 3 * MIB)))
+        else:
+            place.write_text("not a folder")
+        folders = ["--cache-dir", f"{place}:{tmp_path / beside}" if beside else str(place)]
+        done("cp", "--meta", meta, *folders, f"{source}b1", ":/b1")
+        assert done("cat", "--meta", meta, *folders, "/b1") == "b1" * 30_000
+        warm = roost("warmup", "--meta", meta, *folders, "/b1")
+        if beside:
+            assert warm.exit_code == 0
+        else:
+            assert warm.exit_code == 3
+            assert str(place) in warm.stderr, "there is nothing to keep it in"
+        refused = roost("cp", "--meta", meta, *folders, "--writeback", f"{source}b1", ":/b2")
+        assert refused.exit_code == 3
+        assert f"write-back cannot use {place}" in refused.stderr
+        assert "hint: " in refused.stderr

@@ -238,6 +238,28 @@ def test_a_volume_that_was_rolled_back_finds_nothing(
     assert not again.check_rollback(lambda: 69)
 
 
+def test_a_folder_that_cannot_be_emptied_after_a_rollback_is_not_used(
+    tmp_path: Path,
+    cache: DiskCache,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("cache folder left out")
+    cache.keep(key(70), DATA)
+
+    def refuse(_path: Path, *, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, "Read-only file system", missing_ok)
+
+    again = DiskCache(tmp_path, UUID, DiskLimits(MIB, free_space_ratio=0.0), clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse)
+        assert not again.check_rollback(lambda: 69)
+    assert again.find(key(70), SIZE) is None
+    assert again.find_range(key(70), SIZE, 0, 10) is None
+    assert not again.keep(key(70), DATA)
+
+
 def test_drafts_of_a_crash_are_removed_when_they_are_old(
     tmp_path: Path, cache: DiskCache, clock: ManualClock
 ) -> None:

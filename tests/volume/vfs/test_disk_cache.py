@@ -102,7 +102,7 @@ def test_a_volume_of_a_local_folder_caches_no_blocks_unless_told(volume: TestVol
 def test_a_cache_folder_that_cannot_be_used_fails_nothing(
     volume: TestVolume, problem: str, expected_warnings: list[str]
 ) -> None:
-    expected_warnings.append("cache folder refuses")
+    expected_warnings.append("cache folder left out")
     folder = volume.folder / "blocks"
     if problem == "no permission":
         folder = Path("/proc/roost-cache")

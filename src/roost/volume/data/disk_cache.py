@@ -72,6 +72,7 @@ class DiskCache:
         self._lock = threading.Lock()
         self._index = DiskIndex(limits.eviction)
         self._quiet_until_s = 0.0
+        self._is_trusted = True
         self._is_being_listed = False
         self._kept = False  # anything, by this process
         self._stopping = False
@@ -110,6 +111,8 @@ class DiskCache:
 
     def find(self, key: str, size_bytes: int) -> bytes | None:
         """Return the block's bytes if they are here and sound."""
+        if not self._is_trusted:
+            return None
         path = self._raw / key
         listing = self._listing(key)
         try:
@@ -124,6 +127,8 @@ class DiskCache:
 
     def find_range(self, key: str, size_bytes: int, offset: int, length: int) -> memoryview | None:
         """Return part of a block, proved as the checksum level says."""
+        if not self._is_trusted:
+            return None
         level = self._limits.checksum
         start, end = offset, offset + length
         if level == "none" or (level == "full" and length < size_bytes):
@@ -155,6 +160,8 @@ class DiskCache:
 
     def keep(self, key: str, data: Buffer) -> bool:
         """Store a block; False if there is no room for it, or the disk refuses."""
+        if not self._is_trusted:
+            return False
         size_bytes = checksums.stored_bytes(memoryview(data).nbytes)
         with self._lock:
             if self._clock.monotonic_s() < self._quiet_until_s:
@@ -187,7 +194,7 @@ class DiskCache:
         """Empty the cache if the volume has issued fewer slice ids than were seen here (H23).
 
         `issued` is asked after the cache: a writer may issue and keep more at the same time.
-        Returns True if it was emptied.
+        Returns True if it was emptied.  A folder that cannot be emptied is not used.
         """
         try:
             seen = self._watch.highest()
@@ -200,7 +207,8 @@ class DiskCache:
                     self._index.clear()
                 self._watch.reset(volume_slice_id)
         except OSError as error:
-            self._be_quiet(error)
+            log.warning("cache folder left out: %s: %s", self._root, error.strerror)
+            self._is_trusted = False
             return False
         return rolled_back
 
@@ -323,7 +331,10 @@ class DiskCache:
     def _be_quiet(self, error: OSError) -> None:
         with self._lock:
             self._quiet_until_s = self._clock.monotonic_s() + QUIET_S
-        log.warning("cache folder refuses, trying again in %g s: %s", QUIET_S, error)
+        log.warning(
+            "cache folder refuses, trying again in %g s: %s: %s",
+            QUIET_S, self._root, error.strerror,
+        )  # fmt: skip
 
     def _name(self, key: str) -> str:
         return f"{self._uuid}/{key}"

@@ -19,6 +19,7 @@ from roost.errors import RoostError, Unavailable
 from roost.volume.data.blocks import BlockRef, Blocks
 from roost.volume.data.buffers import WriteBuffers
 from roost.volume.data.cache import BlockCache
+from roost.volume.data.cache_folders import demand_usable, first_usable, usable
 from roost.volume.data.compact import compact_chunk
 from roost.volume.data.compress import compression_named
 from roost.volume.data.disk_cache import DiskCache, DiskLimits
@@ -62,15 +63,18 @@ class Core:
             settings.block_bytes,
             hash_prefix=settings.hash_prefix,
         )
+        self._cache_dirs = data.cache_dirs or (cache_dir,)
+        self._staging_in = self._cache_dirs[0]
+        if data.writeback and not meta.is_read_only:
+            demand_usable(self._staging_in)
         self.whole_files = WholeFiles(
-            cache_dir,
+            first_usable((cache_dir, *data.cache_dirs)),
             settings.uuid,
             proves_content=data.verify_cache_checksum != "none",
             clock=clock,
         )
-        self.disk = self._disk_caches(cache_dir)
+        self.disk = self._disk_caches()
         self._check_rollback()
-        self._staging_in = data.cache_dirs[0] if data.cache_dirs else cache_dir
         self.staging = self._staging(self._staging_in)
         self.source = BlockSource(
             self.blocks,
@@ -168,14 +172,16 @@ class Core:
             self.blocks.put(ref, data)
         self.source.written(ref, data, large_too=self.data.cache_large_write)
 
-    def _disk_caches(self, cache_dir: Path) -> DiskCaches | None:
+    def _disk_caches(self) -> DiskCaches | None:
         data, settings = self.data, self.meta.settings
         if not data.cache_size_bytes or (settings.storage == "file" and not data.cache_dirs):
             return None
-        folders = data.cache_dirs or (cache_dir,)
+        folders = usable(self._cache_dirs, settings.uuid)
+        if not folders:
+            return None
         limits = DiskLimits(
-            size_bytes=data.cache_size_bytes // len(folders),
-            items=data.cache_items // len(folders),
+            size_bytes=data.cache_size_bytes // len(self._cache_dirs),
+            items=data.cache_items // len(self._cache_dirs),
             free_space_ratio=data.free_space_ratio,
             mode=data.cache_mode,
             checksum=data.verify_cache_checksum,
