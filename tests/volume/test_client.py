@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.client import VolumeClient
 from roost.volume.errors import FsError, NotFormatted
+from roost.volume.meta.answers import FallocateFlag
 from roost.volume.model import AttrChange, Caller, Flag, Kind
 
 
@@ -227,6 +228,37 @@ def test_permissions_count_for_other_users(volume: TestVolume, client: VolumeCli
     ):
         with refused(errno.EACCES):
             refuse()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda other: other.append("/f", b"x"),
+        lambda other: other.write("/f", b"x"),
+        lambda other: other.truncate("/f", 1),
+        lambda other: other.fallocate(
+            "/f", 0, 9, FallocateFlag.PUNCH_HOLE | FallocateFlag.KEEP_SIZE
+        ),
+        lambda other: other.copy_file_range("/g", 0, "/f", 0, 3),
+    ],
+    ids=["append", "write", "truncate", "fallocate", "copy"],
+)
+def test_a_change_by_an_ordinary_user_takes_setuid_away(
+    volume: TestVolume, client: VolumeClient, change: Callable[[VolumeClient], object]
+) -> None:
+    for name in ("/f", "/g"):
+        client.write(name, b"abcdef")
+    client.setattr("/f", AttrChange(mode=0o6777))
+    client.append("/f", b"by root")
+    assert client.stat("/f").mode == 0o6777
+    with VolumeClient.open(
+        volume.meta_url, cache_dir=volume.folder / "other", caller=Caller(1000, 1000)
+    ) as other:
+        with other.open_file("/f", "r+") as file:
+            assert file.pread(0, 1) == b"a"
+        assert other.stat("/f").mode == 0o6777  # nothing was changed
+        change(other)
+        assert other.stat("/f").mode == 0o777
 
 
 def test_an_immutable_file_is_not_written(client: VolumeClient) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -199,8 +200,13 @@ class VolumeClient(Tree):
         file = self._table.open(node.ino)
         if not compact:
             file.never_compact()
+        drop_set_id: Callable[[], None] | None = None
+        if self._caller.uid and node.attr.mode & (stat.S_ISUID | stat.S_ISGID):
+            drop_set_id = partial(self.meta.drop_set_id, node.ino, self._caller)
         try:
             if mode[0] == "w" and not is_new:
+                if drop_set_id is not None:
+                    drop_set_id()
                 file.truncate(0)
         except BaseException:
             self._table.close(file, flush=False)
@@ -211,6 +217,7 @@ class VolumeClient(Tree):
             readable=mode[0] == "r" or plus,
             writable=mode != "r",
             appends=mode[0] == "a",
+            before_change=drop_set_id,
         )
 
     def read(self, path: str, offset: int = 0, size_bytes: int | None = None) -> bytes:

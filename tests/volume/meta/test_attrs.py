@@ -56,6 +56,27 @@ def test_changing_the_owner_takes_setuid_away_from_files_only(meta: Meta) -> Non
     assert meta.setattr(folder, AttrChange(uid=5)).mode == special | 0o755
 
 
+@pytest.mark.parametrize(
+    ("mode", "caller", "left"),
+    [
+        (0o6775, Caller(), 0o6775),
+        (0o6775, ANN, 0o775),
+        (0o6765, ANN, 0o2765),  # setgid without group execution marks mandatory locking
+        (0o6765, BOB, 0o765),  # but a stranger to the group cannot leave it
+        (0o1775, ANN, 0o1775),
+    ],
+)
+def test_changed_bytes_take_setuid_and_setgid_away(
+    meta: Meta, mode: int, caller: Caller, left: int
+) -> None:
+    file = meta.create(ROOT, b"f").ino
+    meta.setattr(file, AttrChange(gid=7))
+    before = meta.setattr(file, AttrChange(mode=mode))
+    meta.drop_set_id(file, caller)
+    assert meta.getattr(file).mode == left
+    assert (meta.getattr(file) == before) == (left == mode)
+
+
 def test_a_stranger_to_the_group_cannot_set_setgid(meta: Meta) -> None:
     file = meta.create(ROOT, b"f", caller=ANN).ino
     meta.setattr(file, AttrChange(gid=99))

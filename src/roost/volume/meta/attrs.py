@@ -45,6 +45,27 @@ def setattr_(volume: OpenVolume, ino: Ino, change: AttrChange, caller: Caller) -
     return volume.engine.run(apply)
 
 
+def drop_set_id(volume: OpenVolume, ino: Ino, caller: Caller) -> None:
+    """Take setuid and setgid away from a file that `caller` is about to change.
+
+    The superuser leaves them, and so does a member of the group setgid without group execution.
+    Raises FsError ENOENT.  Source: write(2); Linux fs/attr.c, setattr_should_drop_suidgid.
+    """
+    if caller.uid == SUPERUSER.uid:
+        return
+
+    def apply(txn: Txn) -> None:
+        txn.load(NodeWanted(ino))
+        attr = rules.found(ino, txn.exact_node(ino))
+        mode = attr.mode & ~stat.S_ISUID
+        if mode & stat.S_IXGRP or not caller.is_member(attr.gid):
+            mode &= ~stat.S_ISGID
+        if mode != attr.mode and not attr.is_directory:
+            txn.do(ChangeNode(ino, NodeChange(mode=mode, ctime_at_least_ns=txn.now_ns)))
+
+    volume.engine.run(apply)
+
+
 def _wanted(
     txn: Txn, attr: Attr, change: AttrChange, caller: Caller
 ) -> tuple[NodeChange, PutAcl | None]:

@@ -7,6 +7,7 @@ import errno
 import itertools
 import os
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 from typing_extensions import Buffer
@@ -27,13 +28,22 @@ class VolumeFile:
     """
 
     def __init__(
-        self, table: OpenFiles, file: OpenFile, *, readable: bool, writable: bool, appends: bool
+        self,
+        table: OpenFiles,
+        file: OpenFile,
+        *,
+        readable: bool,
+        writable: bool,
+        appends: bool,
+        before_change: Callable[[], None] | None = None,
     ) -> None:
+        """Wrap an open file; `before_change` is called once, before the first change of bytes."""
         self._table = table
         self._file = file
         self._readable = readable
         self._writable = writable
         self._appends = appends
+        self._before_change = before_change
         self._lock = threading.RLock()
         self._position = 0
         self._closed = False
@@ -101,7 +111,7 @@ class VolumeFile:
 
         Raises FsError EINVAL a negative offset.  Source: pwrite(2).
         """
-        self._check("writing", self._writable)
+        self._check_change()
         self._file.write(offset, data)
 
     def append(self, data: Buffer) -> int:
@@ -111,12 +121,12 @@ class VolumeFile:
         if others append at the same time, the bytes lie further back than the offset says.
         `VolumeClient.append` tells the true one.  Source: open(2), O_APPEND.
         """
-        self._check("writing", self._writable)
+        self._check_change()
         return self._file.append(data)
 
     def append_durably(self, data: Buffer) -> int:
         """Write at the end of the file, sync, and return the offset it got."""
-        self._check("writing", self._writable)
+        self._check_change()
         return self._file.append_durably(data)
 
     def seek_data(self, offset: int) -> int:
@@ -142,7 +152,7 @@ class VolumeFile:
 
         Raises FsError: EINVAL, EOPNOTSUPP collapse or insert, EPERM, EFBIG, ENOSPC.
         """
-        self._check("writing", self._writable)
+        self._check_change()
         self._file.allocate(flags, offset, length)
 
     def copy_from(self, source: "VolumeFile", source_offset: int, offset: int, length: int) -> int:
@@ -151,7 +161,7 @@ class VolumeFile:
         Raises FsError: EINVAL overlapping ranges of one file, EPERM, EFBIG …
         Source: copy_file_range(2).
         """
-        self._check("writing", self._writable)
+        self._check_change()
         source._check("reading", source._readable)
         return self._file.copy_from(source._file, source_offset, offset, length)
 
@@ -204,7 +214,7 @@ class VolumeFile:
 
     def truncate(self, length: int) -> None:
         """Cut or grow the file to `length` bytes.  Source: ftruncate(2)."""
-        self._check("writing", self._writable)
+        self._check_change()
         self._file.truncate(length)
 
     def seek(self, position: int) -> None:
@@ -252,6 +262,12 @@ class VolumeFile:
             if self._locked:
                 meta = self._table.meta
                 meta.release_locks(self._file.ino, self._owner, flock_owner=self._owner)
+
+    def _check_change(self) -> None:
+        self._check("writing", self._writable)
+        if self._before_change is not None:
+            self._before_change()
+            self._before_change = None
 
     def _check(self, what: str, allowed: bool) -> None:
         if self._closed:

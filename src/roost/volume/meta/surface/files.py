@@ -36,6 +36,13 @@ class Files(VolumeHandle):
         """Change mode, owner, times or flags.  Raises FsError: ENOENT, EPERM, EACCES, EDQUOT."""
         return attrs.setattr_(self._writable, ino, change, caller)
 
+    def drop_set_id(self, ino: Ino, caller: Caller) -> None:
+        """Take setuid and setgid away, as a change of the content by `caller` does.
+
+        Raises FsError ENOENT.
+        """
+        attrs.drop_set_id(self._writable, ino, caller)
+
     def accessed(self, ino: Ino, attr: Attr | None = None) -> None:
         """Note a read, as the volume's atime mode says; usually nothing happens.
 
