@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from roost.testing.volumes import no_warnings
+from roost.volume.client import VolumeClient
 
 MOUNT_TIMEOUT_S = 30.0
 COMMAND_TIMEOUT_S = 120.0
@@ -110,6 +111,21 @@ class Juicefs:
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "HOME": str(self.work)}
+
+
+def wait_for(ready: Callable[[], bool], timeout_s: float = 30.0) -> None:
+    """Return once something is so.  Raises AssertionError."""
+    deadline = time.monotonic() + timeout_s
+    while not ready():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def hear_of_quotas(*clients: VolumeClient) -> None:
+    """Let clients read now what they read with every heartbeat."""
+    for client in clients:
+        assert client.meta._heartbeat is not None
+        client.meta._heartbeat.beat()
 
 
 def _wait_for(

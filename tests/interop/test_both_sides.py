@@ -3,22 +3,26 @@
 import os
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from roost.testing.interop_machine import InteropMachine
+from roost.testing.interop_machine import GROUP, USER, InteropMachine
+from roost.testing.side_of_user import UserProcess
 from roost.volume.check import check_volume
 from roost.volume.client import VolumeClient
+from roost.volume.model import Caller, QuotaKind
 from roost.volume.tools.gc import GcOptions, collect_garbage
 
-from .conftest import Juicefs
+from .conftest import Juicefs, hear_of_quotas, wait_for
 
 STEPS = 50
-LONG_STEPS_MIN = 5000
+TOPS_AT_ONCE = 8
+TOP_INODES_MAX = 100_000  # never reached: this quota counts
+LONG_STEPS_MIN = int(os.environ.get("ROOST_LONG_STEPS", "5000"))
 ENGINES = ["sqlite", "redis", "mariadb", "postgres"]
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
@@ -29,8 +33,40 @@ class MountedVolume:
     """A volume that this process has open and the official client has mounted."""
 
     client: VolumeClient
+    user_client: VolumeClient
     mount: Path
+    user: UserProcess
     juicefs: Juicefs
+    meta_url: str
+    tops: list[str] = field(default_factory=list)  # all made so far
+    _unused: list[str] = field(default_factory=list)
+
+    def new_top(self) -> str:
+        """As in BothSides; several are made at once, since the mount hears of quotas late."""
+        if not self._unused:
+            self._make_tops()
+        return self._unused.pop(0)
+
+    def _make_tops(self) -> None:
+        for number in range(TOPS_AT_ONCE):
+            top = f"e{len(self.tops)}"
+            self.tops.append(top)
+            self._unused.append(top)
+            if number % 2:
+                (self.mount / top).mkdir(0o755)
+                limits = ("--inodes", str(TOP_INODES_MAX), "--capacity", "1")
+                self.juicefs.run("quota", "set", self.meta_url, "--path", f"/{top}", *limits)
+            else:
+                self.client.mkdir(f"/{top}", 0o755)
+                self.client.meta.quota_set(
+                    QuotaKind.DIRECTORY,
+                    self.client.node(f"/{top}").ino,
+                    inodes_max=TOP_INODES_MAX,
+                    space_bytes_max=1 << 30,
+                )
+        hear_of_quotas(self.client, self.user_client)
+        for top in self._unused:
+            wait_for(lambda top=top: os.statvfs(self.mount / top).f_files == TOP_INODES_MAX)  # type: ignore[misc]
 
     def official_clone(self, path: Path, new_path: Path) -> None:
         """As in BothSides."""
@@ -60,7 +96,12 @@ def both_sides(meta_url: str, tmp_path: Path, juicefs: Juicefs, stack: ExitStack
     ]
     mount = stack.enter_context(juicefs.mounted(meta_url, *no_caches, "--heartbeat", "2"))
     client = stack.enter_context(VolumeClient.open(meta_url, cache_dir=tmp_path / "cache"))
-    return MountedVolume(client, mount, juicefs)
+    caller = Caller(USER, USER, frozenset([GROUP]))
+    user_client = stack.enter_context(
+        VolumeClient.open(meta_url, cache_dir=tmp_path / "cache of user", caller=caller)
+    )
+    user = stack.enter_context(UserProcess(USER, USER, [GROUP]))
+    return MountedVolume(client, user_client, mount, user, juicefs, meta_url)
 
 
 def run_machine(volume: MountedVolume, work: Path, examples: int) -> int:
@@ -89,6 +130,8 @@ def both_find_it_sound(
     """End both clients, then ask each for what is missing, broken or left over."""
     assert trash_of_mount(volume.mount) == trash_of_client(volume.client)
     stack.close()
+    for top in volume.tops:
+        volume.juicefs.run("quota", "check", meta_url, "--path", f"/{top}", "--strict")
     checked = volume.juicefs.run("fsck", meta_url)
     assert not re.search(r"\b(ERROR|lost|broken)\b", checked), checked
     volume.juicefs.demand_no_leak(meta_url)
@@ -99,6 +142,9 @@ def both_find_it_sound(
         garbage = collect_garbage(client, GcOptions(leak_age_s=0))
         assert (garbage.leaked.count, garbage.young.count, garbage.lost_chunks) == (0, 0, 0)
         assert garbage.valid.count > 0
+        quotas = client.meta.quota_check(QuotaKind.DIRECTORY, strict=True)
+        assert [one for one in quotas if not one.is_consistent] == []
+        assert len(quotas) == len(volume.tops)
 
 
 def trash_of_mount(mount: Path) -> dict[str, int]:
