@@ -3,7 +3,7 @@
 import errno as codes
 import os
 
-from roost.errors import Failure, Refusal
+from roost.errors import CorruptRecord, Failure, Refusal
 from roost.volume.model import Ino
 
 
@@ -41,3 +41,11 @@ class VolumeReplaced(Failure):
     """The database now holds another volume than the one that was opened."""
 
     hint = "Stop this client and open the volume again."
+
+
+class InodeTaken(CorruptRecord):
+    """A node to be added is there already: its number was given twice.  Nothing was changed."""
+
+    def __init__(self, place: str, ino: int) -> None:
+        super().__init__(f"{place}: inode {ino}", "it exists already; nothing was changed")
+        self.ino = Ino(ino)

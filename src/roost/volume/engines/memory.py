@@ -15,6 +15,9 @@ from roost.clock import Clock
 from roost.errors import RoostError
 from roost.volume.engines.memory_apply import apply_all
 from roost.volume.engines.memory_tables import Tables
+from roost.volume.errors import InodeTaken
+from roost.volume.meta.claim import Claim
+from roost.volume.meta.effects import AddNode
 from roost.volume.meta.reads import Reads, Scans
 from roost.volume.meta.txn import Commit, Txn
 
@@ -49,6 +52,9 @@ class MemoryEngine:
         with self._lock:
             self._tables.clear()
 
+    def hold(self, claim: Claim) -> None:
+        """As in Engine: there is one connection, from the first to the last."""
+
     def read(self, rule: Callable[[Reads], T]) -> T:
         """As in Engine.read."""
         with self._lock:
@@ -75,6 +81,9 @@ class MemoryEngine:
         with self._lock:
             if not all(check.holds(self._tables) for check in commit.checks):
                 return False
+            for effect in commit.effects:
+                if isinstance(effect, AddNode) and effect.ino in self._tables.nodes:
+                    raise InodeTaken("memory", effect.ino)
             apply_all(self._tables, commit.effects)
             return True
 

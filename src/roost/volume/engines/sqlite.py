@@ -28,20 +28,21 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
-from urllib.parse import quote
 
 from roost.clock import Clock
 from roost.errors import CommitUnknown, RoostError, StorageFull, Unavailable
+from roost.volume.engines.sql.claimed import Claims
+from roost.volume.engines.sqlite_connecting import Connect, open_connection
 from roost.volume.engines.sqlite_reads import SqliteReads, scans_of
 from roost.volume.engines.sqlite_tables import COMMIT_TABLE, drop_tables
 from roost.volume.engines.sqlite_writes import write_effects
-from roost.volume.errors import FsError
+from roost.volume.errors import FsError, VolumeReplaced
+from roost.volume.meta.claim import Claim
 from roost.volume.meta.reads import Reads, Scans
 from roost.volume.meta.txn import Txn
 
 BATCH_JOBS_MAX = 64
 READ_CONNECTIONS_MAX = 8
-BUSY_WAIT_MS = 5000  # as JuiceFS; another process may hold the lock that long
 BUSY_ATTEMPTS_MAX = 6
 TOKEN_DAYS_KEPT = 7
 _TOKEN = (
@@ -50,7 +51,6 @@ _TOKEN = (
 )
 
 T = TypeVar("T")
-Connect = Callable[..., sqlite3.Connection]
 log = logging.getLogger(__name__)
 
 
@@ -83,6 +83,7 @@ class SqliteEngine:
         self._clock = clock
         self._connect = connect
         self._read_only = read_only
+        self._claims = Claims()
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._readers_allowed = threading.BoundedSemaphore(READ_CONNECTIONS_MAX)
         self._lock = threading.Lock()
@@ -112,6 +113,10 @@ class SqliteEngine:
         """As in Engine."""
         return ()
 
+    def hold(self, claim: Claim) -> None:
+        """As in Engine."""
+        self._claims.add(claim)
+
     def destroy(self) -> None:
         """As in Engine.  The file stays, without tables."""
         if self._read_only:
@@ -126,25 +131,9 @@ class SqliteEngine:
 
     # ---- connections
     def _open(self, *, writing: bool) -> sqlite3.Connection:
-        mode = "ro" if self._read_only else "rw"
-        uri = f"file:{quote(str(self._path.absolute()))}?mode={mode}"
-        try:
-            connection = self._connect(
-                uri,
-                uri=True,
-                timeout=BUSY_WAIT_MS / 1000,
-                isolation_level=None,
-                check_same_thread=False,
-                cached_statements=256,
-            )
-            connection.text_factory = bytes
-            if writing:
-                connection.execute("PRAGMA synchronous = FULL")
-            else:
-                connection.execute("PRAGMA query_only = ON")
-        except sqlite3.Error as error:
-            raise Unavailable(f"cannot open {self._path}: {error}") from error
-        return connection
+        return open_connection(
+            self._connect, self._path, self._claims, writing=writing, read_only=self._read_only
+        )
 
     def _is_open(self) -> bool:
         return not self._closed
@@ -183,6 +172,7 @@ class SqliteEngine:
     # ---- Engine
     def read(self, rule: Callable[[Reads], T]) -> T:
         """As in Engine.read.  Raises Unavailable if the database does not answer."""
+        self._claims.demand()
         with self._reader() as connection:
             try:
                 connection.execute("BEGIN")
@@ -194,6 +184,7 @@ class SqliteEngine:
         """As in Engine.run; one commit of SQLite at most, shared with whoever waits."""
         if self._read_only:
             raise FsError(errno.EROFS)
+        self._claims.demand()
         job: _Job[T] = _Job(rule)
         try:
             self._queue(job)  # type: ignore[arg-type]  # a job of T is one of objects
@@ -275,7 +266,8 @@ class SqliteEngine:
         try:
             self._run_batch(batch)
         except Exception as error:
-            log.exception("a batch of metadata commits failed")
+            if not isinstance(error, VolumeReplaced):
+                log.exception("a batch of metadata commits failed")
             for failed in batch:
                 failed.fail(error)
         except BaseException:  # Ctrl-C, in the thread that leads: neighbours must not believe it

@@ -8,7 +8,8 @@ from pathlib import Path
 from roost.clock import Clock
 from roost.errors import CorruptRecord, InvalidArgument, Unavailable
 from roost.volume.engines.registry import MetaUrl
-from roost.volume.engines.sqlite import BUSY_WAIT_MS, SqliteEngine
+from roost.volume.engines.sqlite import SqliteEngine
+from roost.volume.engines.sqlite_connecting import BUSY_WAIT_MS
 from roost.volume.engines.sqlite_tables import create_tables, has_tables, has_volume
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.txn import Engine

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from roost.errors import RoostError
-from roost.volume.errors import FsError
+from roost.volume.errors import FsError, InodeTaken
 from roost.volume.layout import chunk_count
 from roost.volume.meta import dir_times, rules, summary, tree_removal, usage
 from roost.volume.meta.answers import CloneOptions, Progress
@@ -33,7 +33,7 @@ from roost.volume.meta.effects import (
     PutSymlink,
     PutXattr,
 )
-from roost.volume.meta.open_volume import OpenVolume
+from roost.volume.meta.open_volume import INOS_AT_ONCE, OpenVolume
 from roost.volume.meta.reads import EdgeWanted, NodeWanted, Reads, SlicesWanted, Wanted
 from roost.volume.meta.remove import drop_node
 from roost.volume.meta.txn import Txn
@@ -94,9 +94,13 @@ def clone(volume: OpenVolume, source: Ino, task: CloneTask) -> Node:
     if rules.is_trash(source):
         raise FsError(errno.EPERM, source)
     attr = volume.engine.read(lambda reads: rules.found(source, reads.node(source)))
-    if attr.is_directory:
-        return _clone_tree(volume, source, task)
-    return _clone_single(volume, source, task)
+    try:
+        if attr.is_directory:
+            return _clone_tree(volume, source, task)
+        return _clone_single(volume, source, task)
+    except InodeTaken as error:
+        volume.inos.skip(error.ino, INOS_AT_ONCE)  # so that the next one succeeds
+        raise
 
 
 def _clone_single(volume: OpenVolume, source: Ino, task: CloneTask) -> Node:

@@ -1,10 +1,13 @@
 """Making nodes: files, directories, links, devices, and files without a name."""
 
 import errno
+import logging
 import stat
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
-from roost.volume.errors import FsError
+from roost.volume.errors import FsError, InodeTaken
 from roost.volume.meta import acl, dir_times, rules, usage
 from roost.volume.meta.effects import (
     AddEdge,
@@ -15,7 +18,7 @@ from roost.volume.meta.effects import (
     PutSymlink,
 )
 from roost.volume.meta.lookup import missing_node
-from roost.volume.meta.open_volume import OpenVolume
+from roost.volume.meta.open_volume import INOS_AT_ONCE, OpenVolume
 from roost.volume.meta.reads import EdgeWanted, NodeWanted
 from roost.volume.meta.txn import Txn
 from roost.volume.model import (
@@ -32,7 +35,10 @@ from roost.volume.model import (
 )
 from roost.volume.values import value
 
+INOS_SKIPPED = 20  # gaps of numbers in use, each twice as large as the one before
 _SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+
+log = logging.getLogger(__name__)
 
 
 @value(frozen=True, slots=True)
@@ -58,9 +64,8 @@ def create(volume: OpenVolume, parent: Ino, name: bytes, new: NewNode, caller: C
     rules.check_new_name(parent, name)
     if new.kind is Kind.SYMLINK:
         _check_target(parent, new.target)
-    ino = Ino(volume.inos.take())
 
-    def add(txn: Txn) -> Node:
+    def add(ino: Ino, txn: Txn) -> Node:
         entry = EdgeWanted(parent, name, child=new.reuse_file)
         txn.load(NodeWanted(parent), entry, *usage.limits_wanted(volume))
         folder = rules.directory_to_add_to(txn, parent, txn.node(parent), caller)
@@ -82,7 +87,7 @@ def create(volume: OpenVolume, parent: Ino, name: bytes, new: NewNode, caller: C
         usage.charge_name(txn, volume, parent, above, usage.as_child(attr))
         return Node(ino, attr)
 
-    return volume.engine.run(add)
+    return _with_new_ino(volume, lambda ino: volume.engine.run(partial(add, ino)))
 
 
 def create_nameless(volume: OpenVolume, parent: Ino, new: NewNode, caller: Caller) -> Node:
@@ -92,9 +97,8 @@ def create_nameless(volume: OpenVolume, parent: Ino, new: NewNode, caller: Calle
     """
     if volume.sid == NO_SESSION or rules.is_trash(parent):
         raise FsError(errno.ENOTSUP, parent)
-    ino = Ino(volume.inos.take())
 
-    def add(txn: Txn) -> Node:
+    def add(ino: Ino, txn: Txn) -> Node:
         txn.load(NodeWanted(parent), *usage.limits_wanted(volume))
         folder = rules.directory_to_add_to(txn, parent, txn.node(parent), caller)
         attr, new_rule = _new_attr(txn, parent, folder, new, caller)
@@ -106,12 +110,27 @@ def create_nameless(volume: OpenVolume, parent: Ino, new: NewNode, caller: Calle
         usage.charge_node(txn, volume, attr, NODE_SPACE_BYTES, 1)
         return Node(ino, attr)
 
-    volume.opens.opened_nameless(ino)
-    try:
-        return volume.engine.run(add)
-    except BaseException:
-        volume.opens.closed(ino)
-        raise
+    def add_open(ino: Ino) -> Node:
+        volume.opens.opened_nameless(ino)
+        try:
+            return volume.engine.run(partial(add, ino))
+        except BaseException:
+            volume.opens.closed(ino)
+            raise
+
+    return _with_new_ino(volume, add_open)
+
+
+def _with_new_ino(volume: OpenVolume, make: Callable[[Ino], Node]) -> Node:
+    """Make a node with a number of its own; where a counter went back, look for one farther on."""
+    for doubled in range(INOS_SKIPPED):
+        ino = Ino(volume.inos.take())
+        try:
+            return make(ino)
+        except InodeTaken as error:
+            log.warning("a number for a new node is in use, the next are left out: %s", error)
+            volume.inos.skip(ino, INOS_AT_ONCE << doubled)
+    return make(Ino(volume.inos.take()))
 
 
 def _check_target(parent: Ino, target: bytes | None) -> None:

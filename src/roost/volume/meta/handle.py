@@ -1,6 +1,7 @@
 """An open volume: its settings, its session, and the care of what nobody can reach any more."""
 
 import errno
+import logging
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TypeVar
@@ -28,6 +29,8 @@ from roost.volume.model import (
 from roost.volume.settings import VolumeSettings
 
 Self = TypeVar("Self", bound="VolumeHandle")
+
+log = logging.getLogger(__name__)
 
 
 class VolumeHandle:
@@ -127,6 +130,8 @@ class VolumeHandle:
                 heartbeat.stop()
             if self._opened.sid != NO_SESSION and not is_lost:
                 sessions.end(self._opened, self._opened.sid)
+        except VolumeReplaced as error:
+            log.debug("there is no session to end: %s", error)
         finally:
             self._opened.sid = NO_SESSION
             self._opened.engine.close()

@@ -10,8 +10,9 @@ import threading
 from roost.errors import CorruptRecord, RoostError
 from roost.volume.errors import VolumeReplaced
 from roost.volume.meta import quotas, sessions
+from roost.volume.meta.claim import own_settings
 from roost.volume.meta.open_volume import OpenVolume
-from roost.volume.settings import VolumeSettings, decode_settings, open_secrets
+from roost.volume.settings import VolumeSettings, open_secrets
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +63,11 @@ class Heartbeat:
 def read_again(volume: OpenVolume) -> VolumeSettings:
     """Return the settings as stored now, secrets in plain text.  Raises VolumeReplaced."""
     text = volume.engine.read(lambda reads: reads.setting())
-    if text is None:
-        raise VolumeReplaced("the database holds no volume any more")
+    settings = own_settings(volume.settings.uuid, text)
     try:
-        settings = open_secrets(decode_settings(text))
-    except CorruptRecord:
-        log.warning("the settings do not parse; those read before stay in force")
-        return volume.settings
-    if settings.uuid != volume.settings.uuid:
-        raise VolumeReplaced(f"the database holds volume {settings.uuid} now")
-    return settings
+        if settings is not None:
+            return open_secrets(settings)
+    except CorruptRecord as error:
+        log.debug("a secret in the settings: %s", error)
+    log.warning("the settings do not parse; those read before stay in force")
+    return volume.settings

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from roost.clock import Clock
 from roost.volume.meta.answers import AtimeMode
+from roost.volume.meta.claim import Claim
 from roost.volume.meta.effects import PutCounter
 from roost.volume.meta.open_files import OpenFiles
 from roost.volume.meta.quotas import NO_QUOTAS, QuotaTable
@@ -30,24 +31,41 @@ class Ids:
 
     def __init__(self, engine: Engine, counter: str, first: int, at_once: int) -> None:
         self._engine = engine
-        self._counter = counter
         self._first = first
         self._at_once = at_once
         self._lock = threading.Lock()
-        self._next = self._end = 0
+        self._next = 0
+        self._is_let_go = False
+        self._gap = 0  # numbers to leave out, since others have them
+        self.counter = counter
+        self.end = 0
 
     def take(self) -> int:
         """Return the next number; one commit per batch."""
         with self._lock:
-            if self._next == self._end:
+            if self._next == self.end or self._is_let_go:
+                self._is_let_go = False  # before the commit, which may connect anew
                 self._next = self._engine.run(self._reserve)
-                self._end = self._next + self._at_once
+                self.end = self._next + self._at_once
+                self._gap = 0
             self._next += 1
             return self._next - 1
 
+    def let_go(self) -> None:
+        """As in claim.Numbers."""
+        self._is_let_go = True
+
+    def skip(self, number: int, gap: int) -> None:
+        """Reserve anew, `gap` farther on: `number` turned out to be another's."""
+        with self._lock:
+            if number >= self.end - self._at_once:  # else another thread has done it
+                self._gap = gap
+                self._is_let_go = True
+
     def _reserve(self, txn: Txn) -> int:
-        start = max(txn.counter(self._counter), self._first)
-        txn.do(PutCounter(self._counter, start + self._at_once))
+        # Past what this client used before, even where the database forgot that.
+        start = max(txn.counter(self.counter), self._first, self.end + self._gap)
+        txn.do(PutCounter(self.counter, start + self._at_once))
         return start
 
 
@@ -74,12 +92,15 @@ class OpenVolume:
 
 def open_volume(engine: Engine, settings: VolumeSettings, clock: Clock) -> OpenVolume:
     """Return the shared state of a volume just opened, without a session."""
+    inos = Ids(engine, NEXT_INO, FIRST_INO, INOS_AT_ONCE)
+    slice_ids = Ids(engine, NEXT_SLICE, FIRST_SLICE, SLICES_AT_ONCE)
+    engine.hold(Claim(settings.uuid, (inos, slice_ids)))
     return OpenVolume(
         engine=engine,
         settings=settings,
         sid=SessionId(0),
         clock=clock,
         opens=OpenFiles(),
-        inos=Ids(engine, NEXT_INO, FIRST_INO, INOS_AT_ONCE),
-        slice_ids=Ids(engine, NEXT_SLICE, FIRST_SLICE, SLICES_AT_ONCE),
+        inos=inos,
+        slice_ids=slice_ids,
     )

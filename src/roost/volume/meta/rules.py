@@ -7,6 +7,7 @@ reference, section 4.2.
 import errno
 import stat
 
+from roost.errors import CorruptRecord
 from roost.volume.errors import FsError
 from roost.volume.meta import acl
 from roost.volume.model import (
@@ -42,8 +43,10 @@ def is_in_trash(attr: Attr) -> bool:
 
 
 def found(ino: Ino, attr: Attr | None) -> Attr:
-    """Return `attr`; raise FsError ENOENT if there is none."""
+    """Return `attr`; raise FsError ENOENT if there is none, CorruptRecord if it is the root."""
     if attr is None:
+        if ino == ROOT:
+            raise CorruptRecord("inode 1", "the root directory does not exist")
         raise FsError(errno.ENOENT, ino)
     return attr
 

@@ -25,6 +25,7 @@ from roost.volume.meta.checks import (
     XattrIs,
     identity,
 )
+from roost.volume.meta.claim import Claim
 from roost.volume.meta.effects import Effect
 from roost.volume.meta.reads import Reads, Scans, Wanted
 from roost.volume.model import (
@@ -258,8 +259,16 @@ class Engine(Protocol):
         """What a commit that was answered survives, in words for a person."""
         ...
 
+    def hold(self, claim: Claim) -> None:
+        """Ask `claim` at every new connection, before anything is read or committed through it.
+
+        Its counters are raised as it says.  A database that is another volume's now, or none's,
+        is not touched any more: every call raises VolumeReplaced.
+        """
+        ...
+
     def read(self, rule: Callable[[Reads], T]) -> T:
-        """Return what `rule` makes of one consistent snapshot."""
+        """Return what `rule` makes of one consistent snapshot.  Raises VolumeReplaced."""
         ...
 
     def run(self, rule: Callable[[Txn], T]) -> T:
@@ -267,8 +276,8 @@ class Engine(Protocol):
 
         A refusal (an FsError it raises) or a commit of nothing is final only if it was computed
         from real reads.  Raises CommitUnknown if even the commit token cannot be read back,
-        Unavailable if nothing was committed because the store does not answer, FsError EROFS for
-        effects on a read-only engine.
+        Unavailable if nothing was committed because the store does not answer, VolumeReplaced,
+        FsError EROFS for effects on a read-only engine; InodeTaken if a node to be added is there.
         """
         ...
 

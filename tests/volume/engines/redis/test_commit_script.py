@@ -12,6 +12,7 @@ from roost.testing.servers import RedisServer
 from roost.volume.codec import decode_attr
 from roost.volume.engines.redis import watch
 from roost.volume.engines.redis.encode import OPERANDS_MAX, OTHERS_MAX
+from roost.volume.errors import InodeTaken
 from roost.volume.meta import effects as fx
 from roost.volume.meta.api import Meta
 from roost.volume.meta.txn import Txn
@@ -81,10 +82,11 @@ def test_an_inode_that_exists_is_never_overwritten(meta: Meta, raw: redis.Redis)
     """As when counters were lost: the next number is one that a file has."""
     taken = meta.create(ROOT, b"f").ino
     raw.set("nextinode", taken - 1)  # the last one given
-    meta._opened.inos._next = meta._opened.inos._end = 0
+    meta._opened.inos._next = meta._opened.inos.end = 0
     before = raw.get(f"i{taken}")
-    with pytest.raises(CorruptRecord, match=f"i{taken}"):
-        meta.create(ROOT, b"g")
+    with pytest.raises(InodeTaken, match=f"inode {taken}"):
+        meta.clone(taken, ROOT, b"g")
+    assert meta.create(ROOT, b"h").ino > taken
     assert raw.get(f"i{taken}") == before
 
 

@@ -13,7 +13,7 @@ from roost.testing.clock import ManualClock
 from roost.testing.servers import RedisServer
 from roost.testing.servers.redis import RedisOptions
 from roost.volume.engines.redis import link
-from roost.volume.errors import FsError, VolumeReplaced
+from roost.volume.errors import VolumeReplaced
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.meta.heartbeat import Heartbeat
 from roost.volume.model import ROOT, AttrChange, ChunkNo, Slice
@@ -299,7 +299,7 @@ def test_a_volume_that_was_flushed_is_noticed_and_nothing_is_written(
     meta.create(ROOT, b"f")
     with redis_server.client(int(url.rpartition("/")[2])) as client:
         client.flushdb()
-        with pytest.raises(FsError):
+        with pytest.raises(VolumeReplaced):
             meta.create(ROOT, b"g")
         with pytest.raises(VolumeReplaced):
             Heartbeat(meta._opened, "").beat()

@@ -51,6 +51,7 @@ class RecordCache:
         self._lock = threading.Lock()
         self.values: dict[Record, Any] = {}  # to look into; changed only here
         self._of_folder: dict[int, set[Record]] = {}  # the entries known of each directory
+        self.was_flushed = False  # the database may be empty, or another volume's
 
     def get(self, record: Record, default: object) -> Any:
         """Return the raw value (None: known to be absent), or `default` if it is not known."""
@@ -107,6 +108,7 @@ class RecordCache:
         if push[0] != b"invalidate":
             return
         if push[1] is None:
+            self.was_flushed = True
             self.clear()
             return
         with self._lock:

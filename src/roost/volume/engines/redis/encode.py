@@ -8,13 +8,15 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from roost.errors import InvalidArgument
+from roost.errors import CorruptRecord, InvalidArgument
 from roost.volume.codec import encode_slices
 from roost.volume.engines.redis.cache import Record, RecordCache
 from roost.volume.engines.redis.commit_script import CODES, FROM_BACK
+from roost.volume.engines.redis.connection import Replies
 from roost.volume.engines.redis.keys import Keys
 from roost.volume.engines.redis.session import Reading
 from roost.volume.engines.redis.wants import fields, members
+from roost.volume.errors import InodeTaken
 from roost.volume.meta import checks as ck
 from roost.volume.meta.checks import Check
 from roost.volume.model import Ino, SessionId
@@ -34,8 +36,8 @@ class Encoded:
     """The program of one commit, and what is known once it is done."""
 
     __slots__ = (
-        "_others", "_strings", "adjusted", "again", "cache", "change_words", "changes", "dropped",
-        "hints", "keys", "known", "reading", "results", "stored", "to_compute",
+        "_others", "_strings", "added", "adjusted", "again", "cache", "change_words", "changes",
+        "dropped", "hints", "keys", "known", "reading", "results", "stored", "to_compute",
         "verifications", "verify_words",
     )  # fmt: skip
 
@@ -50,6 +52,7 @@ class Encoded:
         self.changes: list[bytes] = []
         self.change_words: list[Word] = []
         self.again: dict[int, None] = {}  # cached keys that are written: tracked again
+        self.added: set[int] = set()  # places of nodes that must be new
         self.known: set[int | tuple[int, Word]] = set()  # what needs no more verifying
         self.results: list[tuple[str, Ino]] = []  # of the changes that answer, in order
         self.stored: dict[Record, Any] = {}  # what records are after the commit
@@ -110,6 +113,37 @@ class Encoded:
             self.known.add((place, field))
             self.expect("field_number", place, field)
         return place
+
+    def unfit(self, place: str, key: bytes) -> CorruptRecord:
+        """Return the damage of a key that cannot take what this commit writes."""
+        name = key.removeprefix(self.keys.prefix)
+        is_node = name[:1] == b"i" and name[1:].isdigit()
+        if is_node and key in self._strings and self._strings[key] in self.added:
+            return InodeTaken(place, int(name[1:]))
+        return CorruptRecord(
+            f"{place}: key {key.decode('utf-8', 'replace')}",
+            "it exists already or is of another kind; nothing was changed",
+        )
+
+    def note(self, cache: RecordCache, replies: Replies) -> None:
+        """Keep what the commit made of records, in the order of the wire."""
+        answer = replies[0]
+        if not isinstance(answer, list) or answer[0] != 0:
+            return
+        stored = self.stored
+        for (what, ino), value in zip(self.results, answer[1:], strict=True):
+            if what == "node":
+                stored["node", ino] = value
+        for record in self.dropped:
+            stored.pop(record, None)
+        if stored:
+            cache.put(stored.items())
+        if self.dropped:
+            cache.drop(self.dropped)
+        for record, how in self.adjusted:
+            before = cache.get(record, self)
+            if before is not self:
+                cache.put([(record, how(before))])
 
     def words(self, client: int, fence: int, slot: int, token: int) -> tuple[Word, ...]:
         """Return the number of KEYS, KEYS and ARGV.  Raises InvalidArgument: too much at once."""

@@ -43,8 +43,9 @@ def time_bytes(time_ns: int) -> bytes:
 def add_node(e: Encoded, moves: Moves, effect: fx.AddNode) -> None:
     """Store a node; one that is there already is damage."""
     place, raw = e.string(e.keys.node(effect.ino)), encode_attr(effect.attr)
-    if place not in e.known:
+    if place not in e.added:  # even if it is known: then as another's, say the one to be copied
         e.known.add(place)
+        e.added.add(place)
         e.expect("new", place)
     e.change("set", place, raw)
     e.again[place] = None

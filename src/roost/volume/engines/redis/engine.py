@@ -26,11 +26,11 @@ from typing import Any, Literal, TypeVar
 import hiredis
 
 from roost.clock import Clock
-from roost.errors import CommitUnknown, CorruptRecord, Failure, RoostError, Unavailable
+from roost.errors import CommitUnknown, Failure, RoostError, Unavailable
 from roost.volume.engines.redis import upkeep, watch
 from roost.volume.engines.redis.cache import Record, is_cached
 from roost.volume.engines.redis.commit_script import COMMIT_SCRIPT, COMMIT_SHA, LOOKUP_SCRIPT
-from roost.volume.engines.redis.connection import Command, Replies
+from roost.volume.engines.redis.connection import Command, Connection, Replies
 from roost.volume.engines.redis.encode import Encoded, encode_checks
 from roost.volume.engines.redis.encode_effects import encode_effects
 from roost.volume.engines.redis.errors import ConnectionLost, failure, is_passing
@@ -42,6 +42,7 @@ from roost.volume.engines.redis.standing import Standing, ask_standing
 from roost.volume.engines.redis.touched import Told, WatchedScans
 from roost.volume.engines.redis.wants import Fetch
 from roost.volume.errors import FsError
+from roost.volume.meta.claim import Claim
 from roost.volume.meta.reads import Reads, Scans
 from roost.volume.meta.txn import Commit, Txn
 from roost.volume.model import ChunkNo, Ino, SliceId
@@ -157,11 +158,17 @@ class RedisEngine:
         told = Told(keys) if self._link.can.resp3 else None
         connection = self._link.open_connection(None if told is None else told.on_push)
         try:
+            self._verify(connection)
             yield WatchedScans(connection, keys, place, self._hints, told)
+            self._verify(connection)  # else what was not found may have been flushed
         except ConnectionLost as error:
             raise Unavailable(f"cannot read {self._link.place}: {error}") from error
         finally:
             connection.close()
+
+    def hold(self, claim: Claim) -> None:
+        """As in Engine."""
+        self._link.hold(claim)
 
     def destroy(self) -> None:
         """As in Engine."""
@@ -209,6 +216,7 @@ class RedisEngine:
         found: list[tuple[Raw, Raw]] = []
 
         def note(live: Live, replies: Replies) -> None:
+            replies = replies[: len(fetch.commands)]
             if fetch.error_in(replies) is None:
                 found[:] = [fetch.values(replies)]
                 live.cache.put([pair for pair in found[0][0].items() if is_cached(pair[0])])
@@ -225,12 +233,20 @@ class RedisEngine:
     ) -> Replies:
         last: Exception | None = None
         for _ in self._link.patiently():
+            # The server tells of a flush before it answers anything after that; or it is asked.
+            watchword: list[Command] = [] if self._link.can.tracking else [self._whose]
             try:
                 live = self._link.live()
                 noting = None if note is None else partial(note, live)
-                replies = live.connection.call(commands, noting)
+                replies = live.connection.call([*commands, *watchword], noting)
             except (Unavailable, ConnectionLost) as error:
                 last = error
+                continue
+            if live.cache.was_flushed or (
+                watchword and not self._link.is_same(live, replies.pop())
+            ):
+                self._link.drop(live)
+                last = ConnectionLost("the database was flushed, or its settings changed")
                 continue
             refusal = refusal_in(replies)
             if refusal is None:
@@ -243,6 +259,16 @@ class RedisEngine:
             else:
                 raise last
         raise Unavailable(f"{self._link.place} does not answer: {last}") from last
+
+    @property
+    def _whose(self) -> Command:
+        return ("GET", self._link.keys.setting)
+
+    def _verify(self, connection: Connection) -> None:
+        (setting,) = connection.call([self._whose])
+        if isinstance(setting, hiredis.ReplyError):
+            raise failure(setting, str(self._link.place))
+        self._link.verify(setting)
 
     def _load_scripts(self, live: Live) -> None:
         """Give the server its scripts again: it was restarted, or somebody flushed them."""
@@ -295,7 +321,7 @@ class RedisEngine:
                     answer = watch.commit(self._link.spares, words)
                 else:
                     command = ("EVALSHA", COMMIT_SHA, *words)
-                    answer = live.connection.call([command], partial(_note, live, encoded))[0]
+                    answer = live.connection.call([command], partial(encoded.note, live.cache))[0]
             except Unavailable as error:  # no connection to commit by: nothing was sent
                 last = error
                 continue
@@ -316,10 +342,7 @@ class RedisEngine:
             elif answer[0] == 3:
                 self._link.drop(live)  # the tokens are gone, with all else: look again
             elif answer[0] == 2:
-                raise CorruptRecord(
-                    f"{place}: key {answer[1].decode('utf-8', 'replace')}",
-                    "it exists already or is of another kind; nothing was changed",
-                )
+                raise encoded.unfit(place, answer[1])
             else:
                 return None if answer[0] else answer
         raise Unavailable(f"nothing was committed to {place}: {last}") from last
@@ -362,24 +385,3 @@ class RedisEngine:
 
 def _refusals(replies: Replies) -> Iterator[hiredis.ReplyError]:
     return (reply for reply in replies if isinstance(reply, hiredis.ReplyError))
-
-
-def _note(live: Live, encoded: Encoded, replies: Replies) -> None:
-    """Keep what a commit made of records, in the order of the wire."""
-    answer = replies[0]
-    if not isinstance(answer, list) or answer[0] != 0:
-        return
-    stored = encoded.stored
-    for (what, ino), value in zip(encoded.results, answer[1:], strict=True):
-        if what == "node":
-            stored["node", ino] = value
-    for record in encoded.dropped:
-        stored.pop(record, None)
-    if stored:
-        live.cache.put(stored.items())
-    if encoded.dropped:
-        live.cache.drop(encoded.dropped)
-    for record, how in encoded.adjusted:
-        before = live.cache.get(record, encoded)
-        if before is not encoded:
-            live.cache.put([(record, how(before))])

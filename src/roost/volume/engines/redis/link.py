@@ -18,16 +18,19 @@ from typing import Any
 
 import hiredis
 
-from roost.errors import Unavailable
+from roost.errors import RoostError, Unavailable
 from roost.volume.engines.redis import places
 from roost.volume.engines.redis.cache import RecordCache
 from roost.volume.engines.redis.commit_script import COMMIT_SCRIPT, LOOKUP_SCRIPT
 from roost.volume.engines.redis.connection import Command, Connection
 from roost.volume.engines.redis.errors import ConnectionLost, NotNow, failure, is_forbidden
-from roost.volume.engines.redis.keys import Keys
+from roost.volume.engines.redis.keys import Keys, counter_offset
 from roost.volume.engines.redis.places import Place
+from roost.volume.engines.redis.records import number
 from roost.volume.engines.redis.stream import Address, connect
 from roost.volume.engines.redis.watch import Spares
+from roost.volume.errors import VolumeReplaced
+from roost.volume.meta.claim import Claim
 
 RECONNECT_S_MAX = 10.0  # how long an operation waits for a server that is away
 BACKOFF_S_MIN = 0.02
@@ -53,10 +56,18 @@ class Abilities:
 class Live:
     """One connection, and all that ends with it."""
 
-    def __init__(self, connection: Connection, cache: RecordCache, fence: int) -> None:
+    def __init__(
+        self, connection: Connection, cache: RecordCache, fence: int, setting: bytes | None
+    ) -> None:
         self.connection = connection
         self.cache = cache
         self.fence = fence
+        self.setting = setting  # as it was when the claims were asked last
+
+    @property
+    def is_over(self) -> bool:
+        """True if it must not be used any more."""
+        return self.connection.is_broken or self.cache.was_flushed
 
 
 class Link:
@@ -72,29 +83,57 @@ class Link:
         self._closing = threading.Event()
         self._fence = 0
         self._tried_s = 0.0
+        self._claims: list[Claim] = []
+        self._replaced: VolumeReplaced | None = None
         self.keys = Keys()
         self.spares = Spares(self.open_connection)
         self._live: Live | None = self._connect_live()
         self._pinging = threading.Thread(target=self._ping, name="roost-redis", daemon=True)
         self._pinging.start()
 
+    # ---- whose the database is
+    def hold(self, claim: Claim) -> None:
+        """As in Engine."""
+        self._claims.append(claim)
+
+    def is_same(self, live: Live, setting: Any) -> bool:
+        """False if a reply that came with these settings may not be of the claimed volume."""
+        return not self._claims or setting == live.setting
+
+    def verify(self, setting: Any) -> None:
+        """Raise VolumeReplaced, now and ever after, unless these settings are as claimed."""
+        text = None if setting is None else setting.decode("utf-8", "surrogateescape")
+        try:
+            for claim in self._claims:
+                claim.check(text)
+        except VolumeReplaced as error:
+            self._replaced = error
+            raise
+
     # ---- the shared connection
     def live(self) -> Live:
         """Return the connection all share, made anew if it broke.
 
-        Raises Unavailable if one try just failed; ConnectionLost is for who uses it.
+        Raises Unavailable if one try just failed; VolumeReplaced; ConnectionLost is for who uses
+        it.
         """
         live = self._live
-        if live is not None and not live.connection.is_broken:
+        if live is not None and not live.is_over:
             return live
         with self._lock:
             live = self._live
-            if live is not None and not live.connection.is_broken:
+            if live is not None and not live.is_over:
                 return live
             if self._closing.is_set():
                 raise Unavailable(f"{self.place} is closed")
+            if self._replaced is not None:
+                raise VolumeReplaced(self._replaced.message)
             if live is not None:
-                log.warning("the connection to %s is lost; connecting again", self.place)
+                if live.cache.was_flushed:
+                    log.info("a database of %s was flushed; connecting again", self.place)
+                else:
+                    log.warning("the connection to %s is lost; connecting again", self.place)
+                live.connection.close()
                 live.cache.clear()
             if time.monotonic() - self._tried_s < BACKOFF_S_MIN:
                 raise Unavailable(f"{self.place} does not answer")  # another thread just tried
@@ -108,10 +147,10 @@ class Link:
     def live_or_wait(self) -> Live:
         """Return the connection all share, waiting for a server that is away.
 
-        Raises Unavailable.
+        Raises Unavailable, VolumeReplaced.
         """
         live = self._live
-        if live is not None and not live.connection.is_broken:
+        if live is not None and not live.is_over:
             return live
         last: Unavailable | None = None
         for _ in self.patiently():
@@ -172,14 +211,42 @@ class Link:
                 cache = RecordCache(prefix)
                 connection, _ = self._greeted(cache.on_push, shared=True)
             self._fence += 1
-            if not self._read_only:
-                self._raise_fence(connection)
+            setting = self._settle(connection)
         except (OSError, ConnectionLost, NotNow) as error:
             raise Unavailable(
                 f"cannot reach {self.place}: {error}",
                 hint="Is the server running, and the URL right?",
             ) from error
-        return Live(connection, cache, self._fence)
+        return Live(connection, cache, self._fence, setting)
+
+    def _settle(self, connection: Connection) -> bytes | None:
+        """Ask the claims, and make the connection the one that commits; return the settings.
+
+        Nothing is written to a database that is not as claimed.
+        """
+        try:
+            counters = list(dict.fromkeys(c for claim in self._claims for c in claim.counters))
+            keys = [self.keys.setting, *map(self.keys.counter, counters)]
+            setting: bytes | None
+            setting, *raw = self._must(connection, ("MGET", *keys))
+            self.verify(setting)
+            if not self._read_only:
+                self._raise_fence(connection)
+                self._raise_counters(connection, dict(zip(counters, raw, strict=True)))
+        except BaseException:
+            connection.close()
+            raise
+        return setting
+
+    def _raise_counters(self, connection: Connection, raw: dict[str, bytes | None]) -> None:
+        """Raise counters that the server lost commits of; by addition, since others add too."""
+        stored = {
+            name: counter_offset(name) + (0 if value is None else number(value, name.encode()))
+            for name, value in raw.items()
+        }
+        for claim in self._claims:
+            for name, least in claim.to_raise(stored).items():
+                self._must(connection, ("INCRBY", self.keys.counter(name), least - stored[name]))
 
     def _greeted(self, on_push: Any, *, shared: bool) -> tuple[Connection, bytes]:
         """Return a connection to the right server, logged in, and the prefix of its keys."""
@@ -274,8 +341,8 @@ class Link:
         """Notice a server that is gone, and keep the tokens from running out."""
         beats = 0
         while not self._closing.wait(PING_EVERY_S):
-            live = self._live
-            if live is None or live.connection.is_broken:
+            live = self._live_again()
+            if live is None:
                 continue
             beats += 1
             commands: list[Command] = [("PING",)]
@@ -290,6 +357,15 @@ class Link:
                 live.cache.clear()
                 if not self._closing.is_set():
                     log.warning("%s: %s", self.place, error)
+                self._live_again()
+
+    def _live_again(self) -> Live | None:
+        """Connect again if need be, at once: others must not get the numbers that we hold."""
+        try:
+            return None if self._closing.is_set() else self.live()
+        except RoostError as error:
+            log.debug("not connected again: %s", error)
+            return None
 
 
 def _as_bytes(text: bytes | str) -> bytes:

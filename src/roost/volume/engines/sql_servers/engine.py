@@ -20,10 +20,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from functools import partial
 from typing import TypeVar
 
 from roost.clock import Clock
 from roost.errors import RoostError
+from roost.volume.engines.sql.claimed import Claims
 from roost.volume.engines.sql.dialect import Value
 from roost.volume.engines.sql.rows import Row
 from roost.volume.engines.sql.scans import SqlScans
@@ -45,6 +47,7 @@ from roost.volume.engines.sql_servers.guard import Guard, guard_of
 from roost.volume.engines.sql_servers.pool import Pool
 from roost.volume.engines.sql_servers.session import TOKEN_DAYS_KEPT, Pause, Session
 from roost.volume.errors import FsError
+from roost.volume.meta.claim import Claim
 from roost.volume.meta.effects import UseDirectory
 from roost.volume.meta.reads import Reads, Scans
 from roost.volume.meta.txn import Commit, Txn
@@ -53,7 +56,7 @@ OPTIMISTIC_ATTEMPTS = 6
 OVERTAKEN_MAX = 200
 LOCKED_ATTEMPTS = 50
 FETCHES_MAX = 4  # before a read gets a transaction of its own
-LOST_MAX = 2  # connections that break under a transaction that holds locks
+LOST_MAX = 2  # connections that break, or keys that are taken, under locks
 PAUSE_MS_MAX = 200
 
 T = TypeVar("T")
@@ -104,7 +107,8 @@ class ServerEngine:
         self._clock = clock
         self._read_only = read_only
         self._pause = pause
-        self._pool = Pool(lambda: Session(server, clock, pause), server.place)
+        self._claims = Claims()
+        self._pool = Pool(self._session, server.place)
         self._cache = RecordCache(clock)
         self._group = GroupCommit(self._commit_together)
         with self._lent() as session:
@@ -128,9 +132,19 @@ class ServerEngine:
         """As in Engine."""
         return self._notes
 
+    # ---- whose the database is
+    def hold(self, claim: Claim) -> None:
+        """As in Engine."""
+        self._claims.add(claim)
+
+    def _session(self) -> Session:
+        settle = partial(self._claims.settle, writing=not self._read_only)
+        return Session(self._server, self._clock, self._pause, settle)
+
     # ---- reading
     def read(self, rule: Callable[[Reads], T]) -> T:
         """As in Engine.read: one round trip for what the rule asks together, no cache."""
+        self._claims.demand()
         asked: Asked = {}
         with self._lent() as session:
             for _ in range(FETCHES_MAX):
@@ -144,7 +158,7 @@ class ServerEngine:
     @contextmanager
     def scan(self) -> Iterator[Scans]:
         """As in Engine.scan; a connection of its own holds the snapshot."""
-        session = Session(self._server, self._clock, self._pause)
+        session = self._session()
 
         def rows(text: str, *values: Value) -> list[Row]:
             return session.run([(text, values)])[0]
@@ -170,6 +184,7 @@ class ServerEngine:
         """As in Engine.run; one round trip if the records at hand are right."""
         if self._read_only:
             raise FsError(errno.EROFS)
+        self._claims.demand()
         attempt = _Attempt()
         while attempt.failed < OPTIMISTIC_ATTEMPTS and attempt.overtaken < OVERTAKEN_MAX:
             reads = self._reads(attempt)
@@ -258,7 +273,7 @@ class ServerEngine:
     def _run_locked(self, rule: Callable[[Txn], T], asked: Asked) -> T:
         """Run the rule in a transaction that locks what it reads."""
         last: SqlError | None = None
-        lost = 0
+        lost = taken = 0
         commit: Commit | None = None
         for attempt in range(LOCKED_ATTEMPTS):
             self._wait(attempt)
@@ -280,7 +295,8 @@ class ServerEngine:
                 self._cache.forget(asked)
                 last = error
                 lost += error.kind is Failed.LOST
-                if error.kind not in (*RETRIED, Failed.LOST) or lost > LOST_MAX:
+                taken += error.kind is Failed.DUPLICATE
+                if error.kind not in (*RETRIED, Failed.LOST) or max(lost, taken) > LOST_MAX:
                     break
         assert last is not None
         raise failure(last, self._server.place, commit) from last

@@ -4,17 +4,19 @@ import errno
 
 from roost.errors import RoostError, StorageFull, Unavailable
 from roost.volume.engines.sql_servers.driver import Failed, SqlError
-from roost.volume.errors import FsError
+from roost.volume.errors import FsError, InodeTaken
 from roost.volume.meta import effects as fx
 from roost.volume.meta.txn import Commit
 
 RETRIED = (Failed.GUARD, Failed.DUPLICATE, Failed.BUSY)
 _NAME_TAKEN = "xattr_name"
+_PRIMARY = ("PRIMARY", "_pkey")  # what the servers call the key of an inode
 
 
 def failure(error: SqlError, place: str, commit: Commit | None = None) -> RoostError:
     """Return what a caller hears of `error`; `commit` is what was to be done, and was not."""
     effects = () if commit is None else commit.effects
+    added = [effect.ino for effect in effects if isinstance(effect, fx.AddNode)]
     match error.kind:
         case Failed.TOO_LONG if any(isinstance(e, fx.AppendSlices) for e in effects):
             made: RoostError = StorageFull(
@@ -31,6 +33,8 @@ def failure(error: SqlError, place: str, commit: Commit | None = None) -> RoostE
             made = StorageFull(f"nothing was committed to {place}: {error.message}")
         case Failed.DUPLICATE if _NAME_TAKEN in error.message:
             made = FsError(errno.EEXIST)  # the collation takes another name for the same
+        case Failed.DUPLICATE if added and any(key in error.message for key in _PRIMARY):
+            made = InodeTaken(place, added[0])
         case _:
             made = Unavailable(f"{place} does not answer as it should: {error.message}")
     made.__cause__ = error

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from roost.clock import Clock
 from roost.errors import CommitUnknown
+from roost.volume.engines.sql.claimed import Run
 from roost.volume.engines.sql.dialect import Statement
 from roost.volume.engines.sql.rows import Row
 from roost.volume.engines.sql.tables import COMMIT_TABLE
@@ -50,13 +51,25 @@ Pause = Callable[[float], None]
 log = logging.getLogger(__name__)
 
 
+def _nothing(run: Run) -> None:
+    pass
+
+
 class Session:
     """A connection that comes back by itself."""
 
-    def __init__(self, server: Server, clock: Clock, pause: Pause = time.sleep) -> None:
+    def __init__(
+        self,
+        server: Server,
+        clock: Clock,
+        pause: Pause = time.sleep,
+        settle: Callable[[Run], None] = _nothing,
+    ) -> None:
+        """`settle` looks whose the database is, on each new connection; what it raises, all do."""
         self._server = server
         self._clock = clock
         self._pause = pause
+        self._settle = settle
         self._connection: Connection | None = None
         self._client = 0
         self._batch = 0
@@ -74,12 +87,20 @@ class Session:
             if attempt:
                 self._pause(PAUSE_S * 2 ** (attempt - 1))
             try:
-                return self._server.connect()
+                return self._settled(self._server.connect())
             except SqlError as error:
                 if error.kind is not Failed.LOST or attempt == CONNECTS_MAX - 1:
                     raise
                 log.debug("connecting again to %s: %s", self._server.place, error)
         raise AssertionError
+
+    def _settled(self, connection: Connection) -> Connection:
+        try:
+            self._settle(connection.run)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     @property
     def connection(self) -> Connection:
@@ -215,6 +236,7 @@ class Session:
         now_s = self._now_s()
         if self._token_s is not None and now_s - self._token_s < TOKEN_LIFE_S:
             return
+        self._settle(self.ask)  # who has lost the row may have lost the volume
         client = secrets.randbits(62)
         text = f"INSERT INTO {COMMIT_TABLE} (client, batch, at) VALUES (?, 0, ?)"
         self.ask([(text, (client, now_s))])
