@@ -84,8 +84,16 @@ def test_the_least_client_version_decides(least: str, opens: bool) -> None:
     if opens:
         check_opening(settings, read_only=True)
     else:
-        with pytest.raises(Unsupported, match=least):
+        with pytest.raises(Unsupported, match=least) as refusal:
             check_opening(settings, read_only=True)
+        assert "--min-client-version" in refusal.value.hint
+
+
+def test_the_latest_client_version_decides() -> None:
+    check_opening(replace(SETTINGS, max_client_version="1.4.2"), read_only=True)
+    with pytest.raises(Unsupported, match=r"1\.4\.1") as refusal:
+        check_opening(replace(SETTINGS, max_client_version="1.4.1"), read_only=True)
+    assert "--max-client-version" in refusal.value.hint
 
 
 def test_a_change_log_forbids_writing_but_not_reading() -> None:

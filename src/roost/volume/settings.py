@@ -274,9 +274,17 @@ def check_opening(settings: VolumeSettings, *, read_only: bool) -> None:
     """
     mine = _version_key(SPEAKS_VERSION)
     if settings.min_client_version and mine < _version_key(settings.min_client_version):
-        raise Unsupported(f"the volume asks for clients from {settings.min_client_version}")
+        raise Unsupported(
+            f"the volume asks for clients from {settings.min_client_version},"
+            f" this Roost writes as {SPEAKS_VERSION} does",
+            hint="Use a newer Roost, or lower it: juicefs config META-URL --min-client-version V.",
+        )
     if settings.max_client_version and mine > _version_key(settings.max_client_version):
-        raise Unsupported(f"the volume asks for clients up to {settings.max_client_version}")
+        raise Unsupported(
+            f"the volume asks for clients up to {settings.max_client_version},"
+            f" this Roost writes as {SPEAKS_VERSION} does",
+            hint="Raise it: juicefs config META-URL --max-client-version V.",
+        )
     if settings.compression not in COMPRESSIONS:
         raise Unsupported(f"unknown compression {settings.compression!r}")
     if settings.is_encrypted and settings.encrypt_algo not in ENCRYPTIONS:

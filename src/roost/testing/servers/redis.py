@@ -15,6 +15,7 @@ from roost.testing.servers.certificates import make_certificate
 from roost.testing.servers.process import Server, free_port
 
 DATABASES = 1000
+SLOTS = 16384
 MASTER_NAME = "roost"
 """What a sentinel of `RedisSentinel` calls its master."""
 
@@ -32,7 +33,9 @@ class RedisOptions:
     tls: bool = False
     """The port then speaks TLS only; `url` says rediss:// with the certificate's paths."""
     cluster: bool = False
-    """A cluster of one node that owns every slot."""
+    """A cluster of one node that owns every slot, or those of `slots` and waits for others."""
+    slots: tuple[int, int] = (0, SLOTS - 1)
+    """First and last slot of a cluster's node."""
     config: tuple[tuple[str, str], ...] = ()
     """Further settings, e.g. `(("maxmemory-policy", "allkeys-lru"),)`."""
 
@@ -43,6 +46,7 @@ class RedisServer(Server):
     def __init__(self, options: RedisOptions | None = None) -> None:
         self.options = options or RedisOptions()
         self._numbers = itertools.count(1)
+        self._cluster_port = free_port()
         super().__init__()
 
     @classmethod
@@ -120,7 +124,7 @@ class RedisServer(Server):
         if options.password:
             lines.append(f"requirepass {options.password}")
         if options.cluster:
-            lines += ["cluster-enabled yes", f"cluster-port {free_port()}"]
+            lines += ["cluster-enabled yes", f"cluster-port {self._cluster_port}"]
         if options.tls:
             lines += [
                 f"tls-port {self.port}",
@@ -148,15 +152,27 @@ class RedisServer(Server):
         """Give a cluster's node every slot; true once the cluster is up."""
         state = client.cluster("INFO")
         if state["cluster_slots_assigned"] == "0":
-            client.cluster("ADDSLOTSRANGE", 0, 16383)
-        return bool(state["cluster_state"] == "ok")
+            client.cluster("ADDSLOTSRANGE", *self.options.slots)
+        is_whole = self.options.slots == (0, SLOTS - 1)
+        return bool(state["cluster_state"] == "ok") or not is_whole
+
+    def meet(self, other: "RedisServer") -> None:
+        """Make one cluster of two; it takes a moment until every node knows."""
+        with self.client() as client:
+            client.cluster("MEET", "127.0.0.1", other.port, other._cluster_port)
+
+    def is_in_whole_cluster(self) -> bool:
+        """True once this node knows who has which slot, all of them."""
+        with self.client() as client:
+            return bool(client.cluster("INFO")["cluster_state"] == "ok")
 
 
 class RedisSentinel(Server):
     """A sentinel that watches `master`; the URL names the master by MASTER_NAME."""
 
-    def __init__(self, master: RedisServer) -> None:
+    def __init__(self, master: RedisServer, password: str = "") -> None:
         self._master = master
+        self._password = password
         super().__init__()
 
     @classmethod
@@ -173,6 +189,9 @@ class RedisSentinel(Server):
         (self.folder / "sentinel.conf").write_text(
             f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n"
             f"sentinel monitor {MASTER_NAME} 127.0.0.1 {self._master.port} 1\n"
+            f"sentinel down-after-milliseconds {MASTER_NAME} 500\n"
+            f"sentinel failover-timeout {MASTER_NAME} 3000\n"
+            + (f"requirepass {self._password}\n" if self._password else "")
         )
 
     def _command(self) -> list[str]:

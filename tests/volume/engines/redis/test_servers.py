@@ -1,20 +1,26 @@
 """Redis as it is met: managed with commands refused, in a cluster, behind Sentinels, by TLS."""
 
+import errno
 import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import redis
 
-from roost.errors import RoostError, Unavailable
+from roost.errors import CommitUnknown, RoostError, Unavailable
 from roost.testing.clock import ManualClock
 from roost.testing.servers import RedisServer, require
+from roost.testing.servers.process import free_port
 from roost.testing.servers.redis import RedisOptions, RedisSentinel
 from roost.volume.engines.redis import link
+from roost.volume.errors import FsError
 from roost.volume.layout import block_key
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.model import ROOT, AttrChange, ChunkNo, LockHolder, LockKind, Slice, SliceId
@@ -47,7 +53,9 @@ REFUSED = {
     "config and info": ("-config -info", "CONFIG and INFO"),
     "tracking": ("-client|tracking", "TRACKING"),
     "scripts": ("-eval -evalsha -script", "scripts"),
+    "eval": ("-eval", "everysec"),  # no script is sent as a text: nothing is lost
     "evalsha": ("-evalsha", "scripts"),
+    "script": ("-script", "scripts"),
     "all": ("-config -client|tracking -eval -evalsha -script", "scripts"),
 }
 
@@ -120,6 +128,129 @@ def test_a_master_is_found_by_its_sentinel(stack: ExitStack, open_volume: Opener
     use(open_volume(f"{sentinel.url}/1", make=True))
 
 
+def test_a_sentinel_may_want_a_password(
+    stack: ExitStack, open_volume: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = stack.enter_context(RedisServer(RedisOptions(appendonly=False)))
+    sentinel = stack.enter_context(RedisSentinel(server, "s%cret"))
+    monkeypatch.delenv("SENTINEL_PASSWORD", raising=False)
+    with pytest.raises(Unavailable) as refusal:
+        open_meta(f"{sentinel.url}/1")
+    assert "SENTINEL_PASSWORD" in refusal.value.hint
+    monkeypatch.setenv("SENTINEL_PASSWORD", "s%cret")
+    use(open_volume(f"{sentinel.url}/1", make=True))
+
+
+def test_clients_go_on_with_the_replica_that_sentinels_promote(
+    stack: ExitStack, open_volume: Opener, expected_warnings: list[str]
+) -> None:
+    """What was replicated is there, and no number is given twice."""
+    expected_warnings += ["connection broke", "is lost; connecting again", "lost commits"]
+    expected_warnings += ["whose answer was lost"]
+    master = stack.enter_context(RedisServer(RedisOptions(appendonly=False)))
+    follow = ("replicaof", f"127.0.0.1 {master.port}")
+    replica = stack.enter_context(RedisServer(RedisOptions(appendonly=False, config=(follow,))))
+    with replica.client() as client:
+        eventually(lambda: client.info("replication")["master_link_status"] == "up")
+    sentinel = stack.enter_context(RedisSentinel(master))
+    ours = open_volume(f"{sentinel.url}/1", make=True)
+    theirs = open_volume(f"{sentinel.url}/1")
+    kept = [meta.create(ROOT, b"a%d" % meta.sid).ino for meta in (ours, theirs)]
+    ids = [meta.new_slice_id() for meta in (ours, theirs)]
+    with master.client() as client:
+        assert client.wait(1, 5000) == 1
+    master.kill()
+    eventually(lambda: _can_create(ours, b"b"), 60)
+    for meta in (ours, theirs):
+        kept.append(meta.create(ROOT, b"c%d" % meta.sid).ino)
+        ids.append(meta.new_slice_id())
+    assert len(set(kept)) == len(set(ids)) == 4
+    names = {entry.name for entry in theirs.readdir(ROOT)}
+    assert names >= {b"a1", b"a2", b"b", b"c1", b"c2"}
+    assert ours.check() == ()
+
+
+def _can_create(meta: Meta, name: bytes) -> bool:
+    try:
+        meta.create(ROOT, name)
+    except (Unavailable, CommitUnknown):
+        return False
+    except FsError as error:
+        return error.errno == errno.EEXIST
+    return True
+
+
+def eventually(holds: Callable[[], bool], wait_s: float = 20) -> None:
+    ends_s = time.monotonic() + wait_s
+    while not holds():
+        assert time.monotonic() < ends_s
+        time.sleep(0.05)
+
+
+def test_a_cluster_of_three_sends_each_volume_to_its_node(
+    start_redis: Start, open_volume: Opener
+) -> None:
+    ranges = ((0, 5000), (5001, 11000), (11001, 16383))
+    nodes = [
+        start_redis(RedisOptions(cluster=True, appendonly=False, slots=slots)) for slots in ranges
+    ]
+    for node in nodes[1:]:
+        nodes[0].meet(node)
+    for node in nodes:
+        eventually(node.is_in_whole_cluster)
+    hosts = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    for number in range(4):
+        use(open_volume(f"redis://{hosts}/{number}", make=True))
+        one = open_volume(f"{nodes[number % 3].url}/{number}")
+        one.create(ROOT, b"by one address")
+    found = []
+    for node in nodes:
+        with node.client() as client:
+            found.append({name.partition(b"}")[0] for name in client.scan_iter(count=1000)})
+    assert sorted(tag for tags in found for tag in tags) == [b"{0", b"{1", b"{2", b"{3"]
+    assert sum(bool(tags) for tags in found) > 1, "more than one node has volumes"
+
+
+def test_a_server_that_refuses_is_named_with_a_hint(start_redis: Start) -> None:
+    server = start_redis(RedisOptions(config=(("busy-reply-threshold", "5"),)))
+    url = server.new_database()
+    format_volume(url, new_settings("refused", bucket="/b"))
+
+    def refused(hint: str) -> None:
+        with pytest.raises(Unavailable) as refusal:
+            open_meta(url)
+        assert hint in refusal.value.hint
+        assert len(refusal.value.message) < 200
+
+    with server.client() as client:
+        client.config_set("min-replicas-to-write", 1)
+        refused("min-replicas-to-write")
+        client.config_set("min-replicas-to-write", 0)
+        client.replicaof("127.0.0.1", free_port())
+        refused("replica")
+        client.replicaof("NO", "ONE")
+
+        def block() -> None:
+            with server.client() as other, pytest.raises(redis.ResponseError, match="killed"):
+                other.eval("while true do end", 0)
+
+        blocking = threading.Thread(target=block)
+        blocking.start()
+        time.sleep(0.2)
+        refused("SCRIPT KILL")
+        client.script_kill()
+        blocking.join()
+    open_meta(url, session=False).close()
+
+
+def test_sentinels_that_are_away_are_named_in_one_line() -> None:
+    with pytest.raises(Unavailable) as failure:
+        open_meta(f"redis://roost,127.0.0.1:{free_port()}/1")
+    assert "Sentinel" in failure.value.message
+    assert "Sentinel" in failure.value.hint
+    assert len(failure.value.message) < 200
+
+
 def test_a_socket_a_password_and_tls_lead_to_the_same_volume(
     start_redis: Start, open_volume: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,8 +268,6 @@ def test_tls_is_spoken_by_many_threads(start_redis: Start, open_volume: Opener) 
     server = start_redis(RedisOptions(tls=True, appendonly=False))
     meta = open_volume(server.new_database(), make=True)
     use(meta)
-    import threading
-
     threads = [
         threading.Thread(
             target=lambda n=n: [meta.create(ROOT, b"%d.%d" % (n, i)) for i in range(20)]

@@ -258,7 +258,7 @@ class RedisEngine:
                 self._link.drop(live)
             else:
                 raise last
-        raise Unavailable(f"{self._link.place} does not answer: {last}") from last
+        raise _given_up(f"{self._link.place} does not answer", last) from last
 
     @property
     def _whose(self) -> Command:
@@ -345,7 +345,7 @@ class RedisEngine:
                 raise encoded.unfit(place, answer[1])
             else:
                 return None if answer[0] else answer
-        raise Unavailable(f"nothing was committed to {place}: {last}") from last
+        raise _given_up(f"nothing was committed to {place}", last) from last
 
     def _was_done(self, slot: int, token: int, lost: Exception) -> bool:
         """Find out by its token what became of a commit whose answer was lost."""
@@ -385,3 +385,7 @@ class RedisEngine:
 
 def _refusals(replies: Replies) -> Iterator[hiredis.ReplyError]:
     return (reply for reply in replies if isinstance(reply, hiredis.ReplyError))
+
+
+def _given_up(what: str, last: Exception | None) -> Unavailable:
+    return Unavailable(f"{what}: {last}", hint=getattr(last, "hint", None))

@@ -6,6 +6,15 @@ from roost.errors import CorruptRecord, RoostError, StorageFull, Unavailable, Un
 
 # The server refused before doing anything, for a reason that may pass: ask again, maybe elsewhere.
 _PASSING = ("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MOVED", "ASK")
+_HINTS = {  # by the first word of a refusal
+    "NOREPLICAS": "Bring the replicas back that min-replicas-to-write asks for, or lower it.",
+    "READONLY": "This is a replica: name the master in the URL, or its Sentinels.",
+    "MASTERDOWN": "Bring the master back, or promote this replica.",
+    "BUSY": "End the script that blocks the server: SCRIPT KILL, or FUNCTION KILL.",
+    "LOADING": "Wait until the server has read its files, then try again.",
+    "CLUSTERDOWN": "Look at CLUSTER INFO: some slots are not served.",
+    "MISCONF": "Look at the log of Redis and its free space: it cannot save to its disk.",
+}
 _LOGIN = ("NOAUTH", "WRONGPASS", "ERR invalid password", "ERR AUTH")
 
 
@@ -15,6 +24,10 @@ class ConnectionLost(Exception):
 
 class NotNow(Exception):
     """The server did nothing, for a reason that may pass.  Never leaves this room."""
+
+
+class NoMaster(NotNow):
+    """The Sentinels are away, refuse to answer, or know of no master."""
 
 
 def is_passing(error: hiredis.ReplyError) -> bool:
@@ -42,4 +55,5 @@ def failure(error: hiredis.ReplyError, place: str) -> RoostError:
         )
     if is_forbidden(error):
         return Unsupported(f"{place} forbids what Roost needs: {text}")
-    return Unavailable(f"{place} refused: {text}")
+    hint = _HINTS.get(text.partition(" ")[0])
+    return Unavailable(f"{place} refused: {text.partition(chr(10))[0]}", hint=hint)

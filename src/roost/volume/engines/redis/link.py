@@ -23,7 +23,13 @@ from roost.volume.engines.redis import places
 from roost.volume.engines.redis.cache import RecordCache
 from roost.volume.engines.redis.commit_script import COMMIT_SCRIPT, LOOKUP_SCRIPT
 from roost.volume.engines.redis.connection import Command, Connection
-from roost.volume.engines.redis.errors import ConnectionLost, NotNow, failure, is_forbidden
+from roost.volume.engines.redis.errors import (
+    ConnectionLost,
+    NoMaster,
+    NotNow,
+    failure,
+    is_forbidden,
+)
 from roost.volume.engines.redis.keys import Keys, counter_offset
 from roost.volume.engines.redis.places import Place
 from roost.volume.engines.redis.records import number
@@ -40,6 +46,8 @@ PING_EVERY_S = 1.0
 PROTOCOL = 3  # RESP3: invalidations come between answers
 REFRESH_BEATS = 10  # how often the tokens' time to live begins anew
 UNTRACKED_S_MAX = 1.0  # without tracking, records are kept so long
+_AWAY = "Is the server running, and the URL right?"
+_NO_MASTER = "Are the Sentinels running, the master's name and SENTINEL_PASSWORD right?"
 
 log = logging.getLogger(__name__)
 
@@ -215,7 +223,7 @@ class Link:
         except (OSError, ConnectionLost, NotNow) as error:
             raise Unavailable(
                 f"cannot reach {self.place}: {error}",
-                hint="Is the server running, and the URL right?",
+                hint=_NO_MASTER if isinstance(error, NoMaster) else _AWAY,
             ) from error
         return Live(connection, cache, self._fence, setting)
 

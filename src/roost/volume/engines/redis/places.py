@@ -16,7 +16,7 @@ from redis.sentinel import Sentinel
 
 from roost.errors import InvalidArgument
 from roost.volume.engines.redis.connection import Connection
-from roost.volume.engines.redis.errors import NotNow
+from roost.volume.engines.redis.errors import NoMaster, NotNow
 from roost.volume.engines.redis.stream import CONNECT_WAIT_S, Address
 from roost.volume.engines.registry import MetaUrl
 
@@ -96,7 +96,7 @@ def _tls(url: MetaUrl) -> ssl.SSLContext:
 
 
 def find(place: Place) -> Address:
-    """Return a server to begin with.  Raises OSError if nobody knows one."""
+    """Return a server to begin with.  Raises OSError if nobody answers, NoMaster."""
     if not place.master:
         return _first_that_answers(place.addresses)
     sentinel: Any = Sentinel(  # type: ignore[no-untyped-call]
@@ -111,7 +111,8 @@ def find(place: Place) -> Address:
     try:
         host, port = sentinel.discover_master(place.master)
     except RedisError as error:
-        raise ConnectionError(f"no Sentinel knows {place.master!r}: {error}") from error
+        asked = ", ".join(map(str, place.addresses))
+        raise NoMaster(f"no Sentinel of {asked} names a master {place.master!r}") from error
     return Address(host, port)
 
 
