@@ -114,7 +114,7 @@ class Damage(RoostError):
 class CorruptRecord(Damage):
     """Stored bytes do not parse.  Never skipped, never read as empty."""
 
-    hint = "Keep a copy of the data before any repair, then run `roost fsck`."
+    hint = "Keep a copy of the data before any repair; `roost fsck META-URL` names all damage."
 
     def __init__(self, where: str, why: str, *, hint: str | None = None) -> None:
         super().__init__(f"{where}: {why}", hint=hint)

@@ -65,8 +65,10 @@ def fsck(
         counting("records and blocks") as progress,
     ):
         report = check_volume(client, read_blocks=read, progress=progress)
-        inos = sorted({ino for one in report.damaged for ino in one.inos})[:PATHS_MAX]
-        paths = paths_of(client, frozenset(inos))
+        damaged = {ino for one in report.damaged for ino in one.inos}
+        wrong = {one.ino for one in report.metadata if one.fatal and one.ino}
+        inos = [*sorted(damaged), *sorted(wrong - damaged)][:PATHS_MAX]
+        paths = paths_of(client, frozenset(inos), report.named_in)
     if as_json:
         show_json({"clean": report.is_clean, "report": report, "paths": paths})
     else:
@@ -84,9 +86,15 @@ def _show(report: CheckReport, paths: dict[Ino, str], read: bool) -> None:
         typer.echo(f"damaged: {one.key}: {one.why}; part of {files}")
     for problem in report.metadata:
         kind = "metadata" if problem.fatal else "drift"
-        typer.echo(f"{kind}: inode {problem.ino}: {problem.what}")
+        path = f" ({paths[problem.ino]})" if problem.ino in paths else ""
+        typer.echo(f"{kind}: inode {problem.ino}{path}: {problem.what}")
+    unused = (
+        "unused object, or one of a record that does not parse"
+        if report.unread_count
+        else ("unused object")
+    )
     for key in report.leaked:
-        typer.echo(f"unused object: {key}")
+        typer.echo(f"{unused}: {key}")
     for key in report.strange:
         typer.echo(f"object that is no block: {key}")
     for what, shown, count in (

@@ -1,7 +1,9 @@
 """`roost ls`: what is in a folder."""
 
+import errno
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +11,12 @@ from typing import Annotated
 
 import typer
 
-from roost.cli.output import plain_errors, show_json
+from roost.cli.output import complain, plain_errors, show_json
 from roost.cli.paths import JsonOption, MetaOption, inside, located
+from roost.errors import CorruptRecord, Damage
 from roost.volume.client import VolumeClient
-from roost.volume.model import Attr
+from roost.volume.meta.listing import readable_entries
+from roost.volume.model import Attr, DirEntry, Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,36 +41,60 @@ def ls(
 ) -> None:
     """List a folder, sorted by name.
 
+    An entry that cannot be read is named on standard error, and the exit code is then 4.
+
     Example: roost ls -l --meta sqlite3:///srv/photos.db /2026
     """
+    damaged: list[str] = []
     with plain_errors():
         where = located(meta, [path])
         if where.place is None:
-            rows = _rows_of_directory(Path(path))
+            rows = _rows_of_directory(Path(path), damaged)
         else:
             with where.open(read_only=True) as client:
-                rows = _rows_of_volume(client, inside(where.paths[0]))
+                rows = _rows_of_volume(client, inside(where.paths[0]), damaged)
     shown = [row for row in rows if hidden or not row.name.startswith(".")]
     if as_json:
         show_json(shown)
-        return
-    for row in shown:
+    for row in () if as_json else shown:
         typer.echo(_line(row) if long else _printable(row.name))
+    for line in damaged:
+        complain(f"damaged: {line}")
+    if damaged:
+        raise typer.Exit(Damage.exit_code)
 
 
-def _rows_of_directory(path: Path) -> list[_Row]:
+def _rows_of_directory(path: Path, damaged: list[str]) -> list[_Row]:
     if not path.is_dir():
         return [_row_of_stat(str(path), path.lstat())]
-    names = sorted(os.listdir(path), key=os.fsencode)
-    return [_row_of_stat(name, (path / name).lstat()) for name in names]
+    rows = []
+    for name in sorted(os.listdir(path), key=os.fsencode):
+        try:
+            rows.append(_row_of_stat(name, (path / name).lstat()))
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            damaged.append(f"{path / name}: {error.strerror}")
+    return rows
 
 
-def _rows_of_volume(client: VolumeClient, path: str) -> list[_Row]:
-    attr = client.stat(path)
-    if not attr.is_directory:
-        return [_row_of_attr(path, attr)]
-    entries = client.readdir(path, with_attrs=True)
-    return [_row_of_attr(os.fsdecode(entry.name), entry.attr) for entry in entries if entry.attr]
+def _rows_of_volume(client: VolumeClient, path: str, damaged: list[str]) -> list[_Row]:
+    node = client.node(path)
+    if not node.attr.is_directory:
+        return [_row_of_attr(path, node.attr)]
+    try:
+        found: Iterable[DirEntry | Problem] = client.readdir(path, with_attrs=True)
+    except CorruptRecord:
+        found = readable_entries(client.meta.engine, node.ino)
+    rows = []
+    for one in found:
+        if isinstance(one, Problem):
+            damaged.append(f"{path}: {one.what}")
+        elif one.attr is not None:
+            rows.append(_row_of_attr(os.fsdecode(one.name), one.attr))
+    return rows
 
 
 def _row_of_stat(name: str, found: os.stat_result) -> _Row:

@@ -12,19 +12,20 @@ Source: the volume format reference, section 5.1; JuiceFS cmd/fsck.go.
 """
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 
 from roost.blob.store import BlobNotFound
 from roost.clock import Clock, SystemClock
-from roost.errors import Damage
+from roost.errors import CorruptRecord, Damage
 from roost.volume.client import VolumeClient
 from roost.volume.data.blocks import BlockRef, Blocks
 from roost.volume.data.pool import BoundedPool
 from roost.volume.meta.check_names import NameCheck
 from roost.volume.meta.check_slices import RefCheck, SliceTables
+from roost.volume.meta.damage import Unread, ignore, tell_damage
 from roost.volume.meta.judge import Judge
 from roost.volume.meta.reads import Reads
 from roost.volume.meta.txn import Engine
@@ -71,6 +72,9 @@ class CheckReport:
     metadata_count: int = 0
     leaked_count: int = 0
     strange: tuple[str, ...] = ()  # objects whose names no block has
+    unread_count: int = 0  # records that do not parse; they are among `metadata`
+    named_in: dict[Ino, Ino] = field(default_factory=dict)
+    """Directories that name the inodes whose own record does not parse."""
 
     @property
     def is_clean(self) -> bool:
@@ -90,7 +94,8 @@ def check_volume(
 
     An object that no slice names is leaked once it is `leak_age_s` old.
 
-    Raises CorruptRecord for records that do not parse, Unavailable.
+    A record that does not parse is a problem like others, and the check goes on after it; what it
+    refers to counts as unknown.  Raises Unavailable.
     """
     old_s = (clock or SystemClock()).wall_ns() // 1_000_000_000 - leak_age_s
     return _Check(client, old_s, progress, read_blocks=read_blocks).run()
@@ -117,12 +122,15 @@ class _Findings:
 
     def add_problems(self, found: Iterator[Problem]) -> None:
         for one in found:
-            self.metadata_count += 1
-            # What is fatal is never crowded out by statistics that drifted.
-            if len(self.metadata) < FINDINGS_KEPT_MAX:
-                self.metadata.append(one)
-            elif one.fatal and not self.metadata[-1].fatal:
-                self.metadata[-1] = one
+            self.add_problem(one)
+
+    def add_problem(self, one: Problem) -> None:
+        self.metadata_count += 1
+        # What is fatal is never crowded out by statistics that drifted.
+        if len(self.metadata) < FINDINGS_KEPT_MAX:
+            self.metadata.append(one)
+        elif one.fatal and not self.metadata[-1].fatal:
+            self.metadata[-1] = one
 
 
 class _Check:
@@ -138,6 +146,7 @@ class _Check:
         self._steps = Steps(progress)
         self._read_blocks = read_blocks
         self._found = _Findings()
+        self._unread = Unread(self._found.add_problem)
         self._read_count = self._block_count = 0
 
     def run(self) -> CheckReport:
@@ -145,10 +154,12 @@ class _Check:
         tables = SliceTables()
         listing = Listing(self._blocks, hash_prefix=self._hash_prefix)
         try:
+            unread = self._unread
             with self._engine.scan() as scans:
-                tables.read(scans)
+                tell_damage(scans, unread.tell)
+                tables.read(scans, told=unread.tell)
                 found.add_problems(iter(tables.far))
-                names = NameCheck(scans, Judge(self._engine), self._steps)
+                names = NameCheck(scans, Judge(self._engine, unread.inos), self._steps, unread)
                 found.add_problems(names.run(tables.owners))
             self._steps.next()
             # After the metadata: what is stored meanwhile is too young to be called leaked.
@@ -176,6 +187,8 @@ class _Check:
             metadata_count=found.metadata_count,
             leaked_count=found.leaked_count,
             strange=tuple(listing.strange),
+            unread_count=self._unread.count,
+            named_in=self._unread.named_in,
         )
 
     def _judge_objects(self, part: Match, used: Records) -> None:
@@ -214,14 +227,18 @@ class _Check:
             self._damage(ref, why, files)
 
     def _is_shown(self, slice_id: SliceId, files: tuple[tuple[Ino, int], ...]) -> bool:
-        return any(
-            record.id == slice_id
-            for ino, chunk_no in files
-            for record in self._engine.read(partial(_slices, ino, ChunkNo(chunk_no)))
-        )
+        return any(self._shows(slice_id, ino, ChunkNo(chunk_no)) for ino, chunk_no in files)
+
+    def _shows(self, slice_id: SliceId, ino: Ino, chunk_no: ChunkNo) -> bool:
+        try:
+            records = self._engine.read(partial(_slices, ino, chunk_no))
+        except CorruptRecord:
+            return True  # the readable rest of the chunk showed it
+        return any(record.id == slice_id for record in records)
 
     def _is_kept(self, slice_id: SliceId) -> bool:
         with self._engine.scan() as scans:
+            tell_damage(scans, ignore)
             return any(
                 ref.id == slice_id for delayed in scans.all_delayed() for ref in delayed.slices
             )
@@ -265,10 +282,14 @@ def _read(blocks: Blocks, ref: BlockRef) -> Damage | None:
     return None
 
 
-def paths_of(client: VolumeClient, inos: frozenset[Ino]) -> dict[Ino, str]:
+def paths_of(
+    client: VolumeClient, inos: frozenset[Ino], named_in: Mapping[Ino, Ino] | None = None
+) -> dict[Ino, str]:
     """Return a path of each inode that has one, found upwards from its parents.
+
+    `named_in` are directories of inodes whose records do not parse, as a CheckReport has them.
 
     Raises Unavailable.
     """
     with client.meta.engine.scan() as scans:
-        return TreePaths(client.meta.engine, scans).of_all(sorted(inos))
+        return TreePaths(client.meta.engine, scans, named_in).of_all(sorted(inos))

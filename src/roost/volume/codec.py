@@ -11,7 +11,7 @@ from roost.volume.model import Attr, Edge, Ino, Kind, Slice, SliceId, SliceRef
 
 SLICE_BYTES = 24
 _SECOND_NS = 1_000_000_000
-_KINDS: dict[int, Kind] = {int(kind): kind for kind in Kind}
+KINDS: dict[int, Kind] = {int(kind): kind for kind in Kind}
 _FIXED = struct.Struct(">BHIIqIqIqIIQIQ")  # flags … parent
 _FIXED_WITHOUT_PARENT_BYTES = 63
 _NAMES = struct.Struct(">xH44xIQ4xQ")  # kind and mode, nlink, length, parent of the same
@@ -97,7 +97,7 @@ def decode_attr(raw: bytes, where: str = "attr") -> Attr:
         tier = rest[0] if rest else 0
     # In the order of the fields, not by name: whole tables come through here.
     return Attr(
-        _KINDS.get(typed_mode >> 12) or decode_kind(typed_mode >> 12, where),
+        KINDS.get(typed_mode >> 12) or decode_kind(typed_mode >> 12, where),
         typed_mode & 0o7777,
         uid,
         gid,
@@ -129,7 +129,7 @@ def decode_names(raw: bytes, where: str) -> tuple[int, int, int, int]:
 
 def decode_kind(number: int, where: str) -> Kind:
     """Return the kind with this number.  Raises CorruptRecord, naming `where`, for no kind."""
-    kind = _KINDS.get(number)
+    kind = KINDS.get(number)
     if kind is None:
         raise CorruptRecord(where, f"unknown kind {number}")
     return kind
@@ -150,7 +150,7 @@ def decode_edge(raw: bytes, where: str = "entry") -> Edge:
     if len(raw) != _EDGE.size:
         raise CorruptRecord(where, f"directory entry of {len(raw)} bytes")
     kind, ino = _EDGE.unpack(raw)
-    return Edge(_KINDS.get(kind) or decode_kind(kind, where), Ino(ino))
+    return Edge(KINDS.get(kind) or decode_kind(kind, where), Ino(ino))
 
 
 def encode_slices(slices: Iterable[Slice]) -> bytes:

@@ -71,7 +71,7 @@ def test_damage_is_found(path: Path, damage: str, found: str, fatal: bool) -> No
     assert any(found in problem.what and problem.fatal is fatal for problem in problems), problems
 
 
-def test_half_a_slice_record_is_an_error_not_an_empty_chunk(path: Path) -> None:
+def test_half_a_slice_record_is_damage_not_an_empty_chunk(path: Path) -> None:
     from roost.errors import CorruptRecord
 
     connection = sqlite3.connect(path)
@@ -79,8 +79,7 @@ def test_half_a_slice_record_is_an_error_not_an_empty_chunk(path: Path) -> None:
     connection.commit()
     connection.close()
     with open_meta(f"sqlite3://{path}", read_only=True) as meta:
-        with pytest.raises(CorruptRecord, match="chunk 0 of inode 3"):
-            meta.check()
+        assert any("chunk 0 of inode 3" in problem.what for problem in meta.check())
         with pytest.raises(CorruptRecord):
             meta.read_chunk(meta.resolve("d/f").ino, ChunkNo(0))
 

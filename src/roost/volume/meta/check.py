@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from roost.volume.meta.check_names import NameCheck
 from roost.volume.meta.check_slices import RefCheck, SliceTables
+from roost.volume.meta.damage import Unread, tell_damage
 from roost.volume.meta.judge import Judge
 from roost.volume.meta.txn import Engine
 from roost.volume.model import Problem
@@ -24,11 +25,16 @@ def check(engine: Engine, progress: Progress = lambda _done, _all: None) -> tupl
 def problems(engine: Engine, progress: Progress) -> Iterator[Problem]:
     """Yield problems as they are found."""
     tables = SliceTables()
+    told: list[Problem] = []
+    unread = Unread(told.append)
     try:
         with engine.scan() as scans:
-            tables.read(scans)
+            tell_damage(scans, unread.tell)
+            tables.read(scans, told=unread.tell)
             yield from tables.far
-            yield from NameCheck(scans, Judge(engine), progress).run(tables.owners)
+            names = NameCheck(scans, Judge(engine, unread.inos), progress, unread)
+            yield from names.run(tables.owners)
+        yield from told
         refs = RefCheck(engine)
         for used, counted in ranges(tables.used, tables.counted):
             yield from refs.judge(used, counted)

@@ -7,11 +7,14 @@ wrong: on an engine without snapshots a change during the scan is no damage.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from roost.errors import CorruptRecord
 from roost.volume.layout import CHUNK_BYTES
+from roost.volume.meta.damage import Unread
 from roost.volume.meta.judge import Judge
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.scan_pages import (
@@ -38,6 +41,7 @@ _SUSPECTS_AT_ONCE = 8192
 _PARENTS_MAX = 16
 _SUMS = ("length", "space", "inodes", "directories")
 
+T = TypeVar("T")
 Progress = Callable[[int, int], None]
 """Told (done, in all)."""
 Bools = npt.NDArray[np.bool_]
@@ -70,20 +74,29 @@ class Suspects:
 
 
 class NameCheck:
-    """One check; `owners` are the inodes that have chunks."""
+    """One check; records that do not parse are told to `unread`, as by `scans`."""
 
-    def __init__(self, scans: Scans, judge: Judge, progress: Progress) -> None:
+    def __init__(self, scans: Scans, judge: Judge, progress: Progress, unread: Unread) -> None:
         self._scans = scans
+        self._unread = unread
         self._suspects = Suspects(judge)
         self._progress = progress
-        self._kept = {ino for _, ino in scans.all_sustained()}
-        self._tops = {ROOT, TRASH, *(one.ino for one in scans.detached_nodes())}
+        self._kept = {ino for _, ino in self._small(scans.all_sustained)}
+        self._tops = {ROOT, TRASH, *(one.ino for one in self._small(scans.detached_nodes))}
         self._space = 0
         self._inodes = 0
         self._has_root = False
+        self._odd_counters: set[str] = set()
+
+    def _small(self, read: Callable[[], tuple[T, ...]]) -> tuple[T, ...]:
+        try:
+            return read()
+        except CorruptRecord as error:
+            self._unread.tell(Problem(Ino(0), str(error)))
+            return ()
 
     def run(self, owners: SortedRecords) -> Iterator[Problem]:
-        """Yield all problems of names and statistics."""
+        """Yield all problems of names and statistics; `owners` are the inodes that have chunks."""
         before = self._counters()
         with (
             SortedRecords(NODE, "ino") as nodes,
@@ -107,11 +120,11 @@ class NameCheck:
         yield from self._judge_counters(before)
 
     def _read(self, nodes: SortedRecords, edges: SortedRecords) -> None:
-        total = 2 * (self._scans.counter(TOTAL_INODES) or 0)
-        for page in node_pages(self._scans):
+        total = 2 * (self._counter(TOTAL_INODES) or 0)
+        for page in node_pages(self._scans, self._unread.tell):
             nodes.add(page)
             self._progress(nodes.count, total)
-        for page in edge_pages(self._scans):
+        for page in edge_pages(self._scans, self._unread.tell):
             edges.add(page)
             self._progress(nodes.count + edges.count, total)
 
@@ -127,6 +140,7 @@ class NameCheck:
     ) -> Iterator[Problem]:
         place, is_there = _found_in(nodes["ino"], edges["ino"])
         yield from self._suspects.add(edges["parent"][~is_there])
+        self._note_names(edges[~is_there])
         edges, place = edges[is_there], place[is_there]
         names = np.bincount(place, minlength=len(nodes)).astype(np.int64)
         is_folder = nodes["kind"] == Kind.DIRECTORY
@@ -155,6 +169,14 @@ class NameCheck:
         self._inodes += int(counted.sum())
         usage.add(_usage_of(edges, nodes[place], space[place]))
         folders.add(_columns(nodes[is_folder], _FOLDER))
+
+    def _note_names(self, edges: Records) -> None:
+        """Note who names the nodes that did not parse: they cannot say it themselves."""
+        unread = self._unread
+        if unread.inos and len(edges):
+            of_unread = np.isin(edges["ino"], np.fromiter(unread.inos, np.uint64))
+            for edge in edges[of_unread]:
+                unread.named_in.setdefault(Ino(int(edge["ino"])), Ino(int(edge["parent"])))
 
     def _judge_parents(self, nodes: Records, edges: Records, counted: Records) -> Iterator[Problem]:
         """Compare stored counts with entries, for the nodes whose own parent is 0."""
@@ -213,9 +235,20 @@ class NameCheck:
             yield from self._suspects.judge.judge_way(Ino(int(ino)))
 
     def _counters(self) -> dict[str, int]:
-        return {name: self._scans.counter(name) or 0 for name in (USED_SPACE, TOTAL_INODES)}
+        return {name: self._counter(name) or 0 for name in (USED_SPACE, TOTAL_INODES)}
+
+    def _counter(self, name: str) -> int | None:
+        try:
+            return self._scans.counter(name)
+        except CorruptRecord as error:
+            if name not in self._odd_counters:
+                self._odd_counters.add(name)
+                self._unread.tell(Problem(Ino(0), f"counter {error}"))
+            return None
 
     def _judge_counters(self, before: dict[str, int]) -> Iterator[Problem]:
+        if self._unread.count:
+            return  # what did not parse may be what is missing
         after = self._counters()
         for name, wanted in ((USED_SPACE, self._space), (TOTAL_INODES, self._inodes)):
             if before[name] == after[name] != wanted:  # else it moved while the nodes were read

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from roost.volume.meta.check_names import owners_of, reaches_too_far
+from roost.volume.meta.damage import OnDamage, ignore, tell_damage
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.scan_pages import (
     COUNTED,
@@ -42,16 +43,19 @@ class SliceTables:
         self.owners = SortedRecords(OWNER, "ino")
         self.far: list[Problem] = []
 
-    def read(self, scans: Scans, only: Ids | None = None) -> None:
-        """Read all tables; with `only`, what concerns these slices."""
-        for page in chunk_pages(scans):
+    def read(self, scans: Scans, only: Ids | None = None, told: OnDamage | None = None) -> None:
+        """Read all tables; with `only`, what concerns these slices.
+
+        Raises CorruptRecord, unless somebody is `told`.
+        """
+        for page in chunk_pages(scans, told):
             if only is None:
                 self.owners.add(owners_of(page))
                 self._note_far(page)
             self.used.add(_kept(used_of(page), only))
         for page in delayed_pages(scans):
             self.used.add(_kept(page, only))
-        for page in counted_pages(scans):
+        for page in counted_pages(scans, told):
             self.counted.add(_kept(page, only))
 
     def _note_far(self, page: Records) -> None:
@@ -96,7 +100,8 @@ class RefCheck:
         tables = SliceTables()
         try:
             with self._engine.scan() as scans:
-                tables.read(scans, np.array(self._suspects, np.uint64))
+                tell_damage(scans, ignore)  # told of when the tables were read first
+                tables.read(scans, np.array(self._suspects, np.uint64), told=ignore)
             for used, counted in ranges(tables.used, tables.counted):
                 for _, what in self._compare(used, counted):
                     yield Problem(Ino(0), what)

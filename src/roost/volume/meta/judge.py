@@ -5,9 +5,12 @@ what looks wrong is looked at again, and only what is found both times is a prob
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 
+from roost.errors import CorruptRecord
+from roost.volume.meta.damage import ignore, nodes_or_damage, tell_damage
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.rules import is_trash
 from roost.volume.meta.txn import Engine
@@ -29,10 +32,11 @@ _ENTRIES_AT_ONCE = 1000
 
 
 class Judge:
-    """Judges inodes that a check suspects.  `tops` need no name."""
+    """Judges inodes that a check suspects; `unread` are those with records that do not parse."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, unread: Collection[Ino] = ()) -> None:
         self._engine = engine
+        self._unread = unread
         self._judged = 0
 
     def judge(self, ino: Ino, parents: Sequence[Ino] = ()) -> list[Problem]:
@@ -43,24 +47,38 @@ class Judge:
                 what = f"more than {JUDGED_MAX} inodes look wrong; the others are not listed"
                 return [Problem(Ino(0), what)]
             return []
-        first = self._look(ino, parents)
-        return [problem for problem in self._look(ino, parents) if problem in first]
+        try:
+            first = self._look(ino, parents)
+            return [problem for problem in self._look(ino, parents) if problem in first]
+        except CorruptRecord as error:
+            if ino in self._unread:
+                return []  # it has been told of
+            return [Problem(ino, f"it cannot be judged: {error}")]
 
     def judge_way(self, ino: Ino) -> list[Problem]:
         """Return a problem if a directory's parents do not lead to the root."""
         here, seen = ino, set[Ino]()
-        with self._engine.scan() as scans:
+        with self._scan() as scans:
             tops = {ROOT, TRASH, *(one.ino for one in scans.detached_nodes())}
             while here not in tops and here not in seen and len(seen) < _DEPTH_MAX:
                 seen.add(here)
-                attr = scans.nodes_of([here])[0]
+                attr = nodes_or_damage(scans, [here])[0]
+                if isinstance(attr, CorruptRecord):
+                    return []  # where the way goes on is not known
                 if attr is None:
                     break
                 here = attr.parent
         return [] if here in tops else [Problem(ino, "it cannot be reached from the root")]
 
-    def _look(self, ino: Ino, parents: Sequence[Ino]) -> list[Problem]:
+    @contextmanager
+    def _scan(self) -> Iterator[Scans]:
+        """Open scans that leave out what does not parse: the check has told of it."""
         with self._engine.scan() as scans:
+            tell_damage(scans, ignore)
+            yield scans
+
+    def _look(self, ino: Ino, parents: Sequence[Ino]) -> list[Problem]:
+        with self._scan() as scans:
             attr = scans.nodes_of([ino])[0]
             if attr is None:
                 return list(self._of_nothing(scans, ino))
@@ -132,21 +150,26 @@ class Judge:
     # ---- directories
     def _of_directory(self, scans: Scans, ino: Ino, attr: Attr) -> Iterator[Problem]:
         subdirectories = 0
+        is_whole = ino not in self._unread
         length = space_bytes = inodes = 0
         entries = iter(scans.entries_of(ino))
         while page := list(islice(entries, _ENTRIES_AT_ONCE)):
-            nodes = scans.nodes_of([edge.ino for _, edge in page])
+            nodes = nodes_or_damage(scans, [edge.ino for _, edge in page])
             for (name, edge), child in zip(page, nodes, strict=True):
-                if child is None:
+                if isinstance(child, CorruptRecord):
+                    is_whole = False
+                elif child is None:
                     if self._is_there_without_node(ino, name, edge):
                         what = f"entry {name!r} names inode {edge.ino}, which does not exist"
                         yield Problem(ino, what)
-                    continue
-                one = as_child(child)
-                subdirectories += child.kind is Kind.DIRECTORY
-                length += one.length
-                space_bytes += one.space_bytes
-                inodes += one.inodes
+                else:
+                    one = as_child(child)
+                    subdirectories += child.kind is Kind.DIRECTORY
+                    length += one.length
+                    space_bytes += one.space_bytes
+                    inodes += one.inodes
+        if not is_whole:
+            return  # what does not parse may be what is missing
         wanted = 2 + subdirectories
         if not is_trash(ino) and attr.nlink != wanted:
             yield Problem(ino, f"nlink is {attr.nlink}, subdirectories make it {wanted}")
@@ -155,6 +178,9 @@ class Judge:
             yield Problem(ino, "the directory's statistics have drifted", fatal=False)
 
     def _is_there_without_node(self, parent: Ino, name: bytes, edge: Edge) -> bool:
-        return self._engine.read(
-            lambda reads: reads.edge(parent, name) == edge and reads.node(edge.ino) is None
-        )
+        try:
+            return self._engine.read(
+                lambda reads: reads.edge(parent, name) == edge and reads.node(edge.ino) is None
+            )
+        except CorruptRecord:  # on Redis a key of another kind, which has been told of
+            return False

@@ -1,13 +1,17 @@
 """Reading directories."""
 
+import os
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 
+from roost.errors import CorruptRecord
 from roost.volume.meta import rules
+from roost.volume.meta.damage import nodes_or_damage, tell_damage
 from roost.volume.meta.lookup import missing_node
 from roost.volume.meta.reads import NodeWanted, Reads
 from roost.volume.meta.txn import Engine
-from roost.volume.model import Caller, DirEntry, Ino
+from roost.volume.model import Attr, Caller, DirEntry, Edge, Ino, Problem
 
 ENTRIES_AT_ONCE = 1000
 
@@ -52,3 +56,34 @@ def _entry(
     if attr is None:
         raise missing_node(parent, name, ino)
     return DirEntry(name, ino, attr.kind, attr)
+
+
+def readable_entries(engine: Engine, ino: Ino) -> Iterator[DirEntry | Problem]:
+    """Yield the entries of a directory with their attributes, and a problem for each damaged one.
+
+    Not of one moment; slower than `readdir`, and for when that has met damage.  Raises Unavailable.
+    """
+    damaged: list[Problem] = []
+    with engine.scan() as scans:
+        tell_damage(scans, damaged.append)
+        entries = iter(scans.entries_of(ino))
+        while page := list(islice(entries, ENTRIES_AT_ONCE)):
+            nodes = nodes_or_damage(scans, [edge.ino for _, edge in page])
+            for (name, edge), attr in zip(page, nodes, strict=True):
+                if isinstance(attr, Attr):
+                    yield DirEntry(name, edge.ino, attr.kind, attr)
+                elif attr is not None:
+                    yield Problem(edge.ino, f"entry {os.fsdecode(name)!r}: {attr}")
+                elif is_nodeless(engine, ino, name, edge):
+                    yield Problem(edge.ino, str(missing_node(ino, name, edge.ino)))
+    yield from damaged
+
+
+def is_nodeless(engine: Engine, parent: Ino, name: bytes, edge: Edge) -> bool:
+    """True if an entry is there and its node is not: it was not removed meanwhile."""
+    try:
+        return engine.read(
+            lambda reads: reads.edge(parent, name) == edge and reads.node(edge.ino) is None
+        )
+    except CorruptRecord:  # on Redis the node's key may be of another kind
+        return True

@@ -9,11 +9,13 @@ import numpy.typing as npt
 
 from roost.errors import CorruptRecord
 from roost.volume.codec import SLICE_BYTES, encode_slices
+from roost.volume.meta.damage import OnDamage
 from roost.volume.meta.reads import Scans
-from roost.volume.model import Kind
+from roost.volume.model import Ino, Kind, Problem
 from roost.volume.sorted_records import Records
 
 PAGE_ROWS = 8192
+_I64_MAX = (1 << 63) - 1
 T = TypeVar("T")
 
 NODE = np.dtype(
@@ -84,11 +86,10 @@ class CountsParents(Protocol):
         ...
 
 
-def node_pages(scans: Scans) -> Iterator[Records]:
-    """Yield all nodes as NODE records.  Raises CorruptRecord for an unknown kind."""
+def node_pages(scans: Scans, told: OnDamage | None = None) -> Iterator[Records]:
+    """Yield all nodes as NODE records.  Raises CorruptRecord, unless somebody is `told`."""
     for rows in _node_rows(scans):
-        numbers = _numbers(rows, 5)
-        _check_kinds(numbers[:, 4], numbers[:, 0], "inode")
+        numbers = _sound(_numbers(rows, 5, 0, told), 4, 0, "inode", told)
         yield _page(
             NODE,
             ino=numbers[:, 0],
@@ -99,29 +100,49 @@ def node_pages(scans: Scans) -> Iterator[Records]:
         )
 
 
-def edge_pages(scans: Scans) -> Iterator[Records]:
-    """Yield all entries as EDGE records.  Raises CorruptRecord for an unknown kind."""
+def edge_pages(scans: Scans, told: OnDamage | None = None) -> Iterator[Records]:
+    """Yield all entries as EDGE records.  Raises CorruptRecord, unless somebody is `told`."""
+    named: set[Ino] = set()
+
+    def name(problem: Problem) -> None:
+        # Rows have no names, so the directory is listed, which tells of its damaged entries.
+        if problem.ino not in named:
+            named.add(problem.ino)
+            for _ in scans.entries_of(problem.ino):
+                pass
+
+    told_of = None if told is None else name
     for rows in _edge_rows(scans):
-        numbers = _numbers(rows, 4)
-        _check_kinds(numbers[:, 3], numbers[:, 2], "entry of directory")
+        numbers = _sound(_numbers(rows, 4, 2, told_of), 3, 2, "entry of directory", told_of)
         yield _page(EDGE, ino=numbers[:, 1], parent=numbers[:, 2], kind=numbers[:, 3])
 
 
-def chunk_pages(scans: Scans) -> Iterator[Records]:
+def chunk_pages(scans: Scans, told: OnDamage | None = None) -> Iterator[Records]:
     """Yield all records of all chunks as CHUNK records, zeros (id 0) included.
 
-    Raises CorruptRecord for a chunk that holds no whole number of records.
+    Raises CorruptRecord for a chunk that holds no whole number of records; if somebody is `told`,
+    the whole ones before its end are yielded.
     """
     for rows in _chunk_rows(scans):
-        stored = [bytes(row[3]) for row in rows]
+        stored = [_whole_records(row, told) for row in rows]
         counts = np.array([len(raw) for raw in stored], np.int64)
-        for at in np.flatnonzero(counts % SLICE_BYTES)[:1]:
-            why = f"{counts[at]} bytes are no whole number of slice records"
-            raise CorruptRecord(f"chunk {rows[at][2]} of inode {rows[at][1]}", why)
         records = np.frombuffer(b"".join(stored), _STORED)
         owners = _numbers([row[1:3] for row in rows], 2).repeat(counts // SLICE_BYTES, axis=0)
         columns = {name: records[name] for name in _STORED.names or ()}
         yield _page(CHUNK, ino=owners[:, 0], chunk_no=owners[:, 1], **columns)
+
+
+def _whole_records(row: Row, told: OnDamage | None) -> bytes:
+    raw: bytes | None = None
+    if isinstance(row[3], bytes | bytearray | memoryview):
+        raw = bytes(row[3])
+    if raw is not None and not len(raw) % SLICE_BYTES:
+        return raw
+    why = "no slice records"
+    if raw is not None:
+        why = f"{len(raw)} bytes are no whole number of slice records"
+    _damaged(told, row[1], f"chunk {row[2]} of inode {row[1]}", why)
+    return b"" if raw is None else raw[: len(raw) // SLICE_BYTES * SLICE_BYTES]
 
 
 def delayed_pages(scans: Scans) -> Iterator[Records]:
@@ -132,10 +153,13 @@ def delayed_pages(scans: Scans) -> Iterator[Records]:
         yield _page(USED, id=numbers[:, 0], ino=0, size=numbers[:, 1], chunk_no=0)
 
 
-def counted_pages(scans: Scans) -> Iterator[Records]:
-    """Yield the slices with a stored count as COUNTED records."""
+def counted_pages(scans: Scans, told: OnDamage | None = None) -> Iterator[Records]:
+    """Yield the slices with a stored count as COUNTED records.
+
+    Raises CorruptRecord, unless somebody is `told`.
+    """
     for rows in _count_rows(scans):
-        numbers = _numbers(rows, 3)
+        numbers = _numbers(rows, 3, None, told)
         yield _page(COUNTED, id=numbers[:, 0], size=numbers[:, 1], refs=numbers[:, 2])
 
 
@@ -186,14 +210,45 @@ def _pages(rows: Iterable[T]) -> Iterator[list[T]]:
         yield page
 
 
-def _numbers(rows: Sequence[Row], columns: int) -> npt.NDArray[np.int64]:
-    flat = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * columns)
+def _numbers(
+    rows: Sequence[Row], columns: int, ino_at: int | None = None, told: OnDamage | None = None
+) -> npt.NDArray[np.int64]:
+    """Return rows as numbers; `ino_at` is the column of the inode that a row is of."""
+    try:
+        flat = np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * columns)
+    except (TypeError, ValueError, OverflowError):
+        return _numbers([row for row in rows if _is_of_numbers(row, ino_at, told)], columns)
     return flat.reshape(-1, columns)
 
 
-def _check_kinds(kinds: npt.NDArray[np.int64], inos: npt.NDArray[np.int64], what: str) -> None:
-    for at in np.flatnonzero((kinds < min(Kind)) | (kinds > max(Kind)))[:1]:
-        raise CorruptRecord(f"{what} {inos[at]}", f"unknown kind {kinds[at]}")
+def _is_of_numbers(row: Row, ino_at: int | None, told: OnDamage | None) -> bool:
+    if all(isinstance(one, int) and abs(one) <= _I64_MAX for one in row):
+        return True
+    ino = row[ino_at] if ino_at is not None and isinstance(row[ino_at], int) else 0
+    _damaged(told, ino, f"a record of inode {ino}" if ino else "a record", f"it holds {row!r:.80}")
+    return False
+
+
+def _sound(
+    numbers: npt.NDArray[np.int64], kind_at: int, ino_at: int, what: str, told: OnDamage | None
+) -> npt.NDArray[np.int64]:
+    """Return the rows whose kind is one, and that hold nothing below zero."""
+    kinds = numbers[:, kind_at]
+    odd = (kinds < min(Kind)) | (kinds > max(Kind)) | (numbers < 0).any(axis=1)
+    if not odd.any():
+        return numbers
+    for row in numbers[odd].tolist():
+        is_kind = min(Kind) <= row[kind_at] <= max(Kind)
+        why = f"numbers below zero: {row}" if is_kind else f"unknown kind {row[kind_at]}"
+        _damaged(told, row[ino_at], f"{what} {row[ino_at]}", why)
+    return numbers[~odd]
+
+
+def _damaged(told: OnDamage | None, ino: int, where: str, why: str) -> None:
+    error = CorruptRecord(where, why)
+    if told is None:
+        raise error
+    told(Problem(Ino(ino), str(error)))
 
 
 def _page(dtype: np.dtype[Any], **columns: Any) -> Records:

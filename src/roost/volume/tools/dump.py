@@ -8,6 +8,7 @@ twice.
 Source: the volume format reference, section 7.1.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -18,7 +19,7 @@ from roost.volume.meta.lookup import resolve
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.txn import Engine
 from roost.volume.meta.usage import TOTAL_INODES
-from roost.volume.model import ROOT, SUPERUSER, TRASH, AclRule, Ino, Kind
+from roost.volume.model import ROOT, SUPERUSER, TRASH, TRASH_NAME, AclRule, Ino, Kind
 from roost.volume.settings import decode_settings
 from roost.volume.tools import dump_records as records
 from roost.volume.tools.ahead import read_ahead
@@ -77,10 +78,10 @@ def dump(
             raise NotFormatted("no volume there")
         writer = _TreeWriter(engine, scans, _Text(out), wanted, progress)
         writer.text.write(head_text(scans, decode_settings(text), keep_secrets=wanted.keep_secrets))
-        writer.tree("FSTree", top.ino)
+        writer.tree("FSTree", top.ino, os.fsencode(wanted.subdir))
         if not wanted.skip_trash and top.ino == ROOT and scans.nodes_of([TRASH])[0] is not None:
             writer.text.write(",")
-            writer.tree("Trash", TRASH)
+            writer.tree("Trash", TRASH, TRASH_NAME)
         writer.text.write("\n}\n")
         writer.text.flush()
     return writer.report
@@ -128,9 +129,9 @@ class _TreeWriter:
         self._rules: dict[int, AclRule] = dict(scans.all_acls())
         self._open: list[bool] = []  # of each directory being written: it has an entry already
 
-    def tree(self, key: str, top: Ino) -> None:
-        """Write the field `key` with the directory `top` and everything below."""
-        pages = batches(self._reader.walk(key.encode(), top))
+    def tree(self, key: str, top: Ino, path: bytes) -> None:
+        """Write the field `key` with the directory `top` at `path` and everything below."""
+        pages = batches(self._reader.walk(key.encode(), top, path))
         with read_ahead(pages, _PAGES_AHEAD if self._scans.is_for_threads else 0) as found:
             for pieces in found:
                 for piece in pieces:
@@ -141,7 +142,9 @@ class _TreeWriter:
     def _damaged(self, where: str, why: str) -> None:
         if not self._skip_damaged:
             raise CorruptRecord(
-                where, why, hint="Use --skip-damaged to dump what can be read, then run roost fsck."
+                where,
+                why,
+                hint="`roost fsck META-URL` names all damage; --skip-damaged dumps the rest.",
             )
         self.report.damaged.append(f"{where}: {why}")
 

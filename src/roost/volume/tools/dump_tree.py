@@ -4,6 +4,7 @@ Memory is one page of entries for each directory on the way.  On Redis, which ha
 entry whose node is not found is looked at again, and left out if it has gone meanwhile.
 """
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -11,10 +12,12 @@ from itertools import islice
 from roost.errors import CorruptRecord
 from roost.volume.codec import decode_attr, decode_slices
 from roost.volume.layout import CHUNK_BYTES, chunk_count
+from roost.volume.meta.damage import nodes_or_damage, tell_damage
+from roost.volume.meta.listing import is_nodeless
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.stored_records import StoredScans
 from roost.volume.meta.txn import Engine
-from roost.volume.model import Attr, ChunkNo, ChunkSlices, Edge, Ino, Kind
+from roost.volume.model import Attr, ChunkNo, ChunkSlices, Edge, Ino, Kind, Problem
 from roost.volume.tools.dump_plain import (
     PlainFile,
     Row,
@@ -75,6 +78,7 @@ class _Page:
     chunks: dict[Ino, list[ChunkSlices]] = field(default_factory=dict)
     xattrs: dict[Ino, list[tuple[bytes, bytes]]] = field(default_factory=dict)
     targets: dict[Ino, bytes] = field(default_factory=dict)
+    unread: dict[Ino, CorruptRecord] = field(default_factory=dict)  # what did not parse
 
 
 class TreeReader:
@@ -92,9 +96,12 @@ class TreeReader:
         self._damaged = damaged
         self._seen = NumbersSeen()
         self._linked = NumbersSeen()  # of those, with several names when first seen
+        self._path: list[bytes] = []  # names of the directories being read
+        tell_damage(scans, self._unread)
 
-    def walk(self, name: bytes, top: Ino) -> Iterator[Piece]:
+    def walk(self, name: bytes, top: Ino, path: bytes = b"/") -> Iterator[Piece]:
         """Yield the directory `top`, called `name`, and everything below, up to its end."""
+        self._path = [part for part in path.split(b"/") if part]
         attr = self._scans.nodes_of([top])[0]
         if attr is None:
             raise CorruptRecord(f"inode {top}", "the directory does not exist")
@@ -106,9 +113,12 @@ class TreeReader:
             piece = next(open_[-1], None)
             if piece is None:
                 open_.pop()
+                if open_:
+                    self._path.pop()
                 yield End()
                 continue
             if isinstance(piece, Child) and piece.attr.is_directory:
+                self._path.append(piece.name)
                 open_.append(self._children(piece.ino, len(open_)))
             yield piece
 
@@ -124,12 +134,13 @@ class TreeReader:
         inos = [edge.ino for _, edge in entries]
         page = _Page(parent, entries, inos, [])
         if self._stored is None:
-            page.attrs = scans.nodes_of(inos)
+            found = nodes_or_damage(scans, inos)
+            page.attrs = [self._sound(page, ino, one) for ino, one in zip(inos, found, strict=True)]
         else:
             raws = self._stored.stored_nodes_of(inos)
             page.plain = plain_nodes(raws)
             page.attrs = [
-                None if raw is None or at in page.plain else decode_attr(raw, f"inode {inos[at]}")
+                None if raw is None or at in page.plain else self._decoded(page, inos[at], raw)
                 for at, raw in enumerate(raws)
             ]
         page.xattrs = scans.xattrs_of(list(dict.fromkeys(inos)))  # hard links name a node twice
@@ -139,10 +150,23 @@ class TreeReader:
             self._keep_plain(page, self._stored, raws)
         return page
 
+    def _sound(self, page: _Page, ino: Ino, found: Attr | CorruptRecord | None) -> Attr | None:
+        if isinstance(found, CorruptRecord):
+            page.unread[ino] = found
+            return None
+        return found
+
+    def _decoded(self, page: _Page, ino: Ino, raw: bytes) -> Attr | None:
+        try:
+            return decode_attr(raw, f"inode {ino}")
+        except CorruptRecord as error:
+            page.unread[ino] = error
+            return None
+
     def _keep_plain(self, page: _Page, stored: StoredScans, raws: list[bytes | None]) -> None:
         """Read the data of what may be plain; what is not after all is taken apart."""
         holding = [at for at, row in page.plain.items() if length_of(row)]
-        found = stored.stored_first_chunks_of([page.inos[at] for at in holding])
+        found = self._first_chunks(page, stored, [page.inos[at] for at in holding])
         are_plain = are_plain_chunks(found)
         odd = [at for at, row in page.plain.items() if page.inos[at] in page.xattrs]
         for at, chunk, is_plain in zip(holding, found, are_plain, strict=True):
@@ -151,9 +175,7 @@ class TreeReader:
             else:
                 odd.append(at)
                 if chunk:
-                    ino = page.inos[at]
-                    slices = decode_slices(chunk, f"chunk 0 of inode {ino}")
-                    page.firsts[ino] = [ChunkSlices(ino, _FIRST, slices)]
+                    self._keep_first(page, page.inos[at], chunk)
         rest = set(odd)
         if not self._seen.add_new([page.inos[at] for at in page.plain if at not in rest]):
             rest.update(page.plain)  # one stands elsewhere
@@ -162,6 +184,23 @@ class TreeReader:
             assert raw is not None
             page.attrs[at] = decode_attr(raw)
             del page.plain[at]
+
+    def _first_chunks(self, page: _Page, stored: StoredScans, inos: list[Ino]) -> list[bytes]:
+        try:
+            return stored.stored_first_chunks_of(inos)
+        except CorruptRecord as error:
+            if len(inos) == 1:
+                page.unread[inos[0]] = error
+                return [b""]
+            return [self._first_chunks(page, stored, [ino])[0] for ino in inos]
+
+    def _keep_first(self, page: _Page, ino: Ino, chunk: bytes) -> None:
+        try:
+            slices = decode_slices(chunk, f"chunk 0 of inode {ino}")
+        except CorruptRecord as error:
+            page.unread[ino] = error
+        else:
+            page.firsts[ino] = [ChunkSlices(ino, _FIRST, slices)]
 
     def _complete(self, page: _Page) -> Iterator[Child | Files]:
         files: list[PlainFile] = []
@@ -185,6 +224,9 @@ class TreeReader:
     def _child(self, page: _Page, at: int) -> Child | None:
         name, edge = page.entries[at]
         attr = page.attrs[at]
+        if edge.ino in page.unread:
+            self._damaged(self._at(name), str(page.unread[edge.ino]))
+            return None
         if attr is None:
             self._missing(page.parent, name, edge)
             return None
@@ -197,7 +239,7 @@ class TreeReader:
         elif attr.kind is Kind.SYMLINK:
             child.target = page.targets.get(edge.ino, b"")
             if not child.target:
-                self._damaged(f"symbolic link {edge.ino}", "it has no target")
+                self._damaged(self._at(name), f"symbolic link {edge.ino} has no target")
                 return None
         return child
 
@@ -227,8 +269,8 @@ class TreeReader:
                     lengths[ino] = attr.length
                 chunks += chunk_count(attr.length)
             place += 1
-        found = self._scans.slices_of(list(lengths), list(lengths.values())) if lengths else {}
-        empty = [ino for ino in lengths if ino not in found]
+        found = self._slices_of(page, lengths) if lengths else {}
+        empty = [ino for ino in lengths if ino not in found and ino not in page.unread]
         nodes = self._scans.nodes_of(empty) if empty else []
         gone = {ino for ino, attr in zip(empty, nodes, strict=True) if attr is None}
         for at in range(start, place) if gone else ():
@@ -237,15 +279,31 @@ class TreeReader:
         page.chunks = {**page.firsts, **found}
         return place
 
+    def _slices_of(self, page: _Page, lengths: dict[Ino, int]) -> dict[Ino, list[ChunkSlices]]:
+        try:
+            return self._scans.slices_of(list(lengths), list(lengths.values()))
+        except CorruptRecord as error:
+            if len(lengths) == 1:
+                page.unread[next(iter(lengths))] = error
+                return {}
+        found: dict[Ino, list[ChunkSlices]] = {}
+        for ino, length in lengths.items():
+            found |= self._slices_of(page, {ino: length})
+        return found
+
     # ---- what moves, or is damaged
+    def _at(self, name: bytes = b"") -> str:
+        """Return the path of an entry of the directory being read, or of the directory."""
+        return "/" + os.fsdecode(b"/".join([*self._path, name] if name else self._path))
+
+    def _unread(self, problem: Problem) -> None:
+        """An entry did not parse; told by the scans while its directory is read."""
+        self._damaged(self._at(), problem.what)
+
     def _missing(self, parent: Ino, name: bytes, edge: Edge) -> None:
         """An entry's node was not found: gone meanwhile, or damaged."""
-        is_there, has_node = self._engine.read(
-            lambda reads: (reads.edge(parent, name) == edge, reads.node(edge.ino) is not None)
-        )
-        if is_there and not has_node:
-            where = f"entry {name!r} of directory {parent}"
-            self._damaged(where, f"inode {edge.ino} does not exist")
+        if is_nodeless(self._engine, parent, name, edge):
+            self._damaged(self._at(name), f"inode {edge.ino} does not exist")
 
     def _stands_already(self, ino: Ino, attr: Attr) -> bool:
         """True if the node was written before as one that has no other name."""
@@ -259,8 +317,7 @@ class TreeReader:
     def _stands_twice(self, parent: Ino, name: bytes, edge: Edge) -> None:
         """A node of one name stands elsewhere: it came from there meanwhile, or is damaged."""
         if self._scans.is_snapshot or self._is_misplaced(parent, name, edge):
-            where = f"entry {name!r} of directory {parent}"
-            self._damaged(where, f"inode {edge.ino} stands twice but has one name")
+            self._damaged(self._at(name), f"inode {edge.ino} stands twice but has one name")
         else:
             self.moved += 1
 

@@ -5,6 +5,8 @@ has its id, or if it is no block of its slice; younger than an hour it may be of
 and is left alone.  Before anything is deleted all metadata is read a second time, and an object
 that a slice names by then stays.  Their dates are the store's, so its clock counts where objects
 are deleted, and this host's too if that is behind.
+Nothing is removed before all records that refer to data were read: where one does not parse, what
+it refers to is not known.
 Source: the volume format reference, sections 6.3 and 6.4; JuiceFS cmd/gc.go.
 """
 
@@ -18,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 
 from roost.clock import Clock, SystemClock
-from roost.errors import RoostError, StorageFull
+from roost.errors import CorruptRecord, RoostError, StorageFull
 from roost.volume.bucket import time_ns_of
 from roost.volume.client import VolumeClient
 from roost.volume.layout import CHUNK_BYTES
@@ -26,6 +28,7 @@ from roost.volume.meta.check_slices import SliceTables
 from roost.volume.meta.clone import clean_detached
 from roost.volume.meta.effects import PutDeletedFile
 from roost.volume.meta.open_volume import OpenVolume, open_volume
+from roost.volume.meta.reads import Scans
 from roost.volume.meta.scan_pages import NODE, node_pages
 from roost.volume.meta.txn import Txn
 from roost.volume.model import DeletedFile, Ino, SliceRef
@@ -43,6 +46,10 @@ _DAY_S = 86400
 _AT_ONCE = 1000
 _WAITING_PER_THREAD = 16
 LEAKED_KEPT_MAX = 10_000
+_NAMES_ALL = (
+    "Nothing was removed, as it is not known what the record refers to; "
+    "`roost fsck META-URL` names all that is damaged."
+)
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -125,16 +132,26 @@ class _Collection:
 
     def run(self) -> GcReport:
         """As collect_garbage."""
-        if self._options.compact:
-            self._report.compaction = compact_all(
-                self._client, threads=self._options.threads, progress=self._steps
-            )
-            self._steps.next()
-        if self._options.delete:
-            self._remove_what_waits()
-            self._ask_the_time()
-        self._look()
-        self._look_at_drafts()
+        tables = SliceTables()
+        try:
+            lost = self._read(tables)
+            if self._options.compact:
+                self._report.compaction = compact_all(
+                    self._client, threads=self._options.threads, progress=self._steps
+                )
+                self._steps.next()
+                tables.close()
+                tables = SliceTables()
+                lost = self._read(tables)
+            if self._options.delete:
+                self._remove_what_waits()
+                self._ask_the_time()
+                with self._client.meta.engine.scan() as scans:
+                    self._count_what_waits(scans)
+            self._look(tables, lost)
+            self._look_at_drafts()
+        finally:
+            tables.close()
         return self._report
 
     def _ask_the_time(self) -> None:
@@ -145,6 +162,26 @@ class _Collection:
             log.warning("only this host's clock says how old objects are: %s", error)
         else:
             self._store_s = min(self._now_s, store_s)
+
+    def _read(self, tables: SliceTables) -> list[Ino]:
+        """Read all that refers to data; return inodes that have data but do not exist.
+
+        Raises CorruptRecord.
+        """
+        try:
+            with self._client.meta.engine.scan() as scans:
+                tables.read(scans)
+                self._count_what_waits(scans)
+            return self._lost_inodes(tables)
+        except CorruptRecord as error:
+            error.hint = _NAMES_ALL
+            raise
+
+    def _count_what_waits(self, scans: Scans) -> None:
+        report = self._report
+        report.deleted_files = sum(1 for _ in scans.all_deleted_files())
+        report.delayed_slices = sum(len(one.slices) for one in scans.all_delayed())
+        report.detached_nodes = len(scans.detached_nodes())
 
     # ---- metadata that waits for removal
     def _remove_what_waits(self) -> None:
@@ -180,19 +217,12 @@ class _Collection:
         self._report.slices_removed += self._in_threads(remove, refs)
 
     # ---- objects beside slices
-    def _look(self) -> None:
+    def _look(self, tables: SliceTables, lost: list[Ino]) -> None:
         report, delete = self._report, self._options.delete
-        tables = SliceTables()
         hash_prefix = self._client.settings.hash_prefix
         listing = Listing(self._blocks, hash_prefix=hash_prefix)
         doomed = SortedRecords(OBJECT, "id")
         try:
-            with self._client.meta.engine.scan() as scans:
-                tables.read(scans)
-                lost = self._lost_inodes(tables)
-                report.deleted_files = sum(1 for _ in scans.all_deleted_files())
-                report.delayed_slices = sum(len(one.slices) for one in scans.all_delayed())
-                report.detached_nodes = len(scans.detached_nodes())
             report.lost_chunks = len(lost)
             listing.read(self._steps, tables.used.count)
             self._steps.next()
@@ -206,7 +236,6 @@ class _Collection:
                 for ino in lost:
                     self._remove_lost(ino)
         finally:
-            tables.close()
             listing.close()
             doomed.close()
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from roost.errors import RoostError
+from roost.errors import CorruptRecord, RoostError
 from roost.volume.errors import FsError
+from roost.volume.meta.damage import ignore, nodes_or_damage, tell_damage
 from roost.volume.meta.effects import (
     AddCounter,
     AddNode,
@@ -35,6 +36,7 @@ from roost.volume.model import (
     Edge,
     Ino,
     Kind,
+    Problem,
 )
 from roost.volume.tools.numbers_seen import NumbersSeen
 from roost.volume.tools.steps import Progress
@@ -84,9 +86,8 @@ def look_at(
             continue
         found: dict[Finding, None] = {}
         for _ in range(_ATTEMPTS_MAX):
-            directory = _Directory(engine, options)
-            directory.read(ino)
-            is_done = directory.put_right()
+            directory = _Directory(engine, options, ino)
+            is_done = directory.look()
             found.update(dict.fromkeys(directory.found))
             if is_done:
                 break
@@ -108,6 +109,7 @@ def _with_several_names(
     folders = [top]
     seen = NumbersSeen()
     with engine.scan() as scans:
+        tell_damage(scans, ignore)
         while folders:
             parent = folders.pop()
             if not seen.add(parent):
@@ -140,33 +142,51 @@ def _leads_to(engine: Engine, path: str, ino: Ino) -> bool:
 class _Directory:
     """One look at one directory."""
 
-    def __init__(self, engine: Engine, options: RepairOptions) -> None:
+    def __init__(self, engine: Engine, options: RepairOptions, ino: Ino) -> None:
         self.found: list[Finding] = []
         self.subdirectories: list[Ino] = []
         self._engine = engine
         self._options = options
-        self._ino = Ino(0)
+        self._ino = ino
         self._attr: Attr | None = None
+        self._is_whole = True
         self._stats: DirUsage | None = None
         self._usage = DirUsage()
         self._lost: list[tuple[bytes, Edge]] = []  # entries without a node
         self._strays: list[tuple[Ino, Attr]] = []  # directories with another parent
 
-    def read(self, ino: Ino) -> None:
+    def look(self) -> bool:
+        """Look, and put right; False to look again.  A record that does not parse is a finding."""
+        try:
+            self.read()
+            return self.put_right()
+        except CorruptRecord as error:
+            self.found.append(Finding(self._ino, str(error), repaired=False))
+            return True
+
+    def read(self) -> None:
         """Look: first at the directory itself, so that a change of its entries is noticed."""
-        self._ino = ino
+        ino = self._ino
         self._attr, self._stats = self._engine.read(
             lambda reads: (reads.node(ino), reads.dir_usage(ino))
         )
         with self._engine.scan() as scans:
+            tell_damage(scans, self._unread)
             self._read_entries(scans, ino)
+
+    def _unread(self, problem: Problem) -> None:
+        self._is_whole = False
+        self.found.append(Finding(self._ino, problem.what, repaired=False))
 
     def _read_entries(self, scans: Scans, ino: Ino) -> None:
         length = space_bytes = inodes = 0
         entries = iter(scans.entries_of(ino))
         while page := list(islice(entries, _PAGE)):
-            nodes = scans.nodes_of([edge.ino for _, edge in page])
+            nodes = nodes_or_damage(scans, [edge.ino for _, edge in page])
             for (name, edge), attr in zip(page, nodes, strict=True):
+                if isinstance(attr, CorruptRecord):
+                    self._unread(Problem(edge.ino, f"entry {name!r}: {attr}"))
+                    continue
                 if edge.kind is Kind.DIRECTORY:
                     self.subdirectories.append(edge.ino)
                 if attr is None:
@@ -195,6 +215,8 @@ class _Directory:
             change = ChangeNode(child, NodeChange(parent=ino))
             if not self._repair(what, child, stray, change):
                 return False
+        if not self._is_whole:
+            return True  # what does not parse may be what is missing
         wanted = 2 + (0 if is_trash(ino) else len(self.subdirectories))
         if attr.nlink != wanted:
             what = f"nlink is {attr.nlink}, subdirectories make it {wanted}"

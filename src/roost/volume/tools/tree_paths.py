@@ -1,8 +1,10 @@
 """Paths of inodes, found upwards: nothing is kept of a tree but the directories on the way."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
+from roost.errors import CorruptRecord
+from roost.volume.meta.damage import ignore, tell_damage
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.txn import Engine
 from roost.volume.model import ROOT, TRASH, TRASH_NAME, Ino
@@ -12,9 +14,16 @@ _REMEMBERED_MAX = 10_000
 
 
 class TreePaths:
-    """Finds paths; what was found of directories is remembered."""
+    """Finds paths; what was found of directories is remembered.
 
-    def __init__(self, engine: Engine, scans: Scans) -> None:
+    `named_in` are directories that name inodes whose own record does not parse.
+    """
+
+    def __init__(
+        self, engine: Engine, scans: Scans, named_in: Mapping[Ino, Ino] | None = None
+    ) -> None:
+        tell_damage(scans, ignore)
+        self._named_in = named_in or {}
         self._engine = engine
         self._scans = scans
         self._known: dict[Ino, str] = {ROOT: "", TRASH: f"/{os.fsdecode(TRASH_NAME)}"}
@@ -44,8 +53,14 @@ class TreePaths:
         return {ino: path for ino, path in found if path is not None}
 
     def _name(self, ino: Ino) -> tuple[Ino, bytes] | None:
-        for parent in self._engine.read(lambda reads: reads.parents(ino)):
+        for parent in self._parents(ino):
             for name, edge in self._scans.entries_of(parent):
                 if edge.ino == ino:
                     return parent, name
         return None
+
+    def _parents(self, ino: Ino) -> Collection[Ino]:
+        try:
+            return self._engine.read(lambda reads: reads.parents(ino))
+        except CorruptRecord:
+            return [self._named_in[ino]] if ino in self._named_in else []

@@ -6,11 +6,13 @@ from the same reading, as long as somebody asks for the next page where the last
 State: `_open`, readings whose next page may be asked for, bounded; a page taken is taken out.
 """
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from roost.errors import CorruptRecord
 from roost.volume.codec import decode_edge
 from roost.volume.engines.redis.connection import Command, Replies
 from roost.volume.model import Edge
@@ -37,8 +39,10 @@ class Listings:
         page = rows[start : start + limit]
         if len(rows) > start + limit:
             self._keep((key, page[-1][0]), (rows, start + limit))
-        where = key.decode()
-        return tuple((name, decode_edge(raw, f"entry of {where}")) for name, raw in page)
+        try:
+            return tuple([(name, decode_edge(raw)) for name, raw in page])
+        except CorruptRecord:  # once more, with names
+            return tuple([_named(key, name, raw) for name, raw in page])
 
     def _rows(self, key: bytes, after: bytes | None) -> tuple[Rows, int]:
         if after is not None:
@@ -57,6 +61,10 @@ class Listings:
             rows = sum(len(listed) for listed, _ in self._open.values())
             while len(self._open) > OPEN_MAX or (rows > OPEN_ROWS_MAX and len(self._open) > 1):
                 rows -= len(self._open.popitem(last=False)[1][0])
+
+
+def _named(key: bytes, name: bytes, raw: bytes) -> tuple[bytes, Edge]:
+    return name, decode_edge(raw, f"entry {os.fsdecode(name)!r} of {key.decode()}")
 
 
 def read_entries(call: Call, key: bytes) -> Rows:

@@ -19,9 +19,11 @@ from roost.errors import Unavailable
 from roost.volume.engines.redis.connection import Command, Connection, Replies
 from roost.volume.engines.redis.errors import failure
 from roost.volume.engines.redis.keys import Keys
-from roost.volume.engines.redis.scans import AT_ONCE, Numbers, RedisScans
+from roost.volume.engines.redis.scans import RedisScans
+from roost.volume.engines.redis.small_scans import AT_ONCE, Numbers
 from roost.volume.engines.redis.upkeep import Hints
 from roost.volume.engines.redis.wants import fields
+from roost.volume.meta.damage import Leniency
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.touched import Touched
 from roost.volume.model import DirUsage, Ino
@@ -91,6 +93,7 @@ class TouchedScans(RedisScans):
         self._keys = keys
         self._place = place
         self._hints = hints
+        self._damage = Leniency()
         self._inos: dict[bytes, set[int]] = {}
         chunks = set()
         for letter, ino, chunk_no in touched:
@@ -119,7 +122,7 @@ class TouchedScans(RedisScans):
 
     def all_dir_usage(self) -> Iterator[tuple[Ino, DirUsage]]:
         """As in Scans."""
-        return self._each_of(self._usage, self._usages)
+        return self._usages_of(self._usage)
 
     def _numbers(self, kind: bytes) -> Numbers:
         return np.array(sorted(self._inos.get(_LETTERS[kind], ())), np.int64)
@@ -127,6 +130,9 @@ class TouchedScans(RedisScans):
     def _chunk_places(self) -> Iterator[list[tuple[int, int]]]:
         for start in range(0, len(self._chunks_touched), AT_ONCE):
             yield self._chunks_touched[start : start + AT_ONCE]
+
+    def _replies(self, commands: Sequence[Command]) -> Replies:
+        return self._call(commands)
 
     def _call(self, commands: Sequence[Command]) -> Replies:
         return [self._one(command) for command in commands]

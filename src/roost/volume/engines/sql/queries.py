@@ -100,7 +100,7 @@ def entries(ino: Ino, after: bytes | None, limit: int) -> Query[tuple[tuple[byte
         "SELECT name, type, inode FROM jfs_edge WHERE parent = ? AND name > ? ORDER BY name LIMIT ?"
     )
     start = b"" if after is None else after
-    made = _tuple(lambda row: (bytes(row[0]), codec.edge_of(row[1], row[2], ino)))
+    made = _tuple(lambda row: codec.entry_of(row, ino))
     return Query(("entries", ino, after, limit), text, (ino, start, limit), made, locks=False)
 
 
@@ -144,7 +144,7 @@ def slices(ino: Ino, chunk_no: ChunkNo) -> Query[tuple[Slice, ...]]:
 
     def made(found: list[Row]) -> tuple[Slice, ...]:
         where = f"chunk {chunk_no} of inode {ino}"
-        return decode_slices(bytes(found[0][0]), where) if found else ()
+        return decode_slices(codec.blob(found[0][0]), where) if found else ()
 
     text = "SELECT slices FROM jfs_chunk WHERE inode = ? AND indx = ?"
     return Query(("slices", ino, chunk_no), text, (ino, chunk_no), made)

@@ -3,11 +3,19 @@
 Source: the volume format reference, sections 2.8, 2.10 and 3.2.
 """
 
+import os
 import struct
 from typing import Any
 
 from roost.errors import CorruptRecord
-from roost.volume.codec import decode_delayed, decode_kind, decode_slices, join_micros, split_micros
+from roost.volume.codec import (
+    KINDS,
+    decode_delayed,
+    decode_kind,
+    decode_slices,
+    join_micros,
+    split_micros,
+)
 from roost.volume.model import (
     AclRule,
     Attr,
@@ -45,6 +53,16 @@ def unpacked(columns: Row) -> Row | None:
     return None if columns[0] is None else columns
 
 
+def blob(value: object) -> bytes:
+    """Return the bytes of a column.  Raises TypeError for anything else.
+
+    `bytes` would make zeros of a number.
+    """
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise TypeError(f"no bytes: {value!r:.40}")
+
+
 # ---- nodes and entries
 def attr_of(row: Row) -> Attr:
     """Return the attributes in a row of jfs_node.  Raises CorruptRecord for an unknown kind."""
@@ -52,14 +70,24 @@ def attr_of(row: Row) -> Attr:
         ino, kind, flags, mode, uid, gid, atime, mtime, ctime, atime_rest, mtime_rest, ctime_rest,
         nlink, length, rdev, parent, access_acl, default_acl, tier,
     ) = row  # fmt: skip
+    try:
+        if flags | mode | uid | gid | nlink | length < 0:
+            raise CorruptRecord(f"inode {ino}", "numbers below zero")
+        times = (
+            join_micros(atime, atime_rest),
+            join_micros(mtime, mtime_rest),
+            join_micros(ctime, ctime_rest),
+        )
+    except TypeError as error:  # SQLite stores what it is given
+        raise CorruptRecord(f"inode {ino}", f"a value that cannot be: {error}") from error
     return Attr(
-        kind=decode_kind(kind, f"inode {ino}"),
+        kind=KINDS.get(kind) or decode_kind(kind, f"inode {ino}"),
         mode=mode,
         uid=uid,
         gid=gid,
-        atime_ns=join_micros(atime, atime_rest),
-        mtime_ns=join_micros(mtime, mtime_rest),
-        ctime_ns=join_micros(ctime, ctime_rest),
+        atime_ns=times[0],
+        mtime_ns=times[1],
+        ctime_ns=times[2],
         nlink=nlink,
         length=length,
         rdev=rdev or 0,
@@ -88,10 +116,21 @@ def edge_of(kind: int, ino: int, parent: Ino) -> Edge:
     return Edge(decode_kind(kind, f"entry of directory {parent}"), Ino(ino))
 
 
+def entry_of(row: Row, parent: Ino) -> tuple[bytes, Edge]:
+    """Return a row (name, type, inode).  Raises CorruptRecord, with the name."""
+    name, number, ino = row
+    kind = KINDS.get(number)
+    if kind is None or type(ino) is not int or ino < 1:
+        where = f"entry {os.fsdecode(blob(name))!r} of directory {parent}"
+        decode_kind(number, where)
+        raise CorruptRecord(where, f"it names {ino!r:.40}")
+    return name if type(name) is bytes else blob(name), Edge(kind, Ino(ino))
+
+
 # ---- data
 def chunk_of(row: Row) -> ChunkSlices:
     """Return a row (inode, indx, slices)."""
-    slices = decode_slices(bytes(row[2]), f"chunk {row[1]} of inode {row[0]}")
+    slices = decode_slices(blob(row[2]), f"chunk {row[1]} of inode {row[0]}")
     return ChunkSlices(Ino(row[0]), ChunkNo(row[1]), slices)
 
 
@@ -102,7 +141,7 @@ def ref_of(row: Row) -> SliceRef:
 
 def delayed_of(row: Row) -> DelayedSlices:
     """Return a row (chunkid, deleted, slices)."""
-    slices = decode_delayed(bytes(row[2]), f"slices replaced by {row[0]}")
+    slices = decode_delayed(blob(row[2]), f"slices replaced by {row[0]}")
     return DelayedSlices(SliceId(row[0]), row[1], slices)
 
 

@@ -6,6 +6,7 @@ each time.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from typing import Protocol, TypeVar
 
 from roost.volume.engines.sql import queries
@@ -13,6 +14,7 @@ from roost.volume.engines.sql import rows as codec
 from roost.volume.engines.sql.dialect import Value
 from roost.volume.engines.sql.queries import ACL_COLUMNS, NODE_COLUMNS, QUOTA_COLUMNS
 from roost.volume.engines.sql.rows import Row
+from roost.volume.meta.damage import Leniency, OnDamage
 from roost.volume.model import (
     AclRule,
     Attr,
@@ -48,6 +50,11 @@ class SqlScans:
 
     def __init__(self, source: RowSource) -> None:
         self._rows = source
+        self._damage = Leniency()
+
+    def tell_damage(self, told: OnDamage) -> None:
+        """As in TellsDamage."""
+        self._damage.told = told
 
     @property
     def is_snapshot(self) -> bool:
@@ -121,7 +128,7 @@ class SqlScans:
         return self._paged_by_two(
             "SELECT parent, name, type, inode FROM jfs_edge",
             ("parent", "name"),
-            lambda row: (Ino(row[0]), bytes(row[1]), codec.edge_of(row[2], row[3], Ino(row[0]))),
+            lambda row: (Ino(row[0]), *codec.entry_of(row[1:], Ino(row[0]))),
         )
 
     def all_chunks(self) -> Iterator[ChunkSlices]:
@@ -132,7 +139,7 @@ class SqlScans:
     def all_slice_refs(self) -> Iterator[SliceRef]:
         """As in Scans."""
         text = "SELECT chunkid, size, refs FROM jfs_chunk_ref"
-        return self._paged(text, "chunkid", codec.ref_of)
+        return self._paged(text, "chunkid", codec.ref_of, _nothing)
 
     def all_dir_usage(self) -> Iterator[tuple[Ino, DirUsage]]:
         """As in Scans."""
@@ -156,12 +163,12 @@ class SqlScans:
     def all_acls(self) -> Iterator[tuple[int, AclRule]]:
         """As in Scans."""
         text = f"SELECT id, {ACL_COLUMNS} FROM jfs_acl"
-        return self._paged(text, "id", lambda row: (int(row[0]), codec.acl_of(row[1:])))
+        return self._paged(text, "id", lambda row: (int(row[0]), codec.acl_of(row[1:])), _nothing)
 
     def all_delayed(self) -> Iterator[DelayedSlices]:
         """As in Scans."""
         text = "SELECT chunkid, deleted, slices FROM jfs_delslices"
-        return self._paged(text, "chunkid", codec.delayed_of)
+        return self._paged(text, "chunkid", codec.delayed_of, _nothing)
 
     def all_deleted_files(self) -> Iterator[DeletedFile]:
         """As in Scans."""
@@ -198,11 +205,14 @@ class SqlScans:
         after: bytes | None = None
         while True:
             query = queries.entries(ino, after, ROWS_AT_ONCE)
-            page = query.made(self._rows(query.text, *query.values))
-            yield from page
+            page = self._rows(query.text, *query.values)
+            yield from self._entries(ino, page)
             if len(page) < ROWS_AT_ONCE:
                 return
-            after = page[-1][0]
+            after = bytes(page[-1][0])
+
+    def _entries(self, ino: Ino, page: list[Row]) -> list[tuple[bytes, Edge]]:
+        return self._damage.each(page, lambda row: codec.entry_of(row, ino), lambda _: ino)
 
     def slices_of(
         self, inos: Sequence[Ino], lengths: Sequence[int] | None = None
@@ -237,12 +247,18 @@ class SqlScans:
             marks = ", ".join("?" * len(some))
             yield from self._rows(f"{text} ({marks})", *some)
 
-    def _paged(self, text: str, key: str, made: Callable[[Row], T]) -> Iterator[T]:
+    def _paged(
+        self,
+        text: str,
+        key: str,
+        made: Callable[[Row], T],
+        ino_of: Callable[[Row], object] = itemgetter(0),
+    ) -> Iterator[T]:
         after = -1
         statement = f"{text} WHERE {key} > ? ORDER BY {key} LIMIT ?"
         while True:
             page = self._rows(statement, after, ROWS_AT_ONCE)
-            yield from map(made, page)
+            yield from self._damage.each(page, made, ino_of)
             if len(page) < ROWS_AT_ONCE:
                 return
             after = page[-1][0]
@@ -264,15 +280,20 @@ class SqlScans:
         rest = f"{text} WHERE {first} = ? AND {second} > ? {order}"
         page = self._rows(above, -1, ROWS_AT_ONCE)
         while page:
-            yield from map(made, page)
+            yield from self._damage.each(page, made, itemgetter(0))
             if len(page) == ROWS_AT_ONCE:
                 last = page[-1]
                 page = self._rows(rest, last[0], last[1], ROWS_AT_ONCE)
                 if len(page) < ROWS_AT_ONCE:
-                    yield from map(made, page)
+                    yield from self._damage.each(page, made, itemgetter(0))
                     page = self._rows(above, last[0], ROWS_AT_ONCE)
             else:
                 return
+
+
+def _nothing(_row: Row) -> int:
+    """Return no inode, for tables of other things."""
+    return 0
 
 
 def _groups(inos: Iterable[Ino]) -> Iterator[list[Ino]]:
