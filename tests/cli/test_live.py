@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -108,6 +109,12 @@ def test_the_official_mount_is_watched(tmp_path: Path) -> None:
         text = done("stats", str(mount.point / "."), "--interval", "0.1", "-c", "2", "-l", "1")
         assert len(text.splitlines()) == 4
         assert "txn ms" in text
+        once = ("--interval", "0.1", "-c", "1")
+        line = json.loads(done("stats", str(mount.point), "--schema", "tg", *once, "--json"))
+        assert line["go"]["alloc"] > 1 << 20
+        assert line["go"]["sys"] > line["go"]["alloc"]
+        text = done("stats", str(mount.point), "--schema", "tu", *once)
+        assert re.fullmatch(r"\d\d:\d\d:\d\d .*", text.splitlines()[-1])
         (shown,) = json.loads(
             done("profile", str(mount.point), "--interval", "0.5", "-c", "1", "--json")
         )

@@ -27,7 +27,9 @@ def test_the_command_line_imports_no_command_until_it_is_run() -> None:
         " sorted(m for m in sys.modules if m.startswith('roost.cli.')))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[] ['roost.cli.main', 'roost.cli.output']"
+    assert ran.stdout.strip() == (
+        "[] ['roost.cli.arguments', 'roost.cli.main', 'roost.cli.output']"
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -124,6 +124,12 @@ def test_an_encryption_key_that_is_missing_is_told(tmp_path: Path) -> None:
     assert "openssl" in result.stderr
 
 
+def test_a_volume_is_no_store_for_objbench(tmp_path: Path) -> None:
+    result = roost("objbench", "--storage", "jfs", str(tmp_path))
+    assert result.exit_code == 2
+    assert "--storage jfs" in result.stderr
+
+
 def test_objbench_tells_both_tables(tmp_path: Path) -> None:
     small = ["--big-object-size", "1", "--block-size", "256K", "--small-objects", "5"]
     printed = done("objbench", str(tmp_path), *small)

@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 import roost
+from roost.cli.arguments import GlobalFlags, command_arguments, leading_flags
 from roost.cli.output import EXIT_DEFECT, plain_errors
 from roost.errors import Unsupported
 
@@ -118,6 +119,9 @@ ELSEWHERE = {
     "webdav": "Use `juicefs webdav META-URL ADDRESS` on the same volume.",
     "mdtest": "Use `roost bench meta`.",
     "debug": "Use `roost status META-URL` and the logs.",
+    "changelog": "Use `juicefs changelog META-URL`; Roost only reads a volume with a change log.",
+    "tier": "Use `roost config META-URL --tier N --storage-class CLASS` for the classes of tiers, "
+    "and `juicefs tier` to move files to one.",
 }
 
 
@@ -136,11 +140,21 @@ class _Lazy(TyperGroup):
         with plain_errors():  # all of a command, what it prints at its end too
             return super().invoke(ctx)
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.obj = GlobalFlags()
+        with plain_errors():
+            rest = leading_flags(args, ctx.obj)
+        return super().parse_args(ctx, rest)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] in ELSEWHERE:
             raise Unsupported(f"roost has no command {args[0]} yet", hint=ELSEWHERE[args[0]])
         name, listed, rest = super().resolve_command(ctx, args)
-        return name, listed and load(str(name)), rest
+        command = listed and load(str(name))
+        if command is not None:
+            rest = command_arguments(rest, str(name), command, ctx.obj)
+        ctx.obj.apply()
+        return name, command, rest
 
 
 def load(name: str) -> Any:
@@ -160,6 +174,7 @@ app = typer.Typer(
     name="roost",
     add_completion=False,
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
@@ -178,6 +193,13 @@ def roost_(
             "--version", "-V", help="Show the version.", callback=_show_version, is_eager=True
         ),
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log everything; after a command, too.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Log warnings and errors only.")
+    ] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="Print no colours.")] = False,
 ) -> None:
     """A vector search cluster on a shared file system."""
 

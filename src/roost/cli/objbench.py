@@ -30,7 +30,7 @@ from roost.cli.storage_options import (
     StorageOption,
     size_in,
 )
-from roost.errors import Failure, InvalidArgument
+from roost.errors import Failure, InvalidArgument, Unsupported
 from roost.volume.formatting import file_bucket
 
 
@@ -67,6 +67,11 @@ def objbench(
     Example: roost objbench --storage s3 https://photos.s3.us-east-2.amazonaws.com -p 6
     """
     with plain_errors():
+        if storage.lower() == "jfs":
+            raise Unsupported(
+                "--storage jfs: a volume is no object store here",
+                hint="Measure its bucket; or a mount of the volume, with `roost bench FOLDER`.",
+            )
         load = _load(block_size, big_object_size, small_object_size, small_objects, threads)
         place = Place(
             storage,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -141,7 +142,18 @@ SECTIONS = (
         ),
     ),
 )
-_LETTERS = "".join(section.letter for section in SECTIONS)
+_GO = Section(
+    "g",
+    "go",
+    (
+        Column("alloc", "gauge", ("juicefs_go_memstats_alloc_bytes", "go_memstats_alloc_bytes")),
+        Column("sys", "gauge", ("juicefs_go_memstats_sys_bytes", "go_memstats_sys_bytes")),
+    ),
+)
+"""Of the official client alone; shown if it is asked for."""
+_TIME = "t"  # not a section: when the line was told
+_SHOWN = "".join(section.letter for section in SECTIONS)
+_LETTERS = f"{_TIME}{_SHOWN}{_GO.letter}"
 
 
 def stats(
@@ -150,8 +162,12 @@ def stats(
         typer.Argument(metavar="MOUNTPOINT|ADDRESS|META-URL", help="Whose numbers to show."),
     ],
     schema: Annotated[
-        str, typer.Option(help="Sections: u usage, f fuse, m meta, c cache, o object, v volume.")
-    ] = _LETTERS,
+        str,
+        typer.Option(
+            help="Sections: u usage, f fuse, m meta, c cache, o object, v volume, "
+            "g Go's memory (juicefs alone); and t, the time."
+        ),
+    ] = _SHOWN,
     interval: Annotated[float, typer.Option(help="Seconds between two lines.", min=0.05)] = 1.0,
     verbosity: Annotated[int, typer.Option("--verbosity", "-l", help="0 or 1.", min=0, max=1)] = 0,
     count: Annotated[int, typer.Option("--count", "-c", help="Lines; 0: no limit.", min=0)] = 0,
@@ -166,51 +182,58 @@ def stats(
     Example: roost stats http://127.0.0.1:9091 --schema uo
     """
     with plain_errors():
-        wanted = [section for section in SECTIONS if section.letter in schema]
+        wanted = [section for section in (*SECTIONS, _GO) if section.letter in schema]
         unknown = set(schema) - set(_LETTERS)
         if unknown:
             raise InvalidArgument(
                 f"unknown sections: {', '.join(sorted(unknown))}", hint=f"Known: {_LETTERS}."
             )
+        how = _How(wanted, verbosity, interval, count, _TIME in schema, as_json)
         if path.startswith(("http://", "https://")):
-            _show(address_source(path), wanted, verbosity, interval, count, as_json=as_json)
+            _show(address_source(path), how)
         elif "://" in path:
             with open_meta(path, read_only=True) as meta:
-                _show(meta_source(meta), wanted, verbosity, interval, count, as_json=as_json)
+                _show(meta_source(meta), how)
         else:
-            _show(mount_source(Path(path)), wanted, verbosity, interval, count, as_json=as_json)
+            _show(mount_source(Path(path)), how)
 
 
-def _show(
-    source: Source,
-    sections: list[Section],
-    verbosity: int,
-    interval_s: float,
-    count: int,
-    *,
-    as_json: bool,
-) -> None:
-    for shown, (before, after, seconds) in enumerate(_readings(source, interval_s)):
+@dataclass(frozen=True, slots=True)
+class _How:
+    """What is shown, and how."""
+
+    sections: list[Section]
+    verbosity: int
+    interval_s: float
+    count: int
+    with_time: bool
+    as_json: bool
+
+
+def _show(source: Source, how: _How) -> None:
+    for shown, (before, after, seconds) in enumerate(_readings(source, how.interval_s)):
         known = {
             section: [
                 (column, value)
                 for column in section.columns
-                if (verbosity or not column.detail)
+                if (how.verbosity or not column.detail)
                 and (value := column.value(before, after, seconds)) is not None
             ]
-            for section in sections
+            for section in how.sections
         }
         told = {section: columns for section, columns in known.items() if columns}
         if not told:
             raise InvalidArgument("nothing that these sections show is told here")
-        if as_json:
-            show_json({s.title: {column.name: value for column, value in told[s]} for s in told})
+        now = datetime.now().astimezone() if how.with_time else None
+        if how.as_json:
+            numbers = {s.title: {column.name: value for column, value in told[s]} for s in told}
+            show_json(numbers if now is None else {"time": now.isoformat("T", "seconds")} | numbers)
         else:
             if shown % HEADER_EVERY == 0:
-                _headings(told)
+                _headings(told, " " * 9 if now else "")
             cells = [" ".join(f"{_cell(c, v):>8}" for c, v in told[s]) for s in told]
-            typer.echo("|".join(cells))
-        if shown + 1 == count:
+            typer.echo((f"{now:%H:%M:%S} " if now else "") + "|".join(cells))
+        if shown + 1 == how.count:
             return
 
 
@@ -224,12 +247,12 @@ def _readings(source: Source, interval_s: float) -> Iterator[tuple[Numbers, Numb
         before, at = after, now
 
 
-def _headings(told: dict[Section, list[tuple[Column, float]]]) -> None:
+def _headings(told: dict[Section, list[tuple[Column, float]]], before: str) -> None:
     widths = [9 * len(columns) - 1 for columns in told.values()]
     titles = [f"{section.title:-^{width}}" for section, width in zip(told, widths, strict=True)]
-    typer.echo(" ".join(titles))
+    typer.echo(before + " ".join(titles))
     names = [" ".join(f"{column.name:>8}" for column, _ in told[section]) for section in told]
-    typer.echo("|".join(names))
+    typer.echo(before + "|".join(names))
 
 
 def _cell(column: Column, value: float) -> str:
