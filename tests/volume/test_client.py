@@ -230,6 +230,30 @@ def test_permissions_count_for_other_users(volume: TestVolume, client: VolumeCli
             refuse()
 
 
+def test_lengths_and_ranges_are_changed_by_who_may_write_but_not_read(
+    volume: TestVolume, client: VolumeClient
+) -> None:
+    client.write("/drop", b"abcdef")
+    client.write("/open", b"ABCDEF")
+    client.setattr("/drop", AttrChange(mode=0o622))
+    other = VolumeClient.open(
+        volume.meta_url, cache_dir=volume.folder / "other", caller=Caller(1000, 1000)
+    )
+    volume.clients.append(other)
+    other.truncate("/drop", 5)
+    other.copy_file_range("/open", 0, "/drop", 0, 2)
+    other.fallocate("/drop", 3, 1, FallocateFlag.ZERO_RANGE)
+    for refuse in (
+        lambda: other.read("/drop"),
+        lambda: other.copy_file_range("/drop", 0, "/drop", 2, 2),
+        lambda: other.truncate("/open", 0),
+        lambda: other.fallocate("/open", 0, 9),
+    ):
+        with refused(errno.EACCES):
+            refuse()
+    assert client.read("/drop") == b"ABc\0e"
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -155,7 +155,7 @@ class PosixSide:
 
     def fallocate(self, path: str, mode: int, offset: int, size_bytes: int) -> None:
         """As in Side."""
-        file = os.open(self._top / path, os.O_RDWR)
+        file = os.open(self._top / path, os.O_WRONLY)
         try:
             done = _libc.fallocate(file, mode, ctypes.c_int64(offset), ctypes.c_int64(size_bytes))
             _raise_unless(done)
@@ -166,7 +166,7 @@ class PosixSide:
         """As in Side."""
         read = os.open(self._top / source, os.O_RDONLY)
         try:
-            write = os.open(self._top / target, os.O_RDWR)
+            write = os.open(self._top / target, os.O_WRONLY)
             try:
                 return os.copy_file_range(read, write, size_bytes, offset, to)
             finally:

@@ -187,16 +187,22 @@ class VolumeClient(Tree):
         for a log, which is read once and deleted.
         Raises FsError: ENOENT, EEXIST, EISDIR, EACCES, EROFS, ELOOP.
         """
+        reads = mode[0] == "r" or mode.endswith("+")
+        return self._open(path, mode, reads=reads, permissions=permissions, compact=compact)
+
+    def _open(
+        self, path: str, mode: Mode, *, reads: bool, permissions: int = 0o644, compact: bool = True
+    ) -> VolumeFile:
+        """As open_file; whether it `reads` is told apart from the mode, since truncate(2) and the
+        like need no right to read.
+        """
         if mode != "r" and self.meta.is_read_only:
             raise FsError(errno.EROFS, name=os.fsencode(path))
         node, is_new = self._paths.to_open(path, mode, permissions)
         if not node.attr.is_file:
             raise FsError(errno.EISDIR if node.attr.is_directory else errno.EINVAL, node.ino)
-        plus = mode.endswith("+")
         if not is_new:  # POSIX: whoever creates a file may use it whatever its mode says
-            self._paths.permit(
-                node, read=mode[0] == "r" or plus, write=mode != "r", append=mode[0] == "a"
-            )
+            self._paths.permit(node, read=reads, write=mode != "r", append=mode[0] == "a")
         file = self._table.open(node.ino)
         if not compact:
             file.never_compact()
@@ -214,7 +220,7 @@ class VolumeClient(Tree):
         return VolumeFile(
             self._table,
             file,
-            readable=mode[0] == "r" or plus,
+            readable=reads,
             writable=mode != "r",
             appends=mode[0] == "a",
             before_change=drop_set_id,
@@ -243,7 +249,7 @@ class VolumeClient(Tree):
 
     def truncate(self, path: str, length: int) -> None:
         """Cut or grow a file.  Source: truncate(2)."""
-        with self.open_file(path, "r+") as file:
+        with self._open(path, "r+", reads=False) as file:
             file.truncate(length)
 
     def fallocate(
@@ -253,7 +259,7 @@ class VolumeClient(Tree):
 
         Raises FsError: EINVAL, EOPNOTSUPP collapse or insert, EPERM, EFBIG, ENOSPC.
         """
-        with self.open_file(path, "r+") as file:
+        with self._open(path, "r+", reads=False) as file:
             file.fallocate(offset, length, flags)
 
     def copy_file_range(
@@ -264,7 +270,7 @@ class VolumeClient(Tree):
         Both files exist.  Raises FsError: EINVAL overlapping ranges of one file, EPERM, EFBIG …
         Source: copy_file_range(2).
         """
-        with self.open_file(source) as read, self.open_file(target, "r+") as written:
+        with self.open_file(source) as read, self._open(target, "r+", reads=False) as written:
             return written.copy_from(read, source_offset, target_offset, length)
 
     def fsync(self, path: str) -> None:
