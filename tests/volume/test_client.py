@@ -11,7 +11,7 @@ from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.client import VolumeClient
 from roost.volume.errors import FsError, NotFormatted
 from roost.volume.meta.answers import FallocateFlag
-from roost.volume.model import AttrChange, Caller, Flag, Kind
+from roost.volume.model import AttrChange, Caller, Flag, Kind, QuotaKind
 
 
 @pytest.fixture
@@ -297,6 +297,20 @@ def test_an_immutable_file_is_not_written(client: VolumeClient) -> None:
             client.open_file("/a", mode)
     assert client.read("/a") == b"xy"
     client.setattr("/a", AttrChange(flags=0))
+
+
+def test_a_refusal_is_said_as_it_is_though_the_file_is_closed_after_it(
+    client: VolumeClient,
+) -> None:
+    client.mkdir("/d")
+    client.write("/d/f", b"x" * 4096)
+    client.meta.quota_set(QuotaKind.DIRECTORY, client.node("/d").ino, space_bytes_max=4096)
+    with refused(errno.EDQUOT):
+        client.append("/d/f", b"x")
+    with refused(errno.EDQUOT), client.open_file("/d/f", "r+") as file:
+        file.pwrite(4096, b"x")
+        file.fsync()
+    assert client.read("/d/f") == b"x" * 4096
 
 
 def test_a_read_only_client_refuses_every_change(volume: TestVolume, client: VolumeClient) -> None:

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from typing_extensions import Buffer
 
+from roost.errors import Failure
 from roost.volume.errors import FsError
 from roost.volume.meta.answers import FallocateFlag
 from roost.volume.model import RANGE_END_MAX, Attr, LockKind, RangeLock
@@ -59,7 +60,11 @@ class VolumeFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except Failure as again:
+            if error is None or again.__cause__ is not error:
+                raise  # else the error that is under way says it itself
 
     def read(self, size_bytes: int | None = None) -> bytes:
         """Return bytes from the position, which moves on; short only at the end."""
