@@ -1,4 +1,4 @@
-"""ACLs, quotas, locks, clones and compactions of one volume, by Roost and the mounted juicefs."""
+"""ACLs, locks, clones and compactions of one volume, by Roost and the mounted juicefs."""
 
 import errno
 import fcntl
@@ -19,11 +19,9 @@ from roost.volume.model import (
     ROOT,
     AclRule,
     AttrChange,
-    Caller,
     ChunkNo,
     Ino,
     LockKind,
-    QuotaKind,
     RangeLock,
     Slice,
 )
@@ -34,7 +32,6 @@ from .conftest import Juicefs
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
 
 RULE = AclRule(6, 4, 7, 4, ((1001, 7),), ((2002, 5),))
-ANNA = Caller(uid=1001, gid=1)
 
 
 @dataclass(frozen=True)
@@ -106,41 +103,6 @@ def test_children_of_a_directory_with_a_default_list_start_alike(both: Both) -> 
             other.default_acl,
         )
         assert mine.access_acl
-
-
-def test_a_quota_counts_what_both_write_and_juicefs_finds_it_right(
-    both: Both, juicefs: Juicefs
-) -> None:
-    folder = both.meta.mkdir(ROOT, b"d", 0o777).ino
-    both.meta.create(folder, b"before")
-    both.meta.quota_set(QuotaKind.DIRECTORY, folder, inodes_max=4, space_bytes_max=1 << 30)
-    both.meta.mkdir(folder, b"below")
-    juicefs.run("quota", "check", both.url, "--path", "/d", "--strict")
-    listed = juicefs.run("quota", "list", both.url)
-    assert "/d" in listed
-    assert "1.0 GiB" in listed
-    both.meta.create(folder, b"third")
-    both.meta.create(folder, b"fourth")
-    with pytest.raises(FsError) as refusal:
-        both.meta.create(folder, b"fifth")
-    assert refusal.value.errno == errno.EDQUOT
-    juicefs.run("quota", "delete", both.url, "--path", "/d")
-    assert both.meta.quota_get(QuotaKind.DIRECTORY, folder) is None
-
-
-def test_a_quota_of_the_official_client_refuses_here(both: Both, juicefs: Juicefs) -> None:
-    folder = both.meta.mkdir(ROOT, b"d", 0o777).ino
-    juicefs.run("quota", "set", both.url, "--path", "/d", "--inodes", "1")
-    juicefs.run("quota", "set", both.url, "--uid", "1001", "--inodes", "1")
-    assert both.meta._heartbeat is not None
-    both.meta._heartbeat.beat()
-    both.meta.create(folder, b"one", caller=ANNA)
-    for parent, caller in ((folder, Caller()), (ROOT, ANNA)):
-        with pytest.raises(FsError) as refusal:
-            both.meta.create(parent, b"two", caller=caller)
-        assert refusal.value.errno == errno.EDQUOT
-    juicefs.run("quota", "check", both.url, "--path", "/d", "--strict")
-    juicefs.run("quota", "check", both.url, "--uid", "1001")
 
 
 def test_locks_hold_on_both_sides(both: Both) -> None:
