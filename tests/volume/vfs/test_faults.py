@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from roost.errors import Damage, Failure, StorageFull, Unavailable
+from roost.testing.in_flight import may_hold
 from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.client import VolumeClient
 from roost.volume.data.settings import DataSettings
@@ -25,47 +26,75 @@ def expected_warnings() -> list[str]:
     return ["staged blocks wait", "left for clean-up", "until the volume is opened for writing"]
 
 
-def work(client: VolumeClient, done: dict[str, bytes]) -> None:
-    """Write, append, overwrite, replace and remove; `done` gets what was acknowledged."""
-    first = os.urandom(2 * BLOCK + 7)
-    client.write("/a", first)
-    done["/a"] = first
-    with client.open_file("/log", "a") as log:
-        for n in range(3):
-            log.append(bytes([n + 1]) * (BLOCK // 2))
-            log.fsync()
-            done["/log"] = done.get("/log", b"") + bytes([n + 1]) * (BLOCK // 2)
-    with client.open_file("/a", "r+") as file:
-        file.pwrite(100, b"x" * BLOCK)
-    done["/a"] = first[:100] + b"x" * BLOCK + first[100 + BLOCK :]
-    client.write("/b", b"old")
-    done["/b"] = b"old"
-    client.copy_file_range("/a", 0, "/b", 3, 500)
-    done["/b"] = b"old" + done["/a"][:500]
-    assert client.read("/a") == done["/a"]
-    for path in ("/a", "/b"):
-        client.remove(path)
-        del done[path]
+class Work:
+    """Writes, appends, overwrites, replaces and removes, step by step.
+
+    `done` is what was acknowledged; `doing` is the step under way, a path and what it is to hold.
+    """
+
+    def __init__(self, client: VolumeClient) -> None:
+        self._client = client
+        self.done: dict[str, bytes] = {}
+        self.doing: tuple[str, bytes | None] | None = None
+
+    def all(self) -> None:
+        """Raises what the first step raises that fails."""
+        client, first = self._client, os.urandom(2 * BLOCK + 7)
+        self._step("/a", first, lambda: client.write("/a", first))
+        self._log()
+        with client.open_file("/a", "r+") as file:
+            written = first[:100] + b"x" * BLOCK + first[100 + BLOCK :]
+            self.doing = ("/a", written)
+            file.pwrite(100, b"x" * BLOCK)
+        self.done["/a"], self.doing = written, None
+        self._step("/b", b"old", lambda: client.write("/b", b"old"))
+        self._step(
+            "/b", b"old" + written[:500], lambda: client.copy_file_range("/a", 0, "/b", 3, 500)
+        )
+        assert client.read("/a") == written
+        self._step("/gone", first, lambda: client.write("/gone", first))
+        for path in ("/gone", "/b"):
+            self._step(path, None, lambda path=path: client.remove(path))  # type: ignore[misc]
+
+    def check(self, client: VolumeClient) -> None:
+        """All that was acknowledged is there; only of the step under way any part may be."""
+        path, new = self.doing or ("", None)
+        for name in {*self.done, *(f"/{entry}" for entry in client.listdir())}:
+            found = client.read(name) if client.exists(name) else None
+            old = self.done.get(name)
+            if name == path:
+                assert may_hold(found, old, new), f"{name}: neither before nor after"
+            else:
+                assert found == old, f"{name} is not what was acknowledged"
+
+    def _log(self) -> None:
+        self.doing = ("/log", b"")
+        with self._client.open_file("/log", "a") as log:
+            self.done["/log"] = b""
+            for n in range(3):
+                piece = bytes([n + 1]) * (BLOCK // 2)
+                self.doing = ("/log", self.done["/log"] + piece)
+                log.append(piece)
+                log.fsync()
+                self.done["/log"] += piece
+        self.doing = None
+
+    def _step(self, path: str, new: bytes | None, change: Callable[[], object]) -> None:
+        self.doing = (path, new)
+        change()
+        if new is None:
+            del self.done[path]
+        else:
+            self.done[path] = new
+        self.doing = None
 
 
-def check(volume: TestVolume, done: dict[str, bytes]) -> None:
-    """All that was acknowledged is there, and one half-done change at most is on top of it."""
+def check(volume: TestVolume, work: Work) -> None:
+    """Check with a client of its own that sees what this host has staged."""
     with VolumeClient.open(
         volume.meta_url, read_only=True, cache_dir=volume.folder / "cache"
     ) as reader:
-        for path, data in done.items():
-            if not reader.exists(path):
-                assert path in ("/a", "/b"), "only what was being removed may be gone"
-                continue
-            found = reader.read(path)
-            if path == "/b" or found == data:
-                assert found[:3] == data[:3]
-                continue
-            if path == "/log":
-                assert found[: len(data)] == data
-                continue
-            assert len(found) == len(data)
-            assert found[:100] == data[:100]
+        work.check(reader)
 
 
 def each_fault(
@@ -77,10 +106,10 @@ def each_fault(
         client = volume.open(data=data)
         client.core.compaction.close()
         volume.store.fail(verb, nth, after=after, error=error)
-        done: dict[str, bytes] = {}
+        work = Work(client)
         failed = False
         try:
-            work(client, done)
+            work.all()
         except Failure:
             failed = True
         try:
@@ -89,9 +118,9 @@ def each_fault(
             failed = True
         fired = volume.store.calls[verb] >= nth
         volume.store.heal()
-        check(volume, done)
-        again = volume.open(data=data)  # a replay, where there is write-back
-        again.close()
+        check(volume, work)
+        volume.open(data=data).close()  # a replay, where there is write-back
+        check(volume, work)
         volume.finish()
         if not fired:
             assert not failed
