@@ -40,6 +40,8 @@ class RoostError(Exception):
         self.message = message
         if hint is not None:
             self.hint = hint
+        if self.hint:
+            self.add_note(f"hint: {self.hint}")  # a traceback shows it, as a command does
 
     def __str__(self) -> str:
         return self.message

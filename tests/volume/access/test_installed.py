@@ -27,6 +27,9 @@ folder = UPath("{protocol}:///d")
 assert [one.name for one in folder.iterdir()] == ["f"]
 assert (folder / "f").read_bytes() == b"hello"
 assert type(folder).__module__ == "roost.volume.access.paths", type(folder)
+named = UPath("{protocol}://photos/d")
+assert [one.name for one in named.iterdir()] == ["f"]
+assert (named / "f").read_bytes() == b"hello"
 print("through UPath")
 """
 
@@ -38,10 +41,11 @@ def test_a_program_that_imports_nothing_of_roost_uses_its_urls(
 ) -> None:
     volume.open().mkdir("/d")
     ran = subprocess.run(
-        [sys.executable, "-c", program.format(protocol=protocol)],
+        [sys.executable, "-W", "error::UserWarning", "-c", program.format(protocol=protocol)],
         env={
             **os.environ,
             "ROOST_META": volume.meta_url,
+            "photos": volume.meta_url,
             "XDG_CACHE_HOME": str(tmp_path / "xdg"),
         },
         capture_output=True,

@@ -60,7 +60,7 @@ def place_of(authority: str, meta_url: str | None = None) -> Place:
     what = f"volume {named!r}" if named else "the volume"
     raise InvalidArgument(
         f"nothing says where the metadata of {what} lives",
-        hint=f"Set {named or META_VARIABLE} in the environment to the metadata URL.",
+        hint=f"Pass meta=URL, or set {named or META_VARIABLE} in the environment to that URL.",
     )
 
 

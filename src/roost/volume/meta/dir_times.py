@@ -15,8 +15,9 @@ from roost.volume.model import Attr, Ino
 def touch(txn: Txn, volume: OpenVolume, ino: Ino, folder: Attr, nlink_by: int = 0) -> None:
     """Add the effect on a directory that gained or lost a name; `folder` is how it was read.
 
-    What is cached may be older than what is stored, which costs a write too many, never one too
-    few.  A time to come is no reason to leave the times as they are.
+    What is cached may be older than what is stored.  That costs a write too many, or, if another
+    client set the time back within that tenth of a second, leaves it so.  A time to come is no
+    reason to leave the times as they are.
     """
     age_ns = txn.now_ns - folder.mtime_ns
     if nlink_by == 0 and 0 <= age_ns < volume.skip_dir_mtime_ns:
