@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -119,6 +120,31 @@ def test_the_official_mount_is_watched(tmp_path: Path) -> None:
             done("profile", str(mount.point), "--interval", "0.5", "-c", "1", "--json")
         )
         assert {"create", "unlink"} <= {one["operation"] for one in shown["operations"]}
+
+
+def test_the_files_of_an_official_mount_count_for_nothing(tmp_path: Path) -> None:
+    require(juicefs.missing())
+    volume = make_test_volume(tmp_path / "volume")
+    with Juicefs(tmp_path / "juicefs").mounted(volume.meta_url) as mount:
+        (mount.point / "d").mkdir()
+        (mount.point / "d" / "f").write_bytes(b"x" * 10)
+        (mount.point / ".config-of-mine").write_bytes(b"")
+        program = CliRunner()
+
+        def counted(*arguments: str) -> dict[str, Any]:
+            ran = program.invoke(app, [*arguments, "--json", str(mount.point)])
+            assert ran.exit_code == 0, ran.output
+            found = json.loads(ran.stdout)
+            return found[0] if isinstance(found, list) else found
+
+        assert [counted("info", "-r")[key] for key in ("files", "dirs", "length")] == [2, 2, 10]
+        assert [counted("info")[key] for key in ("files", "dirs")] == [1, 2]
+        top = counted("summary")
+        assert (top["files"], top["dirs"]) == (2, 2)
+        assert {one["name"] for one in top["children"]} == {"d", ".config-of-mine"}
+        below = program.invoke(app, ["info", str(mount.point / "d" / "f")]).stdout
+        assert "   path: /d/f\n" in below
+    volume.finish()
 
 
 @contextmanager

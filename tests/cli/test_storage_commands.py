@@ -11,15 +11,15 @@ import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
-from roost.cli import config, format, objbench  # noqa: A004 - a command's name
+from roost.cli import config, format, objbench, status  # noqa: A004 - a command's name
 from roost.testing.servers.available import require
 from roost.testing.servers.azurite import AzuriteServer
-from roost.testing.servers.redis import RedisServer
+from roost.testing.servers.redis import RedisOptions, RedisServer
 from roost.volume.client import VolumeClient
 from roost.volume.settings import decode_settings, open_secrets
 
 app = typer.Typer()
-for module in (format, config, objbench):
+for module in (format, config, objbench, status):
     module.register(app)
 
 
@@ -122,6 +122,25 @@ def test_an_encryption_key_that_is_missing_is_told(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "none.pem" in result.stderr
     assert "openssl" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        (("maxmemory-policy", "allkeys-lru"), "Redis may evict metadata"),
+        (("appendonly", "no"), "Redis keeps no append-only file"),
+    ],
+)
+def test_format_and_status_warn_of_a_redis_that_forgets(
+    tmp_path: Path, setting: tuple[str, str], words: str
+) -> None:
+    require(RedisServer.missing())
+    with RedisServer(RedisOptions(config=(setting,))) as server:
+        url = server.new_database()
+        made = roost("format", url, "photos", "--bucket", str(tmp_path))
+        assert f"warning: {words}" in made.stderr
+        assert f"Warning  {words}" in done("status", url)
+        assert any(words in note for note in json.loads(done("status", "--json", url))["Notes"])
 
 
 def test_a_volume_is_no_store_for_objbench(tmp_path: Path) -> None:

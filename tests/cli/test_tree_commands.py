@@ -132,3 +132,40 @@ def test_a_quota_is_of_one_and_limits_something(meta: str) -> None:
         assert roost("quota", *arguments).exit_code == 2
     done("quota", "set", meta, "--path", "/made/for/it", "--inodes", "5", "--create")
     assert done("ls", "--meta", meta, "/made/for") == "it\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("clone", "/a", "/b"), ("rmr", "/a")], ids=lambda arguments: arguments[0]
+)
+def test_a_path_of_a_mount_is_told_how_a_volume_is_named(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ROOST_META", raising=False)
+    result = roost(*arguments)
+    assert result.exit_code == 2
+    assert "inside a volume" in result.stderr
+    assert f"roost {arguments[0]} --meta redis://localhost/1" in result.stderr
+
+
+def test_what_was_done_is_told_as_json(meta: str, tree: str, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    in_volume = ("--json", "--meta", meta)
+    assert json.loads(done("mkdir", *in_volume, "/new")) == {"made": ["/new"]}
+    assert json.loads(done("cp", "-r", *in_volume, f":{tree}", str(tmp_path / "out"))) == {
+        "files": 1,
+        "bytes": 5,
+    }
+    local = (str(tmp_path / "out" / "tree"), str(tmp_path / "again"))
+    assert json.loads(done("cp", "-r", "--json", *local)) == {"files": 1, "bytes": 5}
+    assert json.loads(done("rm", "-r", *in_volume, tree, "/new")) == {tree: 3, "/new": 1}
+    assert json.loads(done("rm", "-f", *in_volume, "/gone")) == {"/gone": 0}
+    gone = str(tmp_path / "again")
+    assert json.loads(done("rm", "-r", "--json", gone)) == {gone: 3}
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_quota_that_was_lifted_is_told_as_json(meta: str, tree: str) -> None:
+    done("quota", "set", meta, "--path", tree, "--capacity", "1")
+    deleted = json.loads(done("quota", "delete", "--json", meta, "--path", tree))["deleted"]
+    assert deleted["kind"] == "directory"
+    assert deleted["name"].endswith(tree)

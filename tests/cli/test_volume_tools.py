@@ -115,3 +115,36 @@ def test_destroy_asks_and_wants_the_right_volume(url: str, tmp_path: Path) -> No
     assert "is destroyed" in roost("destroy", url, uuid, answer="y\n")
     assert not list((tmp_path / "objects").rglob("*_*"))
     roost("fsck", url, code=2)
+
+
+def test_dump_load_and_destroy_tell_as_json(url: str, tmp_path: Path) -> None:
+    refused = roost("dump", "--json", url, code=2)
+    assert "Name a file" in refused
+    packed, copy = str(tmp_path / "dump.json"), f"sqlite3://{tmp_path}/again.db"
+    told = CliRunner().invoke(app, ["dump", "--json", url, packed])
+    assert json.loads(told.stdout)["report"]["entries"] == 4
+    loaded = json.loads(CliRunner().invoke(app, ["load", "--json", copy, packed]).stdout)
+    assert (loaded["volume"], loaded["inodes"]) == ("tools", 3)
+    gone = CliRunner().invoke(app, ["destroy", "--json", "--yes", copy, loaded["uuid"]])
+    assert json.loads(gone.stdout)["objects"] == 2
+
+
+def test_compact_says_that_it_wants_a_url_first(tmp_path: Path) -> None:
+    said = roost("compact", str(tmp_path), code=2)
+    assert "no metadata URL" in said
+    assert "roost compact redis://localhost/1 /logs" in said
+    assert "nothing to compact" in roost("compact", f"sqlite3://{tmp_path}/none.db", code=2)
+
+
+def test_info_of_a_mounts_file_says_how_the_volume_is_named(tmp_path: Path) -> None:
+    for arguments in (["-i", "42"], ["--raw", str(tmp_path)]):
+        assert "roost info --meta redis://localhost/1" in roost("info", *arguments, code=2)
+
+
+def test_info_shows_all_paths_and_the_tier(url: str, tmp_path: Path) -> None:
+    with VolumeClient.open(url, cache_dir=tmp_path / "cache") as client:
+        client.link("/d/f", "/linked")
+    said = roost("info", "--meta", url, "/d/f")
+    assert "  paths:\n\t/d/f\n\t/linked\n" in said
+    assert "   tier: 0\n" in said
+    assert "   path: /d\n" in roost("info", "--meta", url, "/d")

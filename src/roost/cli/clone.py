@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from roost.cli.output import plain_errors, show_json
-from roost.cli.paths import JsonOption, inside
+from roost.cli.paths import JsonOption, VolumeOption, demanded, inside
 from roost.cli.progress import counting
 from roost.volume.meta.answers import CloneOptions
 from roost.volume.meta.api import open_meta
@@ -18,10 +18,7 @@ UMASK = 0o022  # of a copy that does not keep its mode
 def clone(
     source: Annotated[str, typer.Argument(metavar="SRC", help="The file or folder to copy.")],
     target: Annotated[str, typer.Argument(metavar="DST", help="What the copy is to be called.")],
-    meta: Annotated[
-        str,
-        typer.Option("--meta", metavar="META-URL", envvar="ROOST_META", help="The volume."),
-    ],
+    meta: VolumeOption = None,
     preserve: Annotated[
         bool, typer.Option("-p", "--preserve", help="Keep owner, group, mode and times.")
     ] = False,
@@ -37,7 +34,9 @@ def clone(
 
     Example: roost clone -p --meta redis://localhost/1 /datasets/v1 /datasets/v2
     """
-    with plain_errors(), open_meta(meta) as volume, counting("cloning") as progress:
+    with plain_errors():
+        url = demanded(meta, "clone works", "clone --meta redis://localhost/1 /a /b")
+    with plain_errors(), open_meta(url) as volume, counting("cloning") as progress:
         caller = Caller(os.geteuid(), os.getegid(), frozenset(os.getgroups()))
         node = volume.resolve(inside(source), caller, follow=False)
         folder, _, name = inside(target).rstrip("/").rpartition("/")

@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from roost.cli.data_options import DataPath, with_data_options
-from roost.cli.output import plain_errors
-from roost.cli.paths import MetaOption, inside, located
+from roost.cli.output import plain_errors, show_json
+from roost.cli.paths import JsonOption, MetaOption, inside, located
 from roost.errors import InvalidArgument, NotFound
 from roost.volume import Volume
 from roost.volume.access.copying import draft_of
@@ -30,6 +31,7 @@ def cp(
         bool, typer.Option("-r", "-R", "--recursive", help="Folders with all in them.")
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress bar.")] = False,
+    as_json: JsonOption = False,
     *,
     data: DataPath,
 ) -> None:
@@ -43,24 +45,35 @@ def cp(
     with plain_errors():
         where = located(meta, [*sources, target], local_too=True)
         *sources, target = where.paths
+        copied = _Copied()
         if where.place is None:
-            _copy_by_the_system(sources, target, recursive)
-            return
-        to_volume = target.startswith(":")
-        read_only = not to_volume
-        with where.open(read_only=read_only, data=data) as client:
-            copier = _Copier(client, recursive)
-            with _progress(quiet) as bar:
-                copier.told = _teller(bar)
-                for source in sources:
-                    copier.copy(source, target, into=len(sources) > 1)
+            _copy_by_the_system(sources, target, recursive, copied)
+        else:
+            read_only = not target.startswith(":")
+            with where.open(read_only=read_only, data=data) as client:
+                copier = _Copier(client, recursive, copied)
+                with _progress(quiet) as bar:
+                    copier.told = _teller(bar, copied)
+                    for source in sources:
+                        copier.copy(source, target, into=len(sources) > 1)
+    if as_json:
+        show_json(copied)
+
+
+@dataclass(slots=True)
+class _Copied:
+    """What was copied; links count as files."""
+
+    files: int = 0
+    bytes: int = 0
 
 
 class _Copier:
     """Copies one source at a time; `told` hears of bytes."""
 
-    def __init__(self, client: VolumeClient, recursive: bool) -> None:
+    def __init__(self, client: VolumeClient, recursive: bool, copied: _Copied) -> None:
         self._client = client
+        self._copied = copied
         self._recursive = recursive
         self.told: Told = lambda _size_bytes: None
 
@@ -76,7 +89,9 @@ class _Copier:
             other = f"{place.rstrip('/')}/{below}" if below else place
             if is_folder:
                 self._make_folder(other)
-            elif below and self._is_link(one):
+                continue
+            self._copied.files += 1
+            if below and self._is_link(one):
                 self._copy_link(one, other)
             else:
                 self._copy_file(one, other)
@@ -170,7 +185,13 @@ def _demand_file(path: Path) -> None:
         raise InvalidArgument(f"{path} is no regular file", hint="Copy the others without it.")
 
 
-def _copy_by_the_system(sources: list[str], target: str, recursive: bool) -> None:
+def _copy_by_the_system(sources: list[str], target: str, recursive: bool, copied: _Copied) -> None:
+    def copy(source: str | os.PathLike[str], place: str | os.PathLike[str]) -> object:
+        made = shutil.copy2(source, place)
+        copied.files += 1
+        copied.bytes += os.stat(made).st_size
+        return made
+
     if len(sources) > 1 and not Path(target).is_dir():
         raise NotFound(f"{target} is not a folder")
     for source in sources:
@@ -178,9 +199,9 @@ def _copy_by_the_system(sources: list[str], target: str, recursive: bool) -> Non
         if place.is_dir():
             place /= path.name
         if not path.is_dir():
-            shutil.copy2(path, place)
+            copy(path, place)
         elif recursive:
-            shutil.copytree(path, place, symlinks=True, dirs_exist_ok=True)
+            shutil.copytree(path, place, symlinks=True, copy_function=copy, dirs_exist_ok=True)
         else:
             raise InvalidArgument(f"{source} is a folder", hint="Use -r to copy folders.")
 
@@ -198,13 +219,14 @@ def _progress(quiet: bool) -> Progress:
     )
 
 
-def _teller(bar: Progress) -> Told:
+def _teller(bar: Progress, copied: _Copied) -> Told:
     """Return what adds bytes to the bar, from any thread."""
     task = bar.add_task("copy", total=None)
     lock = threading.Lock()
 
     def tell(size_bytes: int) -> None:
         with lock:
+            copied.bytes += size_bytes
             bar.advance(task, size_bytes)
 
     return tell

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from roost.cli.output import plain_errors
-from roost.cli.paths import MetaArgument
+from roost.cli.output import plain_errors, show_json
+from roost.cli.paths import JsonOption, MetaArgument
 from roost.cli.progress import counting
 from roost.errors import InvalidArgument
 from roost.volume.tools.destroy import demand_destroyable
@@ -22,6 +22,7 @@ def destroy(
     force: Annotated[
         bool, typer.Option("--force", help="Even if clients have the volume open.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Delete all objects and all metadata of a volume.  There is no way back.
 
@@ -31,10 +32,13 @@ def destroy(
         demand_destroyable(volume, uuid, force=force)
         name = volume.settings.name
         question = f"Delete volume {name} with everything in {volume.store.name} and its metadata?"
-        if not yes and not typer.confirm(question):
+        if not yes and not typer.confirm(question, err=as_json):
             raise InvalidArgument("nothing was deleted")
         with counting("objects") as progress:
             report = destroy_volume(volume, uuid, force=force, progress=progress)
+    if as_json:
+        show_json({"volume": name, "uuid": uuid, "objects": report.objects})
+        return
     typer.echo(f"volume {name} is destroyed: {report.objects} objects deleted")
 
 

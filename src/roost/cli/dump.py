@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from roost.cli.cycles import cycles_sought_rarely
-from roost.cli.output import complain, plain_errors
-from roost.cli.paths import MetaArgument
+from roost.cli.output import complain, plain_errors, show_json
+from roost.cli.paths import JsonOption, MetaArgument
 from roost.cli.progress import counting
 from roost.clock import SystemClock
-from roost.errors import Damage
+from roost.errors import Damage, InvalidArgument
 from roost.sizes import format_size
 from roost.volume.meta.opening import open_engine
 from roost.volume.tools.dump import DumpOptions
@@ -46,6 +46,7 @@ def dump(
     threads: Annotated[
         int, typer.Option(help="As in JuiceFS; changes nothing.", min=1, show_default=False)
     ] = 1,
+    as_json: JsonOption = False,
 ) -> None:
     """Write the metadata as JSON, as `juicefs dump` does; either client can load it.
 
@@ -53,6 +54,11 @@ def dump(
 
     Example: roost dump redis://localhost/1 photos.json.gz
     """
+    with plain_errors():
+        if as_json and _place(file) is None:
+            raise InvalidArgument(
+                "--json tells of the dump where the dump goes", hint="Name a file for the dump."
+            )
     options = DumpOptions(subdir, keep_secret_key, skip_trash, skip_damaged)
     with plain_errors(), cycles_sought_rarely(), counting("entries") as progress:
         engine = open_engine(meta_url, SystemClock(), read_only=True)
@@ -63,6 +69,8 @@ def dump(
             engine.close()
     for line in report.damaged:
         complain(f"left out: {line}")
+    if as_json:
+        show_json({"file": str(file), "report": report})
     complain(f"{report.entries} entries dumped")
     if report.moved:
         complain(f"{report.moved} were moved meanwhile, and stand where they were before")
@@ -76,6 +84,7 @@ def load(
     encrypt_rsa_key: Annotated[
         Path | None, typer.Option(help="The private key (PEM) that the dump was made without.")
     ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Fill an empty database from a JSON dump of Roost or JuiceFS.
 
@@ -96,10 +105,15 @@ def load(
                 progress=progress,
             )
     settings = report.settings
-    typer.echo(
-        f"volume {settings.name} ({settings.uuid}): {report.entries} entries, "
-        f"{report.inodes} inodes, {format_size(report.used_space_bytes)} loaded"
-    )
+    if as_json:
+        names = {"volume": settings.name, "uuid": settings.uuid}
+        counts = {"entries": report.entries, "inodes": report.inodes}
+        show_json({**names, **counts, "used_space_bytes": report.used_space_bytes})
+    else:
+        typer.echo(
+            f"volume {settings.name} ({settings.uuid}): {report.entries} entries, "
+            f"{report.inodes} inodes, {format_size(report.used_space_bytes)} loaded"
+        )
     if "removed" in (settings.secret_key, settings.session_token):
         complain("the dump has no secrets: set them with roost config --secret-key")
 

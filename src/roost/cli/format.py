@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from roost.cli.config import settle
-from roost.cli.output import plain_errors, show_json
+from roost.cli.output import complain, plain_errors, show_json
 from roost.cli.paths import JsonOption, MetaArgument
 from roost.cli.storage_options import (
     AccessKeyOption,
@@ -22,10 +22,12 @@ from roost.cli.storage_options import (
     read_key,
     size_in,
 )
+from roost.clock import SystemClock
 from roost.sizes import KIB
 from roost.volume.configuring import read_stored
 from roost.volume.errors import NotFormatted
 from roost.volume.formatting import NewVolume, make_volume
+from roost.volume.meta.opening import open_engine
 from roost.volume.setting_change import SettingsChange
 from roost.volume.settings import VolumeSettings, new_settings
 
@@ -110,10 +112,21 @@ def format_(
         elif not no_update:
             settle(meta_url, _change(context, new), yes=force, force=force, quiet=True)
             made = read_stored(meta_url)
+        for note in _notes(meta_url):
+            complain(f"warning: {note}")
     if as_json:
         show_json({"name": made.name, "uuid": made.uuid, "bucket": made.bucket})
     else:
         typer.echo(f"volume {made.name} ({made.uuid}) is ready in {made.bucket}")
+
+
+def _notes(meta_url: str) -> tuple[str, ...]:
+    """Return what a person should know of the database, as `roost status` says it."""
+    engine = open_engine(meta_url, SystemClock(), read_only=True)
+    try:
+        return engine.notes
+    finally:
+        engine.close()
 
 
 def _made_before(meta_url: str) -> VolumeSettings | None:

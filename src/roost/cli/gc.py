@@ -6,9 +6,9 @@ import typer
 
 from roost.cli.cycles import cycles_sought_rarely
 from roost.cli.output import complain, plain_errors, show_json
-from roost.cli.paths import JsonOption, MetaArgument, inside, open_volume
+from roost.cli.paths import JsonOption, MetaArgument, demand_url, inside, open_volume
 from roost.cli.progress import counting
-from roost.errors import Damage, Failure
+from roost.errors import Damage, Failure, InvalidArgument
 from roost.sizes import format_size
 from roost.volume.tools.compacting import CompactReport, compact_paths
 from roost.volume.tools.gc import Counted, GcOptions, GcReport, collect_garbage
@@ -96,7 +96,9 @@ def _counted(one: Counted) -> str:
 
 def compact(
     meta_url: MetaArgument,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files or folders.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(metavar="PATH...", help="Files or folders.")
+    ] = None,
     threads: ThreadsOption = 10,
     as_json: JsonOption = False,
 ) -> None:
@@ -104,6 +106,10 @@ def compact(
 
     Example: roost compact redis://localhost/1 /logs
     """
+    with plain_errors():
+        demand_url(meta_url, "compact redis://localhost/1 /logs")
+        if not paths:
+            raise InvalidArgument("nothing to compact", hint="Name files or folders; / is all.")
     with (
         plain_errors(),
         open_volume(meta_url, read_only=False) as client,

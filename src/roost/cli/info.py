@@ -1,22 +1,24 @@
 """`roost info`: inode, sizes, paths, and the chunks and objects behind a file."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from roost.cli.output import plain_errors, show_json
-from roost.cli.paths import JsonOption, MetaOption, inside, local_path, open_volume
+from roost.cli.output import plain_errors, printable, show_json
+from roost.cli.paths import JsonOption, MetaOption, demanded, inside, local_path, open_volume
+from roost.cli.progress import counting
 from roost.cli.tree_usage import TreeUsage, tree_of_node, tree_of_path
 from roost.errors import InvalidArgument
 from roost.sizes import format_size
-from roost.volume.check import paths_of
+from roost.volume.check import all_paths_of, paths_of
 from roost.volume.client import VolumeClient
 from roost.volume.layout import CHUNK_BYTES, chunk_count
-from roost.volume.model import ChunkNo, Ino, Node, SliceId
+from roost.volume.meta.answers import Progress
+from roost.volume.model import ROOT, TRASH, ChunkNo, Ino, Node, SliceId
 from roost.volume.overlay import cover
 
 
@@ -61,6 +63,7 @@ class _Looks:
     recursive: bool
     strict: bool
     raw: bool
+    progress: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class _Info:
     dirs: int
     length: int
     size: int
-    tier: int = 0
+    paths: tuple[str, ...] = ()  # all there are, inside the volume
+    tier: int | None = None
     chunks: tuple[_Piece, ...] = ()
     objects: tuple[_Object, ...] = ()
     locks: tuple[_Lock, ...] = ()
@@ -102,17 +106,15 @@ def info(
     Example: roost info -r --meta redis://localhost/1 /projects
     Example: roost info --meta sqlite3:///srv/photos.db -i 42
     """
-    with plain_errors(), Console(stderr=True).status("adding up"):
+    with plain_errors(), counting("entries") as progress:
         if meta is None:
             if by_inode or raw:
-                raise InvalidArgument(
-                    "inodes and slices are the volume's", hint="Name it: --meta META-URL."
-                )
-            found = [_of_path(local_path(path), recursive=recursive) for path in paths]
+                demanded(None, "inodes and slices are", "info --meta redis://localhost/1 -i 42")
+            found = [_of_path(local_path(path), recursive, progress) for path in paths]
         else:
             with open_volume(meta, read_only=True) as client:
                 nodes = [_node(client, path, by_inode=by_inode) for path in paths]
-                looks = _Looks(recursive, strict, raw)
+                looks = _Looks(recursive, strict, raw, progress)
                 found = [_of_node(client, *one, looks) for one in nodes]
     if as_json:
         show_json(found)
@@ -121,10 +123,28 @@ def info(
         _show(one)
 
 
-def _of_path(path: Path, *, recursive: bool) -> _Info:
-    tree = tree_of_path(path)
+def _of_path(path: Path, recursive: bool, progress: Progress) -> _Info:
+    tree = tree_of_path(path, progress)
     usage = tree.all() if recursive else tree.direct()
-    return _with_usage(str(path), path.lstat().st_ino, usage)
+    inner = _inside_mount(path)
+    paths = () if inner is None else (inner,)
+    return _with_usage(str(path), path.lstat().st_ino, usage, paths=paths)
+
+
+def _inside_mount(path: Path) -> str | None:
+    """Return the path inside a mount of JuiceFS; None elsewhere."""
+    top = Path(os.path.abspath(path))
+    names: list[str] = []
+    while top.lstat().st_ino != ROOT:
+        if top == top.parent:
+            return None
+        names.append(top.name)
+        top = top.parent
+    try:
+        is_mount = (top / ".config").lstat().st_ino > TRASH - (1 << 32)
+    except OSError:
+        return None
+    return "/" + "/".join(reversed(names)) if is_mount else None
 
 
 def _node(client: VolumeClient, path: str, *, by_inode: bool) -> tuple[str, Node]:
@@ -140,14 +160,16 @@ def _node(client: VolumeClient, path: str, *, by_inode: bool) -> tuple[str, Node
 
 
 def _of_node(client: VolumeClient, path: str, node: Node, looks: _Looks) -> _Info:
-    tree = tree_of_node(client.meta, node, strict=looks.strict)
+    tree = tree_of_node(client.meta, node, strict=looks.strict, progress=looks.progress)
+    paths = _paths(client, path, node)
     usage = tree.all() if looks.recursive else tree.direct()
     if not node.attr.is_file:
-        return _with_usage(path, node.ino, usage)
+        return _with_usage(path, node.ino, usage, tier=node.attr.tier, paths=paths)
     return _with_usage(
         path,
         node.ino,
         usage,
+        paths=paths,
         tier=node.attr.tier,
         chunks=tuple(_pieces(client, node)) if looks.raw else (),
         objects=() if looks.raw else tuple(_objects(client, node)),
@@ -155,18 +177,26 @@ def _of_node(client: VolumeClient, path: str, node: Node, looks: _Looks) -> _Inf
     )
 
 
+def _paths(client: VolumeClient, path: str, node: Node) -> tuple[str, ...]:
+    """Return all paths of a node; `path` is one, or empty."""
+    if node.attr.is_directory or node.attr.nlink <= 1:
+        return (path,) if path else ()
+    return all_paths_of(client, node.ino)
+
+
 def _with_usage(
     path: str,
     inode: int,
     usage: TreeUsage,
     *,
-    tier: int = 0,
+    tier: int | None = None,
+    paths: tuple[str, ...] = (),
     chunks: tuple[_Piece, ...] = (),
     objects: tuple[_Object, ...] = (),
     locks: tuple[_Lock, ...] = (),
 ) -> _Info:
     counted = (usage.files, usage.dirs, usage.length, usage.size)
-    return _Info(path, inode, *counted, tier, chunks, objects, locks)
+    return _Info(path, inode, *counted, paths, tier, chunks, objects, locks)
 
 
 def _pieces(client: VolumeClient, node: Node) -> Iterator[_Piece]:
@@ -214,7 +244,13 @@ def _show(found: _Info) -> None:
     typer.echo(f"   dirs: {found.dirs}")
     typer.echo(f" length: {format_size(found.length)} ({found.length} Bytes)")
     typer.echo(f"   size: {format_size(found.size)} ({found.size} Bytes)")
-    if found.tier:
+    if len(found.paths) == 1:
+        typer.echo(f"   path: {printable(found.paths[0])}")
+    elif found.paths:
+        typer.echo("  paths:")
+        for path in found.paths:
+            typer.echo(f"\t{printable(path)}")
+    if found.tier is not None:
         typer.echo(f"   tier: {found.tier}")
     if found.chunks:
         _table(" chunks:", ("chunkIndex", "sliceId", "size", "offset", "length"), found.chunks)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from roost.cli.output import complain, plain_errors, show_json
+from roost.cli.output import complain, plain_errors, printable, show_json
 from roost.cli.paths import JsonOption, MetaOption, inside, located
 from roost.errors import CorruptRecord, Damage
 from roost.volume.client import VolumeClient
@@ -57,7 +57,7 @@ def ls(
     if as_json:
         show_json(shown)
     for row in () if as_json else shown:
-        typer.echo(_line(row) if long else _printable(row.name))
+        typer.echo(_line(row) if long else printable(row.name))
     for line in damaged:
         complain(f"damaged: {line}")
     if damaged:
@@ -127,12 +127,8 @@ def _date(time_ns: int) -> str:
 
 def _line(row: _Row) -> str:
     owner = f"{row.uid:>5} {row.gid:>5}"
-    name = _printable(row.name)
+    name = printable(row.name)
     return f"{row.mode} {row.nlink:>3} {owner} {row.size_bytes:>12} {row.mtime} {name}"
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def register(app: typer.Typer) -> None:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from roost.cli.output import plain_errors
-from roost.cli.paths import MetaOption, inside, located, naming
+from roost.cli.output import plain_errors, show_json
+from roost.cli.paths import JsonOption, MetaOption, inside, located, naming
 
 
 def mkdir(
@@ -15,6 +15,7 @@ def mkdir(
     parents: Annotated[
         bool, typer.Option("-p", "--parents", help="Those above too; no error if it exists.")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Make folders.
 
@@ -25,11 +26,13 @@ def mkdir(
         if where.place is None:
             for path in paths:
                 Path(path).mkdir(parents=parents, exist_ok=parents)
-            return
-        with where.open(read_only=False) as client:
-            for path in where.paths:
-                with naming(inside(path)):
-                    client.mkdir(inside(path), parents=parents, exist_ok=parents)
+        else:
+            with where.open(read_only=False) as client:
+                for path in where.paths:
+                    with naming(inside(path)):
+                        client.mkdir(inside(path), parents=parents, exist_ok=parents)
+    if as_json:
+        show_json({"made": paths})
 
 
 def register(app: typer.Typer) -> None:

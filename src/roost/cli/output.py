@@ -60,7 +60,7 @@ def show_json(value: Any) -> None:
 
 def complain(message: str) -> None:
     """Print a line for the person on standard error."""
-    typer.echo(_printable(message), err=True)
+    typer.echo(printable(message), err=True)
 
 
 def _complain(message: str, hint: str) -> None:
@@ -69,7 +69,8 @@ def _complain(message: str, hint: str) -> None:
         complain(f"hint: {hint}")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return text with what is no UTF-8 as escapes."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

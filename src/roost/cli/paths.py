@@ -33,6 +33,10 @@ MetaOption = Annotated[
         help="Work inside this volume; without it, PATH is an ordinary path, on a mount or not.",
     ),
 ]
+VolumeOption = Annotated[
+    str | None,
+    typer.Option("--meta", metavar="META-URL", envvar="ROOST_META", help="The volume."),
+]
 CacheOption = Annotated[
     Path | None, typer.Option("--cache-dir", help="Local folder for cached files.")
 ]
@@ -40,6 +44,26 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 MetaArgument = Annotated[
     str, typer.Argument(metavar="META-URL", help="Where metadata lives: sqlite3:///path/meta.db")
 ]
+
+
+_A_VOLUME_IS = (
+    "A volume is named by its metadata URL: roost {example}. "
+    "That is the URL with which a mount was made; ROOST_META may hold it."
+)
+
+
+def demanded(meta: str | None, what: str, example: str) -> str:
+    """Return the volume's URL.  Raises InvalidArgument without one, saying how to name it."""
+    if meta:
+        return meta
+    raise InvalidArgument(f"{what} inside a volume", hint=_A_VOLUME_IS.format(example=example))
+
+
+def demand_url(meta_url: str, example: str) -> None:
+    """Demand that a command's first argument is a URL.  Raises InvalidArgument for a path."""
+    if "://" not in meta_url:
+        hint = _A_VOLUME_IS.format(example=example)
+        raise InvalidArgument(f"{meta_url} is a path, and no metadata URL", hint=hint)
 
 
 def local_path(path: str) -> Path:

@@ -98,7 +98,11 @@ app.command("ls", hidden=True)(list_)
 
 @app.command("delete")
 def delete(
-    meta_url: MetaArgument, path: PathOption = None, uid: UidOption = None, gid: GidOption = None
+    meta_url: MetaArgument,
+    path: PathOption = None,
+    uid: UidOption = None,
+    gid: GidOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Lift a quota.
 
@@ -108,6 +112,9 @@ def delete(
         kind, key = _whom(meta, path, uid, gid)
         if not meta.quota_delete(kind, key):
             raise Refusal(f"there is no quota of {_name(kind, key, path)}")
+        lifted = {"kind": kind.name.lower(), "key": key, "name": _name(kind, key, path)}
+    if as_json:
+        show_json({"deleted": lifted})
 
 
 app.command("del", hidden=True)(delete)

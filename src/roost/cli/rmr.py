@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from roost.cli.output import plain_errors, show_json
-from roost.cli.paths import JsonOption, inside, open_volume
+from roost.cli.paths import JsonOption, VolumeOption, demanded, inside, open_volume
 from roost.cli.progress import counting
 from roost.errors import InvalidArgument
 from roost.volume.client import VolumeClient
@@ -16,10 +16,7 @@ from roost.volume.model import Caller
 
 def rmr(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="What to remove.")],
-    meta: Annotated[
-        str,
-        typer.Option("--meta", metavar="META-URL", envvar="ROOST_META", help="The volume."),
-    ],
+    meta: VolumeOption = None,
     skip_trash: Annotated[
         bool, typer.Option("--skip-trash", help="Delete for good at once (as root).")
     ] = False,
@@ -34,9 +31,10 @@ def rmr(
     """
     removed: dict[str, int] = {}
     with plain_errors():
+        url = demanded(meta, "rmr works", "rmr --meta redis://localhost/1 /old")
         if skip_trash and os.geteuid() != 0:
             raise InvalidArgument("only root may skip the trash")
-        with open_volume(meta, read_only=False) as client:
+        with open_volume(url, read_only=False) as client:
             for path in paths:
                 with counting(path) as progress:
                     removed[path] = _remove(client, path, skip_trash, threads, progress)

@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from roost.cli.output import plain_errors, show_json
 from roost.cli.paths import CacheOption, JsonOption, MetaArgument
+from roost.cli.progress import counting
 from roost.errors import NotFound
 from roost.sizes import format_size
 from roost.volume.client import default_cache_dir
+from roost.volume.meta.answers import Progress
 from roost.volume.meta.api import Meta, open_meta
 from roost.volume.model import TRASH, Ino, Session, SessionId
 from roost.volume.settings import VolumeSettings
 
+_TOLD_EVERY = 1000
 STAGING = "staging"
 """Below `<cache>/roost-<UUID>`: where data/staging keeps what is not stored yet."""
 
@@ -45,8 +47,8 @@ def status(
         backlog = staged_backlog(cache_dir or default_cache_dir(), meta.settings.uuid)
         statistics: dict[str, int] = {}
         if more:
-            with Console(stderr=True).status("counting"):
-                statistics = _more(meta)
+            with counting("records") as progress:
+                statistics = _more(meta, progress)
         if as_json:
             show_json(_as_json(meta, backlog, statistics))
         else:
@@ -182,7 +184,7 @@ def _locks(meta: Meta, ino: Ino, sid: SessionId) -> list[dict[str, object]]:
     return found
 
 
-def _more(meta: Meta) -> dict[str, int]:
+def _more(meta: Meta, progress: Progress) -> dict[str, int]:
     """Count, in JuiceFS's words, what lies in the trash and what waits to be removed."""
     found = dict.fromkeys(
         (
@@ -202,8 +204,11 @@ def _more(meta: Meta) -> dict[str, int]:
         found[f"{what}Count"] += 1
         found[f"{what}Size"] += size_bytes
 
+    total = meta.statfs().used_inodes
     with meta.engine.scan() as scans:
-        for _, attr in scans.all_nodes():
+        for number, (_, attr) in enumerate(scans.all_nodes()):
+            if number % _TOLD_EVERY == 0:
+                progress(number, total)
             if attr.parent > TRASH and not attr.is_directory:
                 note("TrashFile", attr.length if attr.is_file else 0)
         for file in scans.all_deleted_files():

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from roost.cli.output import plain_errors, show_json
 from roost.cli.paths import JsonOption, MetaOption, inside, local_path, open_volume
+from roost.cli.progress import counting
 from roost.cli.tree_usage import (
     DEPTH_MAX,
     ENTRIES_MAX,
@@ -47,13 +48,15 @@ def summary(
 
     Example: roost summary --meta redis://localhost/1 --depth 3 --entries 20 /projects
     """
-    with plain_errors(), Console(stderr=True).status("adding up"):
+    with plain_errors(), counting("entries") as progress:
         if meta is None:
-            found = tree_of_path(local_path(path)).all(depth, entries)
+            found = tree_of_path(local_path(path), progress).all(depth, entries)
         else:
             with open_volume(meta, read_only=True) as client:
                 node = client.node(inside(path), follow=False)
-                found = tree_of_node(client.meta, node, strict=strict).all(depth, entries)
+                found = tree_of_node(client.meta, node, strict=strict, progress=progress).all(
+                    depth, entries
+                )
     found.name = "" if found.is_folder else path
     if as_json:
         show_json(found)

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from roost.volume.layout import align_4k
+from roost.volume.meta.answers import Progress, ignore_progress
 from roost.volume.meta.api import Meta
 from roost.volume.model import NODE_SPACE_BYTES, Attr, Ino, Node
 
 DEPTH_MAX = 10
 ENTRIES_MAX = 1000
 K = TypeVar("K")
+_TOLD_EVERY = 500
+_CONTROL = frozenset((".accesslog", ".stats", ".config", ".trash"))  # at the root of a mount
+_CONTROL_INO_MIN = 0x7FFFFFFF00000000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +102,17 @@ class Tree(Generic[K]):
                     folders.append(child.key)
 
 
-def tree_of_path(path: Path) -> Tree[str]:
-    """Return the tree at an ordinary path.  Raises OSError, then or while it is read."""
-    return Tree(_entry(path.name, str(path), path.lstat()), _listing)
+def tree_of_path(path: Path, progress: Progress = ignore_progress) -> Tree[str]:
+    """Return the tree at an ordinary path.  Raises OSError, then or while it is read.
+
+    On a mount of JuiceFS its own files and the trash are left out, as its own tools do.
+    """
+    return Tree(_entry(path.name, str(path), path.lstat()), _counted(_listing, progress))
 
 
-def tree_of_node(meta: Meta, node: Node, *, strict: bool) -> Tree[Ino]:
+def tree_of_node(
+    meta: Meta, node: Node, *, strict: bool, progress: Progress = ignore_progress
+) -> Tree[Ino]:
     """Return the tree at a node of a volume.  Raises FsError while it is read.
 
     Unless `strict`, what lies below the levels shown is told by the folders' own statistics.
@@ -115,18 +124,38 @@ def tree_of_node(meta: Meta, node: Node, *, strict: bool) -> Tree[Ino]:
                 yield _of_attr(os.fsdecode(child.name), child.ino, child.attr)
 
     def total(entry: Entry[Ino]) -> TreeUsage:
-        held = meta.summary(entry.key, strict=strict)
+        held = meta.summary(entry.key, strict=strict, progress=progress)
         return TreeUsage(
             entry.name, True, held.length, held.space_bytes, held.directories, held.files
         )
 
-    return Tree(_of_attr("", node.ino, node.attr), listing, total)
+    return Tree(_of_attr("", node.ino, node.attr), _counted(listing, progress), total)
+
+
+def _counted(
+    listing: Callable[[K], Iterator[Entry[K]]], progress: Progress
+) -> Callable[[K], Iterator[Entry[K]]]:
+    """Return a listing that tells how many entries were listed so far."""
+    done = 0
+
+    def listed(key: K) -> Iterator[Entry[K]]:
+        nonlocal done
+        for entry in listing(key):
+            done += 1
+            if done % _TOLD_EVERY == 0:
+                progress(done, 0)
+            yield entry
+
+    return listed
 
 
 def _listing(folder: str) -> Iterator[Entry[str]]:
     with os.scandir(folder) as found:
         for entry in found:
-            yield _entry(entry.name, entry.path, entry.stat(follow_symlinks=False))
+            seen = entry.stat(follow_symlinks=False)
+            if entry.name in _CONTROL and seen.st_ino >= _CONTROL_INO_MIN:
+                continue
+            yield _entry(entry.name, entry.path, seen)
 
 
 def _entry(name: str, path: str, seen: os.stat_result) -> Entry[str]:

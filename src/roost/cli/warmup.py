@@ -13,7 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from roost.cli.data_options import DataPath, with_data_options
 from roost.cli.output import complain, plain_errors, show_json
-from roost.cli.paths import JsonOption, MetaOption, inside, open_volume
+from roost.cli.paths import JsonOption, MetaOption, demanded, inside, open_volume
 from roost.errors import Failure, InvalidArgument
 from roost.sizes import format_size
 from roost.volume.client import default_cache_dir
@@ -53,10 +53,7 @@ def warmup(
     with plain_errors():
         if evict and check:
             raise InvalidArgument("--evict and --check cannot be used together")
-        if meta is None:
-            raise InvalidArgument(
-                "warmup works inside a volume", hint="Name it: --meta redis://localhost/1"
-            )
+        url = demanded(meta, "warmup works", "warmup --meta redis://localhost/1 /models")
         wanted = [*(paths or ()), *(_listed(file) if file is not None else ())]
         if not wanted:
             raise InvalidArgument("nothing to warm up", hint="Give a path, or -f LIST.")
@@ -69,7 +66,7 @@ def warmup(
             _go_on_alone(data.cache_dir or default_cache_dir())
             return
         action = Action.EVICT if evict else Action.CHECK if check else Action.WARM
-        with open_volume(meta, read_only=True, data=data) as client:
+        with open_volume(url, read_only=True, data=data) as client:
             run = Warmup(client, action, threads=threads, whole=whole, failed=_Failures())
             with _shown(as_json) as bar:
                 warmth = _watched(run, [inside(path) for path in wanted], bar)
@@ -121,7 +118,7 @@ def _go_on_alone(cache_dir: Path) -> None:
     """Start the same command again, without its terminal; it tells a file how it went."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     log = cache_dir / "warmup.log"
-    arguments = [arg for arg in sys.argv[1:] if arg not in _FLAGS_OF_BACKGROUND]
+    arguments = [arg for arg in sys.argv[1:] if arg.partition("=")[0] not in _FLAGS_OF_BACKGROUND]
     with log.open("ab") as out:
         child = subprocess.Popen(
             [sys.executable, "-c", "from roost.cli.main import main; main()", *arguments],

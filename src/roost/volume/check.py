@@ -282,6 +282,12 @@ def _read(blocks: Blocks, ref: BlockRef) -> Damage | None:
     return None
 
 
+def all_paths_of(client: VolumeClient, ino: Ino) -> tuple[str, ...]:
+    """Return all paths of a node, in order.  Raises Unavailable."""
+    with client.meta.engine.scan() as scans:
+        return TreePaths(client.meta.engine, scans).all_of(ino)
+
+
 def paths_of(
     client: VolumeClient, inos: frozenset[Ino], named_in: Mapping[Ino, Ino] | None = None
 ) -> dict[Ino, str]:

@@ -90,12 +90,16 @@ class Tree:
         """Remove an empty folder.  Raises FsError: ENOENT, ENOTDIR, ENOTEMPTY."""
         self.meta.rmdir(*self._paths.place(path), self._caller, skip_trash=skip_trash)
 
-    def remove_tree(self, path: str, *, skip_trash: bool = False) -> int:
+    def remove_tree(
+        self, path: str, *, skip_trash: bool = False, progress: Progress = ignore_progress
+    ) -> int:
         """Remove a folder and all in it, or a single name; return how many names.
 
         Raises FsError; what was removed before stays removed.
         """
-        options = RemoveOptions(skip_trash=skip_trash, on_deleted=self._core.remove_data)
+        options = RemoveOptions(
+            skip_trash=skip_trash, on_deleted=self._core.remove_data, progress=progress
+        )
         return self.meta.remove_tree(*self._paths.place(path), self._caller, options=options)
 
     def clone(

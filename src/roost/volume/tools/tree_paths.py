@@ -1,7 +1,7 @@
 """Paths of inodes, found upwards: nothing is kept of a tree but the directories on the way."""
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from roost.errors import CorruptRecord
 from roost.volume.meta.damage import ignore, tell_damage
@@ -52,12 +52,23 @@ class TreePaths:
         found = ((ino, self.of(ino)) for ino in inos)
         return {ino: path for ino, path in found if path is not None}
 
+    def all_of(self, ino: Ino) -> tuple[str, ...]:
+        """Return all paths of an inode, in order."""
+        found = []
+        for parent, name in self._names(ino):
+            above = self.of(parent)
+            if above is not None:
+                found.append(f"{above.rstrip('/')}/{os.fsdecode(name)}")
+        return tuple(sorted(found))
+
     def _name(self, ino: Ino) -> tuple[Ino, bytes] | None:
+        return next(self._names(ino), None)
+
+    def _names(self, ino: Ino) -> Iterator[tuple[Ino, bytes]]:
         for parent in self._parents(ino):
             for name, edge in self._scans.entries_of(parent):
                 if edge.ino == ino:
-                    return parent, name
-        return None
+                    yield parent, name
 
     def _parents(self, ino: Ino) -> Collection[Ino]:
         try:
