@@ -87,7 +87,8 @@ def _show(report: CheckReport, paths: dict[Ino, str], read: bool) -> None:
     for problem in report.metadata:
         kind = "metadata" if problem.fatal else "drift"
         path = f" ({paths[problem.ino]})" if problem.ino in paths else ""
-        typer.echo(f"{kind}: inode {problem.ino}{path}: {problem.what}")
+        what = problem.what.removeprefix(f"inode {problem.ino}: ")
+        typer.echo(f"{kind}: inode {problem.ino}{path}: {what}")
     unused = (
         "unused object, or one of a record that does not parse"
         if report.unread_count

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from roost.errors import CorruptRecord
 from roost.volume.meta.check_names import owners_of, reaches_too_far
 from roost.volume.meta.damage import OnDamage, ignore, tell_damage
 from roost.volume.meta.reads import Scans
@@ -31,7 +32,10 @@ Ids = npt.NDArray[np.uint64]
 
 def counts_every_slice(engine: Engine) -> bool:
     """True if the engine stores a count for each slice; else one without has one reference."""
-    return engine.read(lambda reads: reads.slice_refs(_NEVER_GIVEN, 1)) is None
+    try:
+        return engine.read(lambda reads: reads.slice_refs(_NEVER_GIVEN, 1)) is None
+    except CorruptRecord:  # the whole table is of another kind, as only Redis can have it
+        return False
 
 
 class SliceTables:

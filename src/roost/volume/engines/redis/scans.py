@@ -31,7 +31,7 @@ from roost.volume.engines.redis.errors import failure
 from roost.volume.engines.redis.listings import read_entries
 from roost.volume.engines.redis.session import CHUNKS_PROBED_MAX
 from roost.volume.engines.redis.small_scans import AT_ONCE, Numbers, SmallScans
-from roost.volume.engines.redis.upkeep import chunks_of, glob, scanned, scanned_keys
+from roost.volume.engines.redis.upkeep import chunks_of, glob, scanned_keys
 from roost.volume.engines.redis.wants import fields
 from roost.volume.layout import CHUNK_BYTES
 from roost.volume.model import (
@@ -159,7 +159,7 @@ class RedisScans(SmallScans):
 
     def all_dir_usage(self) -> Iterator[tuple[Ino, DirUsage]]:
         """As in Scans."""
-        names = scanned(self._call, "HSCAN", self._keys.dir_space, b"*")
+        names = self._fields(self._keys.dir_space)
         found = np.fromiter(self._numbers_in(names, b"dirUsedSpace"), np.int64)
         return self._usages_of(np.unique(found))
 
@@ -269,8 +269,12 @@ class RedisScans(SmallScans):
     def parent_rows(self) -> Iterator[list[tuple[int, int, int]]]:
         """As in CountsParents."""
         for inos in _batches(self._numbers(b"p")):
-            tables = self._call([("HGETALL", self._keys.parents(ino)) for ino in inos])
-            pairs = zip(inos, tables, strict=True)
+            tables = self._replies([("HGETALL", self._keys.parents(ino)) for ino in inos])
+            sound = [
+                self._damage_in(table, ino, f"parents of inode {ino}") or {}
+                for ino, table in zip(inos, tables, strict=True)
+            ]
+            pairs = zip(inos, sound, strict=True)
             counted = self._damage.each(pairs, _parents, _first)
             yield [(ino, *count) for ino, counts in counted for count in counts.items()]
 

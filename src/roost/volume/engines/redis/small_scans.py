@@ -135,7 +135,7 @@ class SmallScans:
 
     def all_delayed(self) -> Iterator[DelayedSlices]:
         """As in Scans."""
-        names = list(scanned(self._call, "HSCAN", self._keys.delayed, b"*"))
+        names = list(self._fields(self._keys.delayed))
         self._hints.note_delayed(names)
         numbered = self._damage.each(
             names, lambda name: (records.number(name.partition(b"_")[0], b"delSlices"), name)
@@ -183,7 +183,11 @@ class SmallScans:
         parts = []
         cursor: Any = 0
         while True:
-            cursor, flat = self._ask("HSCAN", self._keys.slice_refs, cursor, "COUNT", 10_000)
+            try:
+                cursor, flat = self._ask("HSCAN", self._keys.slice_refs, cursor, "COUNT", 10_000)
+            except CorruptRecord as error:
+                self._damage.take(CorruptRecord("sliceRef", error.message))
+                return np.empty(0, _REF)
             rows = self._damage.each(zip(flat[::2], flat[1::2], strict=True), _counted)
             parts.append(np.array(rows, dtype=_REF))
             if int(cursor) == 0:
@@ -196,6 +200,13 @@ class SmallScans:
         found = scanned_keys(self._call, glob(begins) + b"[0-9]*")
         numbers = (key[len(begins) :] for key in found)
         return np.unique(np.fromiter((int(n) for n in numbers if n.isdigit()), np.int64))
+
+    def _fields(self, key: bytes) -> Iterator[bytes]:
+        """Yield the names in a hash; none of a key of another kind that was told of."""
+        try:
+            yield from scanned(self._call, "HSCAN", key, b"*")
+        except CorruptRecord as error:
+            self._damage.take(CorruptRecord(key.decode(), error.message))
 
     def _numbers_in(self, names: Iterable[bytes], where: bytes) -> Iterator[int]:
         for name in names:
