@@ -1,9 +1,14 @@
 """H23: slice ids that are issued again after a metadata rollback never show old bytes."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from roost.testing.volumes import make_test_volume
+import pytest
+
+from roost.errors import Failure
+from roost.testing.servers import RedisServer
+from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.client import VolumeClient
 
 
@@ -43,3 +48,65 @@ def test_an_ordinary_reopening_keeps_the_cache(tmp_path: Path) -> None:
             assert path.exists()
             assert client.open_local("/a") == path
     volume.finish()
+
+
+@pytest.fixture
+def on_redis(
+    tmp_path: Path, redis_server: RedisServer, expected_warnings: list[str]
+) -> Iterator[TestVolume]:
+    expected_warnings += ["is lost; connecting again", "the connection broke", "lost commits"]
+    expected_warnings += ["in use, the next are left out", "blocks are left", "answer was lost"]
+    made = make_test_volume(tmp_path, meta_url=redis_server.new_database())
+    yield made
+    made.finish()
+
+
+def lose_the_last_second(server: RedisServer, volume: TestVolume, *, forgets: bool) -> None:
+    """Put the slice counter back to the first slice; with `forgets` the reservations go too."""
+    with server.client(int(volume.meta_url.rpartition("/")[2])) as outside:
+        outside.set("nextchunk", 1)
+        for key in outside.scan_iter("roost:*") if forgets else ():
+            if outside.type(key) == b"hash":
+                outside.hdel(key, "nextChunk")
+
+
+def cut(server: RedisServer, volume: TestVolume) -> None:
+    with server.client(int(volume.meta_url.rpartition("/")[2])) as outside:
+        outside.client_kill_filter(_type="normal", skipme=True)
+
+
+def test_files_of_two_clients_keep_their_bytes_over_a_restart_of_redis(
+    redis_server: RedisServer, on_redis: TestVolume
+) -> None:
+    ours, theirs = on_redis.open(cache="ours"), on_redis.open(cache="theirs")
+    ours.write("/first", b"first")
+    lose_the_last_second(redis_server, on_redis, forgets=False)
+    cut(redis_server, on_redis)
+    ours.stat("/first")
+    written = {}
+    for number in range(10):
+        for name, client in (("ours", ours), ("theirs", theirs)):
+            written[f"/{name}{number}"] = f"{name}{number}".encode() * 100
+            client.write(f"/{name}{number}", written[f"/{name}{number}"])
+    reader = on_redis.open(cache="third")
+    assert {path: reader.read(path) for path in written} == written
+
+
+def test_a_slice_whose_number_another_has_is_not_acknowledged_nor_deleted(
+    redis_server: RedisServer, on_redis: TestVolume
+) -> None:
+    ours, theirs = on_redis.open(cache="ours"), on_redis.open(cache="theirs")
+    ours.write("/first", b"first")
+    file = ours.open_file("/ours", "w")
+    file.write(b"o" * (64 << 10))  # one block, under way at once
+    lose_the_last_second(redis_server, on_redis, forgets=True)
+    theirs.write("/theirs", b"t" * (64 << 10))
+    cut(redis_server, on_redis)
+    with pytest.raises(Failure, match="another client's"):
+        file.fsync()
+    with pytest.raises(Failure):
+        file.close()
+    ours.write("/again", b"o" * (64 << 10))
+    reader = on_redis.open(cache="third")
+    assert reader.read("/theirs") == b"t" * (64 << 10)
+    assert reader.read("/again") == b"o" * (64 << 10)

@@ -8,11 +8,12 @@ import pytest
 
 from roost.errors import CorruptRecord, Unavailable
 from roost.testing.clock import ManualClock
+from roost.volume.engines.sql.tables import COMMIT_TABLE
 from roost.volume.errors import VolumeReplaced
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.meta.effects import DropNode, PutCounter, PutSetting
 from roost.volume.meta.open_volume import FIRST_INO, FIRST_SLICE, NEXT_INO, NEXT_SLICE
-from roost.volume.model import ROOT
+from roost.volume.model import ROOT, ChunkNo, Slice
 from roost.volume.settings import encode_settings, new_settings
 from tests.volume.meta.conftest import ENGINES
 
@@ -83,7 +84,7 @@ def test_a_batch_is_never_reserved_below_what_the_client_used(two: tuple[Meta, M
     ours, _ = two
     taken = {ours.new_slice_id()}
     put_back(ours, NEXT_SLICE, FIRST_SLICE)
-    ours._opened.slice_ids.let_go()
+    ours._opened.slice_ids.let_go(0)
     again = ours.new_slice_id()
     assert again >= max(taken) + 4095, "past the whole batch"
 
@@ -141,3 +142,36 @@ def test_a_volume_without_a_root_is_damaged_not_empty(
     ):
         with pytest.raises(CorruptRecord, match="root"):
             attempt()
+
+
+@pytest.mark.parametrize("meta_url", ["redis", "mysql", "postgres"], indirect=True)
+def test_a_batch_that_another_was_given_meanwhile_is_not_used_any_more(
+    two: tuple[Meta, Meta],
+) -> None:
+    """The counter tells nothing: it is where it was."""
+    ours, theirs = two
+    first = ours.new_slice_id()
+    forget_reservations(ours, theirs)
+    put_back(theirs, NEXT_SLICE, first)
+    assert theirs.new_slice_id() == first, "as things were to be shown"
+    file = ours.create(ROOT, b"a").ino
+    lose_connections(ours)
+    with pytest.raises(Unavailable, match="another client's"):
+        ours.write_slice(file, ChunkNo(0), Slice(0, first, 10, 0, 10))
+    assert ours.is_doubtful(first)
+    used = {ours.new_slice_id() for _ in range(20)}
+    assert min(used) > first + 4000
+    assert not any(map(ours.is_doubtful, used))
+    lose_connections(ours)
+    assert max(used) < ours.new_slice_id() < max(used) + 10, "it keeps what is its own"
+
+
+def forget_reservations(whose: Meta, by: Meta) -> None:
+    """Let the database know nothing of a client's last commits."""
+    engine: Any = by.engine
+    if hasattr(engine, "_link"):
+        client = whose.engine._link.client  # type: ignore[attr-defined]
+        assert engine.call([("HDEL", engine.keys.tokens(client), NEXT_SLICE)]) == [1]
+        return
+    with engine._pool.session() as session:
+        session.ask([(f"DELETE FROM {COMMIT_TABLE}", ())])

@@ -27,6 +27,7 @@ def append_slice(
         raise InvalidArgument(f"not a slice: id {slice_id}, {length} bytes")
 
     def append(txn: Txn) -> Appended:
+        volume.demand_ours(slice_id)
         txn.load(NodeWanted(ino), *usage.limits_wanted(volume))
         attr = regular(ino, txn.exact_node(ino))
         offset = attr.length

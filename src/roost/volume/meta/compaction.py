@@ -42,6 +42,7 @@ def replace_slices(volume: OpenVolume, work: Replacement) -> Compacted | None:
     keeps = volume.settings.trash_days > 0
 
     def replace(txn: Txn) -> bool:
+        volume.demand_ours(work.record.id)
         txn.load(SlicesWanted(work.ino, work.chunk_no))
         if txn.first_slices(work.ino, work.chunk_no, len(seen)) != seen:
             return False

@@ -4,13 +4,14 @@ import threading
 from dataclasses import dataclass
 
 from roost.clock import Clock
+from roost.errors import Unavailable
 from roost.volume.meta.answers import AtimeMode
 from roost.volume.meta.claim import Claim
 from roost.volume.meta.effects import PutCounter
 from roost.volume.meta.open_files import OpenFiles
 from roost.volume.meta.quotas import NO_QUOTAS, QuotaTable
 from roost.volume.meta.txn import Engine, Txn
-from roost.volume.model import SessionId
+from roost.volume.model import SessionId, SliceId
 from roost.volume.settings import VolumeSettings
 
 NEXT_INO = "nextInode"
@@ -36,6 +37,7 @@ class Ids:
         self._lock = threading.Lock()
         self._next = 0
         self._is_let_go = False
+        self._doubtful: tuple[tuple[int, int], ...] = ()  # ranges that others may have too
         self._gap = 0  # numbers to leave out, since others have them
         self.counter = counter
         self.end = 0
@@ -51,9 +53,16 @@ class Ids:
             self._next += 1
             return self._next - 1
 
-    def let_go(self) -> None:
+    def let_go(self, stored: int) -> None:
         """As in claim.Numbers."""
+        start = self.end - self._at_once
+        if stored > start:
+            self._doubtful = (*self._doubtful, (start, min(stored, self.end)))
         self._is_let_go = True
+
+    def is_doubtful(self, number: int) -> bool:
+        """True if this number of ours may have been given to another as well."""
+        return any(start <= number < end for start, end in self._doubtful)
 
     def skip(self, number: int, gap: int) -> None:
         """Reserve anew, `gap` farther on: `number` turned out to be another's."""
@@ -88,6 +97,14 @@ class OpenVolume:
     def now_s(self) -> int:
         """Unix seconds."""
         return self.clock.wall_ns() // 1_000_000_000
+
+    def demand_ours(self, slice_id: SliceId) -> None:
+        """Raise Unavailable if a slice of ours may show what another client stores by now."""
+        if self.slice_ids.is_doubtful(slice_id):
+            raise Unavailable(
+                f"the database lost commits, and slice {slice_id} may be another client's now",
+                hint="Write the file again.",
+            )
 
 
 def open_volume(engine: Engine, settings: VolumeSettings, clock: Clock) -> OpenVolume:

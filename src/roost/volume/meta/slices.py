@@ -48,6 +48,7 @@ def write_slice(
         raise FsError(errno.EFBIG, ino)
 
     def append(txn: Txn) -> Attr:
+        volume.demand_ours(record.id)
         txn.load(NodeWanted(ino), *usage.limits_wanted(volume))
         attr = regular(ino, txn.exact_node(ino))
         accounts = grow(txn, volume, ino, attr, max(end, attr.length))

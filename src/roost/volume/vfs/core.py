@@ -229,6 +229,9 @@ class Core:
             self.cache.get(ref)
 
     def _delete_quietly(self, ref: SliceRef) -> None:
+        if self.meta.is_doubtful(ref.id):
+            log.warning("blocks are left, they may be another client's: id=%d", ref.id)
+            return
         try:
             self.delete_slice(ref)
         except RoostError as error:  # an object that no slice names: gc finds it

@@ -169,8 +169,11 @@ def test_an_idle_connection_that_the_server_closed_hurts_nobody(
     assert meta.lookup(ROOT, b"b").attr.nlink == 1
 
 
-def test_a_commit_checks_even_if_its_token_was_taken_away(clients: Clients, rows: Rows) -> None:
+def test_a_commit_checks_even_if_its_token_was_taken_away(
+    clients: Clients, rows: Rows, expected_warnings: list[str]
+) -> None:
     """A fail-over to a replica that lacks the row, or an emptied private table."""
+    expected_warnings.append("lost commits")
     meta = clients.open(clock=ManualClock())  # its second of the cache does not pass
     other = clients.open()
     file = meta.create(ROOT, b"f").ino

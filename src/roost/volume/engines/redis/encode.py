@@ -145,7 +145,7 @@ class Encoded:
             if before is not self:
                 cache.put([(record, how(before))])
 
-    def words(self, client: int, fence: int, slot: int, token: int) -> tuple[Word, ...]:
+    def words(self, client: int, fence: int, slot: int | str, token: int) -> tuple[Word, ...]:
         """Return the number of KEYS, KEYS and ARGV.  Raises InvalidArgument: too much at once."""
         strings, others = self._strings, self._others
         operands = len(self.verify_words) + len(self.change_words)

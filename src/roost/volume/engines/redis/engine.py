@@ -168,7 +168,7 @@ class RedisEngine:
 
     def hold(self, claim: Claim) -> None:
         """As in Engine."""
-        self._link.hold(claim)
+        self._link.claims.add(claim)
 
     def destroy(self) -> None:
         """As in Engine."""
@@ -268,7 +268,7 @@ class RedisEngine:
         (setting,) = connection.call([self._whose])
         if isinstance(setting, hiredis.ReplyError):
             raise failure(setting, str(self._link.place))
-        self._link.verify(setting)
+        self._link.claims.verify(setting)
 
     def _load_scripts(self, live: Live) -> None:
         """Give the server its scripts again: it was restarted, or somebody flushed them."""
@@ -291,13 +291,19 @@ class RedisEngine:
         encode_effects(encoded, commit.effects)
         if encoded.hints:
             self._hints.note_deleted(encoded.hints)
-        slot, token = self._slots.get(), next(self._numbers)
-        try:
-            answer = self._send(encoded, slot, token)
-        finally:
-            self._slots.put(slot)
+        token, reserves = next(self._numbers), self._link.claims.reserves(commit.effects)
+        if reserves is not None:  # its token stays, to be found after the next connection
+            answer = self._send(encoded, reserves, token)
+        else:
+            slot = self._slots.get()
+            try:
+                answer = self._send(encoded, slot, token)
+            finally:
+                self._slots.put(slot)
         if answer is None:
             return False
+        if reserves is not None:
+            self._link.claims.reserved(reserves, token)
         for (what, ino), value in zip(encoded.results, answer[1:], strict=False):
             if what == "usage" and value != 1:
                 upkeep.compute_usage(self._link, ino, is_broken=value == 2)
@@ -305,16 +311,19 @@ class RedisEngine:
             upkeep.compute_usage(self._link, ino, is_broken=False)
         return True
 
-    def _send(self, encoded: Encoded, slot: int, token: int) -> list[Any] | None:
+    def _send(self, encoded: Encoded, slot: int | str, token: int) -> list[Any] | None:
         """Return the script's answer, [0] if it was lost but the commit done, None: a conflict."""
         place = str(self._link.place)
         last: Exception | None = None
+        losses = self._link.claims.losses
         for _ in self._link.patiently():
             try:
                 live = self._link.live()
             except Unavailable as error:
                 last = error
                 continue
+            if self._link.claims.losses != losses:
+                return None  # the rule decides again, by what is left
             words = encoded.words(self._link.client, live.fence, slot, token)
             try:
                 if not self._link.can.scripts:
@@ -347,7 +356,7 @@ class RedisEngine:
                 return None if answer[0] else answer
         raise _given_up(f"nothing was committed to {place}", last) from last
 
-    def _was_done(self, slot: int, token: int, lost: Exception) -> bool:
+    def _was_done(self, slot: int | str, token: int, lost: Exception) -> bool:
         """Find out by its token what became of a commit whose answer was lost."""
         question: Command = ("HGET", self._link.keys.tokens(self._link.client), slot)
         try:

@@ -21,6 +21,7 @@ import hiredis
 from roost.errors import RoostError, Unavailable
 from roost.volume.engines.redis import places
 from roost.volume.engines.redis.cache import RecordCache
+from roost.volume.engines.redis.claimed import Claims
 from roost.volume.engines.redis.commit_script import COMMIT_SCRIPT, LOOKUP_SCRIPT
 from roost.volume.engines.redis.connection import Command, Connection
 from roost.volume.engines.redis.errors import (
@@ -30,13 +31,10 @@ from roost.volume.engines.redis.errors import (
     failure,
     is_forbidden,
 )
-from roost.volume.engines.redis.keys import Keys, counter_offset
+from roost.volume.engines.redis.keys import Keys
 from roost.volume.engines.redis.places import Place
-from roost.volume.engines.redis.records import number
 from roost.volume.engines.redis.stream import Address, connect
 from roost.volume.engines.redis.watch import Spares
-from roost.volume.errors import VolumeReplaced
-from roost.volume.meta.claim import Claim
 
 RECONNECT_S_MAX = 10.0  # how long an operation waits for a server that is away
 BACKOFF_S_MIN = 0.02
@@ -91,32 +89,16 @@ class Link:
         self._closing = threading.Event()
         self._fence = 0
         self._tried_s = 0.0
-        self._claims: list[Claim] = []
-        self._replaced: VolumeReplaced | None = None
+        self.claims = Claims()
         self.keys = Keys()
         self.spares = Spares(self.open_connection)
         self._live: Live | None = self._connect_live()
         self._pinging = threading.Thread(target=self._ping, name="roost-redis", daemon=True)
         self._pinging.start()
 
-    # ---- whose the database is
-    def hold(self, claim: Claim) -> None:
-        """As in Engine."""
-        self._claims.append(claim)
-
     def is_same(self, live: Live, setting: Any) -> bool:
         """False if a reply that came with these settings may not be of the claimed volume."""
-        return not self._claims or setting == live.setting
-
-    def verify(self, setting: Any) -> None:
-        """Raise VolumeReplaced, now and ever after, unless these settings are as claimed."""
-        text = None if setting is None else setting.decode("utf-8", "surrogateescape")
-        try:
-            for claim in self._claims:
-                claim.check(text)
-        except VolumeReplaced as error:
-            self._replaced = error
-            raise
+        return not self.claims or setting == live.setting
 
     # ---- the shared connection
     def live(self) -> Live:
@@ -134,8 +116,7 @@ class Link:
                 return live
             if self._closing.is_set():
                 raise Unavailable(f"{self.place} is closed")
-            if self._replaced is not None:
-                raise VolumeReplaced(self._replaced.message)
+            self.claims.demand()
             if live is not None:
                 if live.cache.was_flushed:
                     log.info("a database of %s was flushed; connecting again", self.place)
@@ -233,11 +214,11 @@ class Link:
         Nothing is written to a database that is not as claimed.
         """
         try:
-            counters = list(dict.fromkeys(c for claim in self._claims for c in claim.counters))
+            counters = self.claims.counters
             keys = [self.keys.setting, *map(self.keys.counter, counters)]
             setting: bytes | None
             setting, *raw = self._must(connection, ("MGET", *keys))
-            self.verify(setting)
+            self.claims.verify(setting)
             if not self._read_only:
                 self._raise_fence(connection)
                 self._raise_counters(connection, dict(zip(counters, raw, strict=True)))
@@ -248,13 +229,11 @@ class Link:
 
     def _raise_counters(self, connection: Connection, raw: dict[str, bytes | None]) -> None:
         """Raise counters that the server lost commits of; by addition, since others add too."""
-        stored = {
-            name: counter_offset(name) + (0 if value is None else number(value, name.encode()))
-            for name, value in raw.items()
-        }
-        for claim in self._claims:
-            for name, least in claim.to_raise(stored).items():
-                self._must(connection, ("INCRBY", self.keys.counter(name), least - stored[name]))
+        if not raw:
+            return
+        slots = self._must(connection, ("HMGET", self.keys.tokens(self.client), *raw))
+        for name, by in self.claims.to_add(raw, dict(zip(raw, slots, strict=True))).items():
+            self._must(connection, ("INCRBY", self.keys.counter(name), by))
 
     def _greeted(self, on_push: Any, *, shared: bool) -> tuple[Connection, bytes]:
         """Return a connection to the right server, logged in, and the prefix of its keys."""

@@ -26,7 +26,7 @@ from typing import TypeVar
 from roost.clock import Clock
 from roost.errors import RoostError
 from roost.volume.engines.sql.claimed import Claims
-from roost.volume.engines.sql.dialect import Value
+from roost.volume.engines.sql.dialect import Statement, Value
 from roost.volume.engines.sql.rows import Row
 from roost.volume.engines.sql.scans import SqlScans
 from roost.volume.engines.sql.tables import COMMIT_TABLE, create_commit_table, table_names
@@ -265,10 +265,20 @@ class ServerEngine:
             session.commit(
                 guard.conditions(),
                 guard.later,
-                statements(effects, self._server.dialect, counted),
+                [
+                    *statements(effects, self._server.dialect, counted),
+                    *(proof for job in jobs for proof in self._proof(job.commit)),
+                ],
             )
         for job in jobs:
-            self._cache.committed(job.commit)
+            self._committed(job.commit)
+
+    def _proof(self, commit: Commit) -> list[Statement]:
+        return self._claims.proof(commit.effects, self._clock.wall_ns() // 1_000_000_000)
+
+    def _committed(self, commit: Commit) -> None:
+        self._cache.committed(commit)
+        self._claims.committed(commit.effects)
 
     def _run_locked(self, rule: Callable[[Txn], T], asked: Asked) -> T:
         """Run the rule in a transaction that locks what it reads."""
@@ -286,8 +296,9 @@ class ServerEngine:
                     commit = txn.commit
                     if commit.effects:
                         written = statements(commit.effects, self._server.dialect)
-                        session.commit((), (), written, is_open=True)
-                        self._cache.committed(commit)
+                        proof = self._proof(commit)
+                        session.commit((), (), [*written, *proof], is_open=True)
+                        self._committed(commit)
                     else:
                         session.end()
                     return answer

@@ -236,7 +236,8 @@ class Session:
         now_s = self._now_s()
         if self._token_s is not None and now_s - self._token_s < TOKEN_LIFE_S:
             return
-        self._settle(self.ask)  # who has lost the row may have lost the volume
+        if self._connection is not None:  # a new one is asked anyway
+            self._settle(self.ask)  # who has lost the row may have lost the volume
         client = secrets.randbits(62)
         text = f"INSERT INTO {COMMIT_TABLE} (client, batch, at) VALUES (?, 0, ?)"
         self.ask([(text, (client, now_s))])

@@ -1,5 +1,8 @@
 """Attributes, extended attributes, open files, and the data of files as metadata knows it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from roost.volume.meta import (
     allocate,
     append,
@@ -122,6 +125,22 @@ class Files(VolumeHandle):
         """Return a slice number never given before; reserved in batches."""
         return SliceId(self._writable.slice_ids.take())
 
+    def is_doubtful(self, slice_id: SliceId) -> bool:
+        """True if another client may have been given this number as well: see `claim`.
+
+        The blocks of such a slice are not to be deleted.
+        """
+        return self._opened.slice_ids.is_doubtful(slice_id)
+
+    @contextmanager
+    def _ours(self, slice_id: SliceId) -> Iterator[None]:
+        """Around the commit of a slice, which looks at its number before.
+
+        The commit itself may be what met the database again.
+        """
+        yield
+        self._opened.demand_ours(slice_id)
+
     def read_chunk(self, ino: Ino, chunk_no: ChunkNo) -> tuple[Slice, ...]:
         """Return the chunk's records, oldest first; none means all zeros.  See overlay.visible."""
         return slices.read_chunk(self._engine, ino, chunk_no)
@@ -134,7 +153,8 @@ class Files(VolumeHandle):
         Return the file's attributes as committed.
         Raises FsError: ENOENT, EPERM no file or immutable, EFBIG, ENOSPC, EDQUOT.
         """
-        return slices.write_slice(self._writable, ino, chunk_no, record, mtime_ns)
+        with self._ours(record.id):
+            return slices.write_slice(self._writable, ino, chunk_no, record, mtime_ns)
 
     def append_slice(
         self, ino: Ino, slice_id: SliceId, length: int, mtime_ns: int | None = None
@@ -144,7 +164,8 @@ class Files(VolumeHandle):
         So several hosts append without overwriting each other.  A slice that crosses a chunk's
         border becomes two records.  Raises FsError: as write_slice.
         """
-        return append.append_slice(self._writable, ino, slice_id, length, mtime_ns)
+        with self._ours(slice_id):
+            return append.append_slice(self._writable, ino, slice_id, length, mtime_ns)
 
     def copy_range(
         self,
@@ -185,4 +206,5 @@ class Files(VolumeHandle):
         any more are returned.
         """
         work = compaction.Replacement(ino, chunk_no, skipped, replaced, record)
-        return compaction.replace_slices(self._writable, work)
+        with self._ours(record.id):
+            return compaction.replace_slices(self._writable, work)
