@@ -9,7 +9,7 @@ import pytest
 
 from roost.volume.engines.sql import scans
 from roost.volume.meta.api import Meta, format_volume, open_meta
-from roost.volume.model import ROOT, ChunkNo, Ino, Slice
+from roost.volume.model import ROOT, ChunkNo, Ino, QuotaKind, Slice
 from roost.volume.settings import new_settings
 
 MEMORY_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -82,6 +82,19 @@ def test_half_a_slice_record_is_damage_not_an_empty_chunk(path: Path) -> None:
         assert any("chunk 0 of inode 3" in problem.what for problem in meta.check())
         with pytest.raises(CorruptRecord):
             meta.read_chunk(meta.resolve("d/f").ino, ChunkNo(0))
+
+
+def test_quotas_that_cannot_be_compared_end_no_check(path: Path) -> None:
+    with open_meta(f"sqlite3://{path}") as meta:
+        meta.quota_set(QuotaKind.DIRECTORY, meta.resolve("d").ino, space_bytes_max=1 << 30)
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE jfs_node SET type = 9 WHERE inode = 3")
+    connection.commit()
+    connection.close()
+    with open_meta(f"sqlite3://{path}", read_only=True) as meta:
+        found = {problem.what for problem in meta.check()}
+    assert "inode 3: unknown kind 9" in found
+    assert "quotas cannot be compared: inode 3: unknown kind 9" in found
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])

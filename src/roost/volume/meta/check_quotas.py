@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from roost.errors import CorruptRecord
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.rules import is_trash
 from roost.volume.meta.usage import as_child, space_of, total
@@ -14,8 +15,16 @@ _OWNERS = (QuotaKind.USER, QuotaKind.GROUP)
 def check_quotas(volume: OpenVolume) -> tuple[Problem, ...]:
     """Return the quotas that drifted, of one snapshot.
 
+    What they should count is not known while a record does not parse, which is then the problem.
     Memory grows with the number of nodes, on a volume that has quotas.
     """
+    try:
+        return _drifted(volume)
+    except CorruptRecord as error:
+        return (Problem(Ino(0), f"quotas cannot be compared: {error}"),)
+
+
+def _drifted(volume: OpenVolume) -> tuple[Problem, ...]:
     counts_owners = volume.settings.user_group_quota
     with volume.engine.scan() as scans:
         quotas = list(scans.quotas())
