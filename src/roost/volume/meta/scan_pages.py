@@ -124,7 +124,10 @@ def chunk_pages(scans: Scans, told: OnDamage | None = None) -> Iterator[Records]
     the whole ones before its end are yielded.
     """
     for rows in _chunk_rows(scans):
-        stored = [_whole_records(row, told) for row in rows]
+        stored = [row[3] for row in rows]
+        is_sound = set(map(type, stored)) == {bytes}
+        if not is_sound or any(len(raw) % SLICE_BYTES for raw in stored):
+            stored = [_whole_records(row, told) for row in rows]
         counts = np.array([len(raw) for raw in stored], np.int64)
         records = np.frombuffer(b"".join(stored), _STORED)
         owners = _numbers([row[1:3] for row in rows], 2).repeat(counts // SLICE_BYTES, axis=0)
