@@ -84,6 +84,24 @@ def test_half_a_slice_record_is_damage_not_an_empty_chunk(path: Path) -> None:
             meta.read_chunk(meta.resolve("d/f").ino, ChunkNo(0))
 
 
+@pytest.mark.parametrize("column", ["mode", "uid", "mtime", "length", "nlink", "parent", "type"])
+@pytest.mark.parametrize("value", ["'text'", "x'01'", "NULL"])
+def test_a_value_of_another_kind_is_damage(path: Path, column: str, value: str) -> None:
+    """SQLite stores what it is given."""
+    if value == "NULL" and column == "parent":
+        pytest.skip("as JuiceFS stores it")
+    connection = sqlite3.connect(path)
+    try:
+        connection.execute(f"UPDATE jfs_node SET {column} = {value} WHERE inode = 3")
+    except sqlite3.IntegrityError:
+        pytest.skip("the column refuses it")
+    connection.commit()
+    connection.close()
+    with open_meta(f"sqlite3://{path}", read_only=True) as meta:
+        found = [problem for problem in meta.check() if problem.ino == 3]
+    assert any("inode 3" in problem.what and problem.fatal for problem in found), found
+
+
 def test_quotas_that_cannot_be_compared_end_no_check(path: Path) -> None:
     with open_meta(f"sqlite3://{path}") as meta:
         meta.quota_set(QuotaKind.DIRECTORY, meta.resolve("d").ino, space_bytes_max=1 << 30)

@@ -6,6 +6,7 @@ EXACT(name)      the bytes of a text column, compared byte for byte whatever the
 TEXT(?)          the text whose UTF-8 bytes are given
 CAST(… AS BLOB)  bytes joined by ||
 GREATEST(a, b)   the larger of two numbers
+NUMBERS(a, b: c) `c`, or NULL where SQLite stores in `a` or `b` what is no number
 PACKED(a, b)     columns of numbers; in MySQL one text, NULL if the first column is, because
                  its client spends more on a column than on a row (see `rows.unpacked`)
 
@@ -22,6 +23,7 @@ PREFIX = "jfs_"
 _EXACT = re.compile(r"EXACT\(([\w.]+)\)")
 _TEMPLATES_MAX = 4096  # statements over many rows are as many as there are numbers of rows
 _PACKED = re.compile(r"PACKED\(([^)]*)\)")
+_NUMBERS = re.compile(r"NUMBERS\(([^:]*): (\w+)\)")
 _CONFLICT = re.compile(r"ON CONFLICT \([^)]*\) DO UPDATE SET")
 _EXCLUDED = re.compile(r"excluded\.(\w+)")
 
@@ -106,8 +108,11 @@ def _spell(dialect: Dialect, template: str) -> str:
         text = text.replace("roost_commit", f"roost_{dialect.prefix.removeprefix(PREFIX)}commit")
     if dialect.name != "mysql":
         text = _PACKED.sub(r"\1", text)
+    if dialect.name != "sqlite":
+        text = _NUMBERS.sub(r"\2", text)  # their columns hold nothing else
     if dialect.name == "sqlite":
         text = _EXACT.sub(r"CAST(\1 AS BLOB)", text)
+        text = _NUMBERS.sub(_if_numbers, text)
         return text.replace("TEXT(?)", "CAST(? AS TEXT)").replace("GREATEST(", "MAX(")
     if dialect.name == "postgres":
         text = _EXACT.sub(r"convert_to(\1, 'UTF8')", text)
@@ -117,6 +122,11 @@ def _spell(dialect: Dialect, template: str) -> str:
     text = text.replace("TEXT(?)", "CONVERT(? USING utf8mb4)").replace("AS BLOB)", "AS BINARY)")
     text = _CONFLICT.sub("ON DUPLICATE KEY UPDATE", text)
     return _EXCLUDED.sub(r"VALUES(\1)", text).replace("FOR SHARE", "LOCK IN SHARE MODE")
+
+
+def _if_numbers(numbers: re.Match[str]) -> str:
+    tests = " AND ".join([f"typeof({column}) = 'integer'" for column in numbers[1].split(", ")])
+    return f"CASE WHEN {tests} THEN {numbers[2]} END"
 
 
 def _concatenated(packed: re.Match[str]) -> str:

@@ -178,7 +178,11 @@ class SqlScans:
     # ---- few columns of whole tables, as in RowScans
     def node_rows(self) -> Iterator[list[Row]]:
         """As in RowScans."""
-        text = "SELECT inode, COALESCE(parent, 0), length, nlink, type FROM jfs_node"
+        numbers = "flags, mode, uid, gid, atime, mtime, ctime"
+        text = (
+            f"SELECT inode, COALESCE(parent, 0), length, nlink, NUMBERS({numbers}: type)"
+            " FROM jfs_node"
+        )
         return self._row_pages(text, "inode")
 
     def edge_rows(self) -> Iterator[list[Row]]:
