@@ -1,6 +1,7 @@
 """H23: slice ids that are issued again after a metadata rollback never show old bytes."""
 
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,9 +99,15 @@ def test_a_slice_whose_number_another_has_is_not_acknowledged_nor_deleted(
     ours, theirs = on_redis.open(cache="ours"), on_redis.open(cache="theirs")
     ours.write("/first", b"first")
     file = ours.open_file("/ours", "w")
-    file.write(b"o" * (64 << 10))  # one block, under way at once
+    for at in (0, 1 << 20):  # two slices of a block, stored at once
+        file.pwrite(at, b"o" * (64 << 10))
+    ends_s = time.monotonic() + 20
+    while len(on_redis.objects()) < 3:
+        assert time.monotonic() < ends_s
+        time.sleep(0.01)
     lose_the_last_second(redis_server, on_redis, forgets=True)
-    theirs.write("/theirs", b"t" * (64 << 10))
+    for name in ("/theirs", "/theirs too"):
+        theirs.write(name, b"t" * (64 << 10))
     cut(redis_server, on_redis)
     with pytest.raises(Failure, match="another client's"):
         file.fsync()
@@ -108,5 +115,6 @@ def test_a_slice_whose_number_another_has_is_not_acknowledged_nor_deleted(
         file.close()
     ours.write("/again", b"o" * (64 << 10))
     reader = on_redis.open(cache="third")
-    assert reader.read("/theirs") == b"t" * (64 << 10)
+    for name in ("/theirs", "/theirs too"):
+        assert reader.read(name) == b"t" * (64 << 10)
     assert reader.read("/again") == b"o" * (64 << 10)

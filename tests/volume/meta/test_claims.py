@@ -98,6 +98,7 @@ def test_nobody_gets_numbers_of_a_batch_that_the_database_forgot(two: tuple[Meta
     put_back(theirs, NEXT_INO, FIRST_INO)
     lose_connections(ours)
     ours.getattr(ROOT)
+    assert theirs.new_slice_id() > max(used) + 4000, "raised by the connection itself"
     used |= {ours.new_slice_id() for _ in range(3)}
     assert not used & {theirs.new_slice_id() for _ in range(20)}
     assert theirs.create(ROOT, b"b").ino > max(inos) + 1000
