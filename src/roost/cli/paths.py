@@ -71,17 +71,22 @@ def local_path(path: str) -> Path:
 
     Raises InvalidArgument for a URL, as a META-URL before the path would be.
     """
+    _refuse_url(path)
+    return Path(path)
+
+
+def _refuse_url(path: str) -> None:
     if "://" in path:
         # The URL is not repeated: it may hold a password.
         raise InvalidArgument(
             "a URL is given where a path is wanted",
             hint="Write --meta META-URL, and then the path inside the volume.",
         )
-    return Path(path)
 
 
 def inside(path: str) -> str:
-    """Return a path inside a volume as the client wants it."""
+    """Return a path inside a volume as the client wants it.  Raises InvalidArgument for a URL."""
+    _refuse_url(path)
     return "/" + path.removeprefix(":").lstrip("/")
 
 

@@ -125,7 +125,7 @@ class _TreeWriter:
         self._reader = TreeReader(engine, scans, self._damaged)
         self._skip_damaged = options.skip_damaged
         self._progress = progress
-        self._total = (scans.counter(TOTAL_INODES) or 0) + 2
+        self._total = scans.counter(TOTAL_INODES) or 0
         self._rules: dict[int, AclRule] = dict(scans.all_acls())
         self._open: list[bool] = []  # of each directory being written: it has an entry already
 
@@ -170,7 +170,7 @@ class _TreeWriter:
 
     def _fields(self, child: Child, depth: int) -> str:
         """Return the entry's opening and all fields but `entries`."""
-        self.report.entries += 1
+        self.report.entries += bool(self._open)  # a tree's top is no entry
         attr = child.attr
         inner = f",\n{INDENT * (depth + 1)}"
         text = (
