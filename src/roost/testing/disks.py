@@ -39,5 +39,10 @@ def make_read_only(disk: Path) -> None:
     _run("mount", "-o", "remount,ro", str(disk))
 
 
+def make_writable(disk: Path) -> None:
+    """Take back `make_read_only`."""
+    _run("mount", "-o", "remount,rw", str(disk))
+
+
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)

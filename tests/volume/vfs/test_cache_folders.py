@@ -9,7 +9,7 @@ import pytest
 
 from roost.errors import Unavailable
 from roost.sizes import MIB
-from roost.testing.disks import fill_up, make_read_only, small_disk
+from roost.testing.disks import fill_up, make_read_only, make_writable, small_disk
 from roost.testing.volumes import TestVolume
 from roost.volume.data.settings import DataSettings
 
@@ -158,3 +158,28 @@ def test_a_full_folder_with_blocks_of_the_volume_stays_in_use(
         assert again.read("/a") == b"hello"
         assert volume.store.calls["get"] == before
         again.close()
+
+
+def test_staged_blocks_in_a_folder_that_became_read_only_are_not_forgotten(
+    volume: TestVolume, tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings += ["staged blocks wait", "until the volume is opened for writing"]
+    with small_disk(tmp_path / "small", 3 * MIB) as folder:
+        with volume.open(data=cached(folder, writeback=True)) as client:
+            volume.store.before_call = _refuse
+            client.write("/a", b"hello")
+        volume.store.before_call = lambda _verb, _key: None
+        assert client.staged().files == 1
+        make_read_only(folder)
+        with pytest.raises(Unavailable, match="write-back cannot use") as caught:
+            volume.open(cache=str(folder))
+        assert "does not have yet" in caught.value.hint
+        assert volume.open(cache=str(folder), read_only=True).read("/a") == b"hello"
+        make_writable(folder)
+        volume.open(cache=str(folder)).close()
+    assert len(volume.objects()) == 1
+
+
+def _refuse(verb: str, _key: str) -> None:
+    if verb == "put":
+        raise Unavailable("the store is away")

@@ -25,6 +25,7 @@ class DataSettings:
     `cache_dirs` hold blocks fetched from the store, and with `writeback` those not yet there.  If
     there are none, the client's cache folder is used; and a volume whose store is a folder of this
     host then caches no blocks, because reading the object itself costs the same.
+    Folders that cannot be used are left out; write-back needs the first one.
     """
 
     # Writing
@@ -49,7 +50,7 @@ class DataSettings:
     cache_mode: int = 0o600
     cache_partial_only: bool = False  # keep only what parts of blocks were read from
     cache_large_write: bool = False  # keep full blocks that were written
-    verify_cache_checksum: ChecksumLevel = "extend"
+    verify_cache_checksum: ChecksumLevel = "extend"  # "none": nor of local copies of whole files
     cache_eviction: Eviction = "2-random"
     cache_expire_s: float = 0.0  # 0: never
 

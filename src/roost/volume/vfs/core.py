@@ -207,9 +207,11 @@ class Core:
         try:
             return Staging(folder, settings.uuid, self.blocks, limits, self.clock)
         except OSError as error:
+            left = "Let the folder be written to: the store does not have yet what is staged there."
+            other = "Choose another cache folder, or open the volume without write-back."
             raise Unavailable(
                 f"write-back cannot use {folder}: {error.strerror}",
-                hint="Choose another cache folder, or open the volume without write-back.",
+                hint=left if left_over else other,
             ) from error
 
     def _check_rollback(self) -> None:
