@@ -2,31 +2,61 @@
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from roost.cli.main import app
-from roost.testing.servers import MariadbServer, PostgresServer
+from roost.testing.servers import MariadbServer, PostgresServer, RedisServer
 from roost.volume.client import VolumeClient
 from roost.volume.formatting import NewVolume, make_volume
+from roost.volume.meta import acl
 from roost.volume.meta.api import open_meta
+from roost.volume.model import AclRule, AttrChange, QuotaKind
 
 from .conftest import Juicefs
 
 
-@pytest.fixture(params=["sqlite3", "redis", "mysql", "postgres"])
-def meta_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database of each kind."""
-    if request.param == "redis":
-        url: str = request.getfixturevalue("redis_url")
-        return url
-    if request.param == "sqlite3":
-        return f"sqlite3://{tmp_path}/meta.db"
-    servers = {"mysql": "mariadb_server", "postgres": "postgres_server"}
-    server: MariadbServer | PostgresServer = request.getfixturevalue(servers[request.param])
+def empty_database(request: pytest.FixtureRequest, kind: str, name: str) -> str:
+    """Return the URL of an empty database of a kind."""
+    if kind == "sqlite3":
+        folder: Path = request.getfixturevalue("tmp_path")
+        return f"sqlite3://{folder}/{name}.db"
+    servers = {"redis": "redis_server", "mysql": "mariadb_server", "postgres": "postgres_server"}
+    server: RedisServer | MariadbServer | PostgresServer
+    server = request.getfixturevalue(servers[kind])
     return server.new_database()
+
+
+@dataclass(frozen=True)
+class Places:
+    """A volume's database, and empty ones to be loaded by Roost and by the official client."""
+
+    source: str
+    by_us: str
+    by_them: str
+
+
+@pytest.fixture(
+    params=[
+        ("sqlite3", "redis"),
+        ("redis", "mysql"),
+        ("mysql", "postgres"),
+        ("postgres", "sqlite3"),
+        ("redis", "redis"),
+    ],
+    ids=lambda kinds: "-to-".join(kinds),
+)
+def places(request: pytest.FixtureRequest) -> Places:
+    """Databases of each kind, each dumped and each loaded."""
+    source, target = request.param
+    return Places(
+        empty_database(request, source, "meta"),
+        empty_database(request, target, "us"),
+        empty_database(request, target, "them"),
+    )
 
 
 def roost(*arguments: str) -> str:
@@ -35,13 +65,19 @@ def roost(*arguments: str) -> str:
     return done.output
 
 
-def trees(path: Path) -> list[object]:
+def contents(path: Path) -> dict[str, object]:
+    """Return all of a dump but what each client numbers by itself: counters and sessions."""
     document = json.loads(path.read_text())
-    return [document["Setting"], document["FSTree"], document.get("Trash")]
+    return {name: document[name] for name in document if name not in ("Counters", "Sustained")}
+
+
+RULE = AclRule(6, 4, 7, 4, ((1001, 7),), ((2002, 5),))
 
 
 def fill(url: str, folder: Path) -> None:
     with VolumeClient.open(url, cache_dir=folder / "cache") as client:
+        client.meta.quota_set(QuotaKind.USER, 1001, inodes_max=100)
+        client.meta.quota_set(QuotaKind.GROUP, 2002, space_bytes_max=1 << 30)
         client.mkdir("/d")
         client.write("/d/f", os.urandom(200_000))
         client.write("/d/gone", b"gone")
@@ -51,33 +87,65 @@ def fill(url: str, folder: Path) -> None:
         client.truncate("/d/f", 100 << 20)
         client.append("/d/f", b"behind a hole")
         client.remove("/d/gone")
+        client.setattr("/d/f", AttrChange(uid=1001, gid=2002))
+        if client.settings.enable_acl:
+            client.setxattr("/d/f", acl.ACCESS_NAME.decode(), acl.encode_xattr(RULE))
+            client.setxattr("/d", acl.DEFAULT_NAME.decode(), acl.encode_xattr(RULE))
+            client.mkdir("/d/heir")
+        ino = client.node("/d").ino
+        client.meta.quota_set(
+            QuotaKind.DIRECTORY, ino, inodes_max=50, space_bytes_max=1 << 31, strict=True
+        )
 
 
 def test_each_client_dumps_the_same_and_loads_what_the_other_dumped(
-    juicefs: Juicefs, meta_url: str, tmp_path: Path
+    juicefs: Juicefs, places: Places, tmp_path: Path
 ) -> None:
-    make_volume(meta_url, NewVolume("photos", bucket=str(tmp_path / "objects")))
-    fill(meta_url, tmp_path)
+    url = places.source
+    objects = f"{tmp_path}/objects/"
+    juicefs.run("format", "--storage", "file", "--bucket", objects, "--enable-acl", url, "photos")
+    fill(url, tmp_path)
     ours, theirs = tmp_path / "ours.json", tmp_path / "theirs.json.gz"
-    roost("dump", meta_url, str(ours))
-    juicefs.run("dump", meta_url, str(tmp_path / "theirs.json"))
-    juicefs.run("dump", meta_url, str(theirs))
-    assert trees(ours) == trees(tmp_path / "theirs.json")
+    roost("dump", url, str(ours))
+    juicefs.run("dump", url, str(tmp_path / "theirs.json"))
+    juicefs.run("dump", url, str(theirs))
+    assert contents(ours) == contents(tmp_path / "theirs.json")
+    assert {"Quotas", "UserQuotas", "GroupQuotas"} <= contents(ours).keys()
+    assert "posix_acl_access" in ours.read_text()
+    assert "posix_acl_default" in ours.read_text()
 
-    by_us, by_them = f"sqlite3://{tmp_path}/us.db", f"sqlite3://{tmp_path}/them.db"
-    roost("load", by_us, str(theirs))
-    juicefs.run("load", by_them, str(ours))
-    for url in (by_us, by_them):
+    roost("load", places.by_us, str(theirs))
+    juicefs.run("load", places.by_them, str(ours))
+    for loaded in (places.by_us, places.by_them):
         again = tmp_path / "again.json"
-        roost("dump", url, str(again))
-        assert trees(again) == trees(ours)
-        juicefs.run("dump", url, str(again))
-        assert trees(again) == trees(ours)
-        juicefs.run("fsck", url)
-        juicefs.demand_no_leak(url)
+        roost("dump", loaded, str(again))
+        assert contents(again) == contents(ours)
+        juicefs.run("dump", loaded, str(again))
+        assert contents(again) == contents(ours)
+        juicefs.run("fsck", loaded)
+        juicefs.run("quota", "check", loaded, "--path", "/d", "--strict")
+        juicefs.demand_no_leak(loaded)
+        use(loaded, tmp_path)
     # juicefs 1.4.2 counts the slices of hard links twice when it loads into SQL, so not by_them.
-    with open_meta(by_us, read_only=True) as meta:
+    with open_meta(places.by_us, read_only=True) as meta:
         assert meta.check() == ()
+        for kind in QuotaKind:
+            checks = meta.quota_check(kind, strict=True)
+            assert [one for one in checks if not one.is_consistent] == []
+
+
+def use(url: str, folder: Path) -> None:
+    """Find quotas and ACLs at work in a volume that was loaded."""
+    with VolumeClient.open(url, read_only=True, cache_dir=folder / "cache") as client:
+        for path, name in (("/d/f", acl.ACCESS_NAME), ("/d", acl.DEFAULT_NAME)):
+            assert client.getxattr(path, name.decode()) == acl.encode_xattr(RULE)
+        assert client.getxattr("/d/heir", acl.DEFAULT_NAME.decode()) == acl.encode_xattr(RULE)
+        limits = {(one.kind, one.key): one.quota for one in client.meta.quota_list()}
+        assert limits[QuotaKind.USER, 1001].inodes_max == 100
+        assert limits[QuotaKind.GROUP, 2002].space_bytes_max == 1 << 30
+        of_folder = limits[QuotaKind.DIRECTORY, client.node("/d").ino]
+        assert (of_folder.inodes_max, of_folder.space_bytes_max) == (50, 1 << 31)
+        assert of_folder.used_inodes == 4
 
 
 def test_the_official_client_reads_a_restored_backup_and_leaves_backups_alone(
