@@ -35,12 +35,23 @@ class TellsTouched(Scans, Protocol):
         """
         ...
 
-    def read_touched(
-        self, touched: Iterable[Touched], usage: Sequence[Ino], rule: Callable[[Scans], T]
-    ) -> tuple[T, set[Touched]]:
-        """Return what `rule` makes of scans of one moment, and what was touched until just after.
+    def entries(self, touched: Iterable[Touched]) -> int:
+        """Return how many entries the directories among them have now.  Raises Unavailable."""
+        ...
 
-        They show only what is in `touched`, the statistics of the directories in `usage`, and all
-        of the small tables.  `rule` is run twice, and must not ask for less the second time.
+    def read_touched(
+        self,
+        touched: Iterable[Touched],
+        usage: Sequence[Ino],
+        rule: Callable[[Scans], T],
+        *,
+        as_one: bool,
+    ) -> tuple[T, set[Touched]]:
+        """Return what `rule` makes of scans, and what was touched until just after.
+
+        With `as_one` the scans are of one moment, and the server serves nobody else meanwhile;
+        without, each record is of some moment.  They show only what is in `touched`, the statistics
+        of the directories in `usage`, and all of the small tables.  `rule` is run twice, and must
+        not ask for less the second time.
         """
         ...

@@ -4,8 +4,10 @@ Redis has no snapshots, but it tells every change of a key to who asks for it.  
 brought up to one moment afterwards: what was touched meanwhile is read again, the last of it in one
 transaction.  Source: Redis, client-side caching, broadcasting mode.
 
-The server tells at the end of a turn of its loop, so what is told before the answer to a command
-that was sent after another's answer covers everything up to that other one.
+The server tells at the end of a turn of its loop, after the answers of that turn.  So what is told
+before the answer to a command of a later turn covers everything up to a command of an earlier one.
+To hear that soon, and not when a long answer was read, two large commands follow the transaction:
+the server reads at most one of them in a turn (`_MARK`).
 """
 
 import re
@@ -30,6 +32,12 @@ from roost.volume.model import DirUsage, Ino
 
 T = TypeVar("T")
 
+# In one turn the server reads no more of a connection than its buffer for queries holds: 16 KiB, or
+# what an earlier command left it grown to.  Ours are made of small arguments, but for this one.  So
+# the buffer holds one such and a bit, never two.  Source: Redis, networking.c, readQueryFromClient.
+_MARK: Command = ("PING", b"x" * 40_000)
+_COMMANDS_AT_ONCE = 50  # outside of a transaction; others are served in between
+
 _KINDS = (b"i", b"d", b"c", b"s", b"x")  # `s` is that of sessions too; none begins another
 _PLACE = re.compile(rb"(i|d|c|s|x|session)(\d+)(?:_(\d+))?")
 _LETTERS = {b"i": b"I", b"d": b"J", b"c": b"K", b"s": b"Y", b"x": b"X", b"session": b"B"}
@@ -51,7 +59,7 @@ class Told:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._touched: set[Touched] = set()
-        self._is_emptied = False
+        self._was_flushed = False
 
     def tracking(self) -> Command:
         """Return the command that begins it."""
@@ -63,7 +71,7 @@ class Told:
         if message[0] != b"invalidate":
             return
         if message[1] is None:
-            self._is_emptied = True
+            self._was_flushed = True
             return
         begins = len(self._keys.prefix)
         for key in message[1]:
@@ -73,10 +81,13 @@ class Told:
                 self._touched.add((_LETTERS[kind], int(number), int(chunk_no or 0)))
 
     def take(self) -> set[Touched]:
-        """Return what was touched since the last time.  Raises Unavailable if all was deleted."""
-        if self._is_emptied:
-            raise Unavailable("the database was emptied while it was read")
+        """Return what was touched since the last time."""
         taken, self._touched = self._touched, set()
+        return taken
+
+    def take_flush(self) -> bool:
+        """True if a database of the server was emptied since the last time; which, is not told."""
+        taken, self._was_flushed = self._was_flushed, False
         return taken
 
 
@@ -162,13 +173,23 @@ class WatchedScans(RedisScans):
         """`told` hears the connection's pushes; None if the server has none."""
         super().__init__(connection, keys, place, hints)
         self._told = told
+        self._setting: Any = None
 
     def watch(self) -> bool:
-        """As in TellsTouched."""
+        """As in TellsTouched.  False also for a user without the right to transactions."""
         if self._told is None:
             return False
+        begun, ended = self._connection.call([("MULTI",), ("EXEC",)])
+        if isinstance(begun, hiredis.ReplyError):
+            return False
+        if isinstance(ended, hiredis.ReplyError):
+            self._connection.call([("DISCARD",)])
+            return False
         reply = self._connection.call([self._told.tracking()])[0]
-        return not isinstance(reply, hiredis.ReplyError)
+        if isinstance(reply, hiredis.ReplyError):
+            return False
+        self._setting = self._ask("GET", self._keys.setting)
+        return True
 
     def unwatch(self) -> None:
         """As in TellsTouched."""
@@ -178,19 +199,57 @@ class WatchedScans(RedisScans):
         """As in TellsTouched."""
         assert self._told is not None, "as `watch` said"
         self._ask("PING")
+        self._refuse_flush()
         return self._told.take()
 
+    def entries(self, touched: Iterable[Touched]) -> int:
+        """As in TellsTouched."""
+        inos = [ino for letter, ino, _ in touched if letter == b"J"]
+        lengths: list[int] = self._pieces([("HLEN", self._keys.folder(Ino(ino))) for ino in inos])
+        return sum(lengths)
+
     def read_touched(
-        self, touched: Iterable[Touched], usage: Sequence[Ino], rule: Callable[[Scans], T]
+        self,
+        touched: Iterable[Touched],
+        usage: Sequence[Ino],
+        rule: Callable[[Scans], T],
+        *,
+        as_one: bool,
     ) -> tuple[T, set[Touched]]:
         """As in TellsTouched."""
         scans = TouchedScans(self._keys, self._place, self._hints, touched, usage)
         rule(scans)
-        replies = self._call([("MULTI",), *scans.commands, ("EXEC",)])
-        later = self.touched()
-        found = replies[-1]
-        for reply in found:
-            if isinstance(reply, hiredis.ReplyError):
-                raise failure(reply, self._place)
+        if as_one:
+            found, later = self._transaction(scans.commands)
+        else:
+            found, later = self._pieces(scans.commands), self.touched()
         scans.answer(found)
         return rule(scans), later
+
+    def _transaction(self, commands: list[Command]) -> tuple[Replies, set[Touched]]:
+        """Return the replies of one moment, and what was touched until just after."""
+        told, later = self._told, set[Touched]()
+        assert told is not None, "as `watch` said"
+        replies = self._connection.call(
+            [("MULTI",), *commands, ("EXEC",), _MARK, _MARK], lambda _: later.update(told.take())
+        )
+        found = replies[len(commands) + 1]
+        for reply in (found, *(found if isinstance(found, list) else ())):
+            if isinstance(reply, hiredis.ReplyError):
+                raise failure(reply, self._place)
+        self._refuse_flush()
+        return found, later
+
+    def _pieces(self, commands: list[Command]) -> Replies:
+        """Return replies, of many moments."""
+        return [
+            reply
+            for start in range(0, len(commands), _COMMANDS_AT_ONCE)
+            for reply in self._call(commands[start : start + _COMMANDS_AT_ONCE])
+        ]
+
+    def _refuse_flush(self) -> None:
+        """Raise Unavailable if it was this database that was emptied, and not a neighbour."""
+        assert self._told is not None, "as `watch` said"
+        if self._told.take_flush() and self._ask("GET", self._keys.setting) != self._setting:
+            raise Unavailable("the database was emptied while it was read")

@@ -107,7 +107,7 @@ class _Run:
             if text is None:
                 raise NotFormatted("the volume is gone")
             self._total = (scans.counter(TOTAL_INODES) or 0) * _ROWS_PER_INODE
-            new = rows_of_one_moment(scans, text)
+            new = rows_of_one_moment(scans, text, volume.clock)
             if last is None:
                 parts, changes = write_run(self._store, id_, self._counted(new))
             else:

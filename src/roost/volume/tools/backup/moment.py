@@ -16,11 +16,14 @@ import logging
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import IO
 
 import zstandard
 
+from roost.clock import Clock
+from roost.errors import StorageFull
 from roost.volume import codec
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.touched import TellsTouched, Touched
@@ -30,8 +33,10 @@ from roost.volume.tools.numbers_seen import NumbersSeen
 
 AT_ONCE = 1000  # groups of records in one atomic step
 FEW = 500  # may be read in one step at the end
+ENTRIES_MAX = 1_000_000  # read in one step, in which the server serves nobody else
 ROUNDS_MAX = 20
 STEPS_MAX = 300
+STEPS_S_MAX = 60.0
 _LARGE = b"IJKUXY"
 _HEAD = struct.Struct(">II")  # bytes of key and of value
 _LEVEL = 1
@@ -39,11 +44,11 @@ _LEVEL = 1
 log = logging.getLogger(__name__)
 
 
-def rows_of_one_moment(scans: Scans, settings: str) -> Iterator[Row]:
+def rows_of_one_moment(scans: Scans, settings: str, clock: Clock) -> Iterator[Row]:
     """Yield all rows of a volume in order of key, as of one moment if the engine can tell.
 
-    If it cannot, a warning says so.  Raises CorruptRecord, Unavailable; OSError if the temporary
-    folder is full.
+    If it cannot, a warning says so.  Raises CorruptRecord, Unavailable; StorageFull if the
+    temporary folder cannot take the listing.
     """
     if scans.is_snapshot:
         yield from state_rows(scans, settings)
@@ -51,7 +56,7 @@ def rows_of_one_moment(scans: Scans, settings: str) -> Iterator[Row]:
         with _Spool() as spool:
             moment = _Moment(scans, settings)
             spool.put(moment.listed(in_order(rows_in(scans, settings))))
-            moment.come_to_it()
+            moment.come_to_it(clock)
             scans.unwatch()
             yield from in_order(moment.rows(spool.rows()))
     else:
@@ -77,23 +82,34 @@ class _Moment:
             if row[0][:1] in _LARGE:
                 yield row
 
-    def come_to_it(self) -> None:
-        """Read again what was touched until all that was read is of one moment."""
+    def come_to_it(self, clock: Clock) -> None:
+        """Read again what was touched until all that was read is of one moment, or too long."""
         stale = self._touched()
         for _ in range(ROUNDS_MAX):
             if len(stale) <= FEW:
                 break
-            waiting, stale = iter(stale), set()
-            while some := set(islice(waiting, AT_ONCE)):
-                stale |= self._read(some)[1]
+            stale = self._round(stale)
+        ends_s = clock.monotonic_s() + STEPS_S_MAX
         for _ in range(STEPS_MAX):
             # Little lies between this and the step's moment, so little is touched in between.
             stale |= self._touched()
+            if self._scans.entries(stale) > ENTRIES_MAX:
+                break
             read = stale | self._keepers
-            named, stale = self._read(stale)
-            if all(one in read or self._is_new(one, named) for one in stale):
+            named, just_after, stale = self._read(stale, as_one=True)
+            if all(one in read or self._is_new(one, named) for one in just_after):
                 return
+            if clock.monotonic_s() > ends_s:
+                break
+        self._round(stale)
         log.warning("the volume changes too fast: the last changes may be in the backup half")
+
+    def _round(self, stale: set[Touched]) -> set[Touched]:
+        """Read groups of records, each of some moment; return what was touched meanwhile."""
+        waiting, later = iter(stale), set[Touched]()
+        while some := set(islice(waiting, AT_ONCE)):
+            later |= self._read(some, as_one=False)[2]
+        return later
 
     def rows(self, listed: Iterable[Row]) -> Iterator[Row]:
         """Yield the rows listed, with what was read again in the place of what it was."""
@@ -102,47 +118,60 @@ class _Moment:
         return heapq.merge(kept, sorted([*again, *self._small]))
 
     def _touched(self) -> set[Touched]:
-        return self._noted(self._scans.touched())
-
-    def _noted(self, touched: set[Touched]) -> set[Touched]:
-        self._keepers |= {one for one in touched if one[0] == b"B"}
+        touched = self._scans.touched()
+        self._noted(touched)
         return touched
+
+    def _noted(self, touched: set[Touched]) -> None:
+        self._keepers |= {one for one in touched if one[0] == b"B"}
 
     def _is_new(self, one: Touched, named: set[int]) -> bool:
         """True if that belongs to an inode made after the last step: nothing of then names it."""
         return one[0] != b"B" and one[1] not in self._known and one[1] not in named
 
-    def _read(self, touched: set[Touched]) -> tuple[set[int], set[Touched]]:
-        """Read groups of records in one step.
+    def _read(
+        self, touched: set[Touched], *, as_one: bool
+    ) -> tuple[set[int], set[Touched], set[Touched]]:
+        """Read groups of records, in one step or one by one.
 
-        Return the inodes that entries among them name, and what was touched until just after.
+        Return the inodes that rows among them name, what was touched until just after that, and
+        what was touched until now.
         """
         usage = {Ino(ino) for letter, ino, _ in touched if letter in (b"I", b"J")}
         usage |= {self._parents[ino] for ino in usage if ino in self._parents}
-        rows, later = self._step(touched | self._keepers, usage)
+        rows, just_after = self._step(touched | self._keepers, usage, as_one)
         self._fresh.update((one, []) for one in touched if one[0] != b"B")
         self._small = [row for row in rows if row[0][:1] not in _LARGE]
         named, parents = self._take(rows)
+        later = set(just_after)
         if parents - usage:  # of files never touched before; their directories' statistics
-            rows, still_later = self._step(self._keepers, parents - usage)
+            rows, still_later = self._step(set(), parents - usage, as_one=False)
             self._take([row for row in rows if row[0][:1] == b"U"])
             later |= still_later
-        return named, self._noted(later)
+        self._noted(later)
+        return named, just_after, later
 
-    def _step(self, touched: set[Touched], usage: set[Ino]) -> tuple[list[Row], set[Touched]]:
+    def _step(
+        self, touched: set[Touched], usage: set[Ino], as_one: bool
+    ) -> tuple[list[Row], set[Touched]]:
         found = self._scans.read_touched(
-            touched, sorted(usage), lambda scans: list(rows_in(scans, self._settings))
+            touched,
+            sorted(usage),
+            lambda scans: list(rows_in(scans, self._settings)),
+            as_one=as_one,
         )
         self._fresh.update(((b"U", ino, 0), []) for ino in usage)
         return found
 
     def _take(self, rows: list[Row]) -> tuple[set[int], set[Ino]]:
-        """Keep rows of the large tables; return the inodes that entries name, and parents."""
+        """Keep rows of the large tables; return the inodes that rows name, and parents."""
         named: set[int] = set()
         parents: set[Ino] = set()
         for row in rows:
             key, value = row
             letter = key[:1]
+            if letter in (b"B", b"T"):
+                named.add(*U64.unpack_from(key, 1))
             if letter not in _LARGE:
                 continue
             self._fresh[group_of(key)].append(row)
@@ -168,14 +197,19 @@ class _Spool:
     """Rows in a nameless temporary file."""
 
     def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="roost-backup-")  # noqa: SIM115
+        with _as_storage_full():
+            self._file: IO[bytes] = tempfile.TemporaryFile(prefix="roost-backup-")  # noqa: SIM115
 
     def put(self, rows: Iterable[Row]) -> None:
-        """Store all rows."""
+        """Store all rows.  Raises StorageFull."""
         packer = zstandard.ZstdCompressor(level=_LEVEL)
-        with packer.stream_writer(self._file, closefd=False) as packed:
-            for key, value in rows:
+        packed = packer.stream_writer(self._file, closefd=False)
+        for key, value in rows:
+            with _as_storage_full():
                 packed.write(_HEAD.pack(len(key), len(value)) + key + value)
+        with _as_storage_full():
+            packed.flush(zstandard.FLUSH_FRAME)
+            self._file.flush()
 
     def rows(self) -> Iterator[Row]:
         """Yield them as they were put."""
@@ -190,6 +224,18 @@ class _Spool:
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
+
+
+@contextmanager
+def _as_storage_full() -> Iterator[None]:
+    """Turn what a temporary folder refuses into an error that says which folder it is."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFull(
+            f"{tempfile.gettempdir()}: cannot keep the listing there: {error.strerror or error}",
+            hint="Make room, or let TMPDIR name a folder with room for a whole base.",
+        ) from error
 
 
 def _exactly(plain: zstandard.ZstdDecompressionReader, size: int) -> bytes:
