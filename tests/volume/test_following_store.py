@@ -91,7 +91,7 @@ def test_an_open_client_follows_a_change_of_the_bucket(tmp_path: Path) -> None:
         (tmp_path / "one").rename(tmp_path / "two")
         plan = plan_change(url, SettingsChange(bucket=str(tmp_path / "two")))
         apply_change(url, plan)
-        Heartbeat(client.meta._opened, "").beat()
+        Heartbeat(client.meta._opened).beat()
         client.write("/b", b"more")
         assert client.read("/a") == b"data"
     assert not (tmp_path / "one").exists()

@@ -13,6 +13,7 @@ from roost.volume.meta import sessions
 from roost.volume.meta.api import Meta, open_meta
 from roost.volume.meta.effects import PutSetting
 from roost.volume.meta.heartbeat import Heartbeat, read_again
+from roost.volume.meta.leases import HEARTBEAT_S
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.txn import Txn
@@ -77,12 +78,12 @@ def test_a_session_that_is_renewed_after_all_keeps_its_files_and_locks(
     locked = slow.create(ROOT, b"locked").ino
     slow.flock(locked, 1, LockKind.WRITE)
     clock.advance(61)
-    sessions.renew(meta._opened, "")
+    sessions.renew(meta._opened)
     kept: list[Ino] = []
 
     def come_back() -> None:
         kept.extend(file for file in files if _node_is_there(meta, file))
-        sessions.renew(slow._opened, "")
+        sessions.renew(slow._opened)
 
     engine = MeetingEngine(meta._opened.engine, come_back, at_run=at_run)
     meta._opened.engine = engine  # type: ignore[assignment]
@@ -111,7 +112,7 @@ def test_two_cleaners_at_once_end_a_session_once(
     slow.flock(locked, 1, LockKind.WRITE)
     clock.advance(61)
     for one in (meta, other):
-        sessions.renew(one._opened, "")
+        sessions.renew(one._opened)
     ended: list[int] = []
     returned: list[Ino] = []
 
@@ -132,7 +133,7 @@ def test_two_cleaners_at_once_end_a_session_once(
     assert sorted(one.ino for one in meta.deleted_files()).count(old) == 1
     assert _node_is_there(meta, returned[0])
     assert len(meta.engine.read(lambda reads: reads.flocks(locked))) == 1
-    sessions.renew(slow._opened, "")
+    sessions.renew(slow._opened)
     assert meta.engine.read(lambda reads: reads.sustained(slow.sid)) == (returned[0],)
     slow.close()
     other.close()
@@ -171,11 +172,9 @@ def test_locks_of_many_files_go_a_few_in_a_commit_that_checks_the_lease(
             dead.flock(file, 2, LockKind.READ)
             dead.set_lock(file, 3, RangeLock(LockKind.WRITE, 1, 0, 9))
     clock.advance(61)
-    sessions.renew(meta._opened, "")
+    sessions.renew(meta._opened)
     run = -1 if at_run is None else at_run
-    engine = MeetingEngine(
-        meta._opened.engine, lambda: sessions.renew(dead._opened, ""), at_run=run
-    )
+    engine = MeetingEngine(meta._opened.engine, lambda: sessions.renew(dead._opened), at_run=run)
     meta._opened.engine = engine  # type: ignore[assignment]
     try:
         assert meta.clean_stale_sessions() == (at_run is None)
@@ -200,8 +199,8 @@ def test_locks_last_until_the_commit_that_ends_their_session(
     locked = slow.create(ROOT, b"locked").ino
     slow.flock(locked, 1, LockKind.WRITE)
     clock.advance(61)
-    sessions.renew(meta._opened, "")
-    engine = MeetingEngine(meta._opened.engine, lambda: sessions.renew(slow._opened, ""), at_run=0)
+    sessions.renew(meta._opened)
+    engine = MeetingEngine(meta._opened.engine, lambda: sessions.renew(slow._opened), at_run=0)
     meta._opened.engine = engine  # type: ignore[assignment]
     try:
         assert meta.clean_stale_sessions() == 0
@@ -222,8 +221,8 @@ def test_a_writable_open_is_a_session_with_a_lease(meta: Meta, clock: ManualCloc
 
 
 def test_a_heartbeat_renews_the_lease(meta: Meta, clock: ManualClock) -> None:
-    clock.advance(sessions.HEARTBEAT_S)
-    Heartbeat(meta._opened, "").beat()
+    clock.advance(HEARTBEAT_S)
+    Heartbeat(meta._opened).beat()
     (session,) = meta.sessions()
     assert session.expire_s == clock.wall_ns() // 10**9 + 60
 
@@ -234,9 +233,44 @@ def test_a_heartbeat_registers_a_removed_session_again_and_says_so(
     stop_heartbeat(meta)
     sessions.end(meta._opened, meta.sid)
     assert meta.sessions() == ()
-    Heartbeat(meta._opened, "").beat()
+    Heartbeat(meta._opened).beat()
     assert [session.sid for session in meta.sessions()] == [meta.sid]
     assert "was over and cleaned up" in caplog.text
+
+
+@pytest.mark.parametrize("what", ["whole", "range", "removed", "nameless"])
+def test_what_a_session_takes_after_it_was_cleaned_up_is_cleaned_up_when_it_dies(
+    meta: Meta, meta_url: str, clock: ManualClock, what: str
+) -> None:
+    """It died before its next heartbeat; what it held must not stay for ever."""
+    stop_heartbeat(meta)
+    slow = open_meta(meta_url, session=False, clock=clock)
+    slow.begin_session("/mnt", heartbeat=False)
+    file = meta.create(ROOT, b"f").ino
+    clock.advance(61)
+    sessions.renew(meta._opened)
+    assert meta.clean_stale_sessions() == 1
+    match what:
+        case "whole":
+            slow.flock(file, 1, LockKind.WRITE)
+        case "range":
+            slow.set_lock(file, 1, RangeLock(LockKind.WRITE, 9, 0, 99))
+        case "removed":
+            slow.open(file)
+            slow.unlink(ROOT, b"f")
+        case "nameless":
+            file = slow.create_nameless(ROOT).ino
+    assert [one.sid for one in meta.sessions()] == [meta.sid, slow.sid]
+    assert b"/mnt" in meta.sessions()[1].info
+    clock.advance(61)  # and here it dies
+    sessions.renew(meta._opened)
+    assert meta.clean_stale_sessions() == 1
+    if what in ("whole", "range"):
+        meta.flock(file, 2, LockKind.WRITE)
+        meta.set_lock(file, 2, RangeLock(LockKind.WRITE, 9, 0, 99))
+    else:
+        assert meta._opened.engine.read(lambda reads: reads.node(file)) is None
+    slow.close()
 
 
 def test_what_a_dead_session_kept_is_deleted_after_its_lease(
@@ -249,7 +283,7 @@ def test_what_a_dead_session_kept_is_deleted_after_its_lease(
     dead.open(file)
     dead.unlink(ROOT, b"f")
     clock.advance(61)
-    sessions.renew(meta._opened, "")
+    sessions.renew(meta._opened)
     assert meta.clean_stale_sessions() == 1
     assert [session.sid for session in meta.sessions()] == [meta.sid]
     assert [deleted.ino for deleted in meta.deleted_files()] == [file]
@@ -264,7 +298,7 @@ def test_a_database_that_is_away_is_waited_for_once_and_not_for_every_dead_sessi
     for one in dead:
         one.begin_session(heartbeat=False)
     clock.advance(61)
-    sessions.renew(meta._opened, "")
+    sessions.renew(meta._opened)
     asked: list[SessionId] = []
 
     def away(_volume: OpenVolume, sid: SessionId) -> bool:
@@ -350,7 +384,7 @@ def test_a_damaged_session_does_not_keep_others_from_being_cleaned_up(
     with monkeypatch.context() as patched:
         patched.setattr(sessions, "end_if_over", end_if_over)
         clock.advance(61)
-        sessions.renew(meta._opened, "")
+        sessions.renew(meta._opened)
         assert meta.clean_stale_sessions() == 1
     assert sound not in [session.sid for session in meta.sessions()]
     for one in dead:

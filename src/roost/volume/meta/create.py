@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from roost.volume.errors import FsError, InodeTaken
-from roost.volume.meta import acl, dir_times, rules, usage
+from roost.volume.meta import acl, dir_times, leases, rules, usage
 from roost.volume.meta.effects import (
     AddEdge,
     AddNode,
@@ -106,6 +106,7 @@ def create_nameless(volume: OpenVolume, parent: Ino, new: NewNode, caller: Calle
         usage.check_growth(txn, volume, attr, (), NODE_SPACE_BYTES, 1)
         if new_rule is not None:
             txn.do(new_rule)
+        leases.make_sure(txn, volume)
         txn.do(AddNode(ino, attr), PutSustained(volume.sid, ino))
         usage.charge_node(txn, volume, attr, NODE_SPACE_BYTES, 1)
         return Node(ino, attr)

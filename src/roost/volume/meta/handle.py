@@ -72,9 +72,9 @@ class VolumeHandle:
         """
         volume = self._writable
         assert volume.sid == NO_SESSION, "one session per open volume"
-        volume.sid = sessions.begin(volume, mount_point)
+        sessions.begin(volume, mount_point)
         if heartbeat:
-            self._heartbeat = Heartbeat(volume, mount_point)
+            self._heartbeat = Heartbeat(volume)
             self._heartbeat.start()
 
     @property

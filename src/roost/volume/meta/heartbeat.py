@@ -11,6 +11,7 @@ from roost.errors import CorruptRecord, RoostError
 from roost.volume.errors import VolumeReplaced
 from roost.volume.meta import quotas, sessions
 from roost.volume.meta.claim import own_settings
+from roost.volume.meta.leases import HEARTBEAT_S
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.settings import VolumeSettings, open_secrets
 
@@ -20,9 +21,8 @@ log = logging.getLogger(__name__)
 class Heartbeat:
     """Keeps one session alive until `stop`."""
 
-    def __init__(self, volume: OpenVolume, mount_point: str) -> None:
+    def __init__(self, volume: OpenVolume) -> None:
         self._volume = volume
-        self._mount_point = mount_point
         self._stopping = threading.Event()
         self.lost: VolumeReplaced | None = None  # why the volume may no longer be used
         self._thread = threading.Thread(target=self._work, name="roost-session", daemon=True)
@@ -38,7 +38,7 @@ class Heartbeat:
             self._thread.join()
 
     def _work(self) -> None:
-        while not self._volume.clock.wait(self._stopping, sessions.HEARTBEAT_S):
+        while not self._volume.clock.wait(self._stopping, HEARTBEAT_S):
             try:
                 self.beat()
             except VolumeReplaced as error:
@@ -55,7 +55,7 @@ class Heartbeat:
         """
         self._volume.settings = read_again(self._volume)
         self._volume.quotas = quotas.load(self._volume.engine)
-        sessions.renew(self._volume, self._mount_point)
+        sessions.renew(self._volume)
         if sessions.claim_cleanup(self._volume, sessions.LAST_CLEANUP, sessions.CLEANUP_EVERY_S):
             sessions.clean_stale(self._volume)
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from roost.volume.errors import FsError
-from roost.volume.meta import rules
+from roost.volume.meta import leases, rules
 from roost.volume.meta.effects import PutFlock, PutRangeLocks
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.reads import NodeWanted, Reads
@@ -57,6 +57,7 @@ def flock(
         if LockKind.WRITE in others or (others and kind is LockKind.WRITE):
             raise FsError(errno.EAGAIN, ino)
         if held.get(me) is not kind:
+            leases.make_sure(txn, volume)
             txn.do(PutFlock(ino, me, kind))
 
     _attempt(volume, lambda: volume.engine.run(attempt), wait, cancel)
@@ -89,6 +90,7 @@ def set_lock(
                 raise FsError(errno.EAGAIN, ino)
         after = changed(mine, lock)
         if after != mine:
+            leases.make_sure(txn, volume)
             txn.do(PutRangeLocks(ino, me, after))
 
     _attempt(volume, lambda: volume.engine.run(attempt), wait, cancel)

@@ -90,6 +90,8 @@ class OpenVolume:
     inos: Ids
     slice_ids: Ids
     quotas: QuotaTable = NO_QUOTAS
+    session_info: bytes = b""  # what others see of the session
+    renewed_s: int = 0  # when the session's lease was last known to be renewed
     atime_mode: AtimeMode = AtimeMode.NEVER
     skip_dir_mtime_ns: int = int(SKIP_DIR_MTIME_S * 1e9)
 

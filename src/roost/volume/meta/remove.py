@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from roost.volume.errors import FsError
-from roost.volume.meta import dir_times, rules, trash, usage
+from roost.volume.meta import dir_times, leases, rules, trash, usage
 from roost.volume.meta.effects import (
     ChangeNode,
     DropEdge,
@@ -188,6 +188,7 @@ def _carry_out(txn: Txn, volume: OpenVolume, loss: Loss, removed: Removed) -> No
     if loss.fate is Fate.ONE_LINK_FEWER:
         txn.do(fewer)
     elif loss.fate is Fate.KEPT_OPEN:
+        leases.make_sure(txn, volume)
         txn.do(fewer, PutSustained(volume.sid, ino), DropXattrs(ino))
         removed.kept.append(ino)
     else:

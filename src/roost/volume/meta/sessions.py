@@ -4,25 +4,19 @@ A session renews its lease with each heartbeat.  Whoever finds an ended lease cl
 Source: the volume format reference, sections 6.1 to 6.3.
 """
 
-import json
 import logging
-import os
-import socket
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from roost.errors import RoostError, Unavailable
 from roost.volume.errors import VolumeReplaced
 from roost.volume.meta.effects import DropLocks, DropSession, PutCounter, PutSession
+from roost.volume.meta.leases import LEASE_S, renewed, session_info
 from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.meta.remove import delete_sustained
 from roost.volume.meta.txn import Txn
 from roost.volume.model import DeletedFile, Ino, Session, SessionId
-from roost.volume.settings import SPEAKS_VERSION
 from roost.volume.values import value
 
-HEARTBEAT_S = 12
-LEASE_S = 5 * HEARTBEAT_S
 NEXT_SESSION = "nextSession"
 LAST_CLEANUP = "lastCleanupSessions"
 CLEANUP_EVERY_S = 10
@@ -44,44 +38,33 @@ class _Left:
         return not self.kept and len(self.locked) <= LOCKED_AT_ONCE
 
 
-def session_info(mount_point: str, now_s: int) -> bytes:
-    """Return the JSON that `status` shows of a session; JuiceFS parses version and time."""
-    started = datetime.fromtimestamp(now_s, tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return json.dumps(
-        {
-            "Version": f"{SPEAKS_VERSION}+roost",
-            "HostName": socket.gethostname(),
-            "IPAddrs": [],
-            "MountPoint": mount_point,
-            "MountTime": started,
-            "ProcessID": os.getpid(),
-        },
-        separators=(",", ":"),
-    ).encode()
-
-
 def begin(volume: OpenVolume, mount_point: str) -> SessionId:
-    """Register a session and return its number.  One commit."""
+    """Register a session, make it the volume's and return its number.  One commit."""
+    begun_s = volume.now_s
+    info = session_info(mount_point, begun_s)
 
     def register(txn: Txn) -> SessionId:
         sid = SessionId(txn.counter(NEXT_SESSION) + 1)
-        info = session_info(mount_point, txn.now_s)
         txn.do(PutCounter(NEXT_SESSION, sid), PutSession(Session(sid, txn.now_s + LEASE_S, info)))
         return sid
 
-    return volume.engine.run(register)
+    volume.sid = volume.engine.run(register)
+    volume.session_info, volume.renewed_s = info, begun_s
+    return volume.sid
 
 
-def renew(volume: OpenVolume, mount_point: str) -> None:
+def renew(volume: OpenVolume) -> None:
     """Renew the lease; a session that others removed is registered again.  One commit."""
+    begun_s = volume.now_s
 
-    def put(txn: Txn) -> bool:
+    def renew_it(txn: Txn) -> bool:
         known = txn.session(volume.sid)
-        info = session_info(mount_point, txn.now_s) if known is None else known.info
-        txn.do(PutSession(Session(volume.sid, txn.now_s + LEASE_S, info)))
+        txn.do(renewed(txn, volume))
         return known is not None
 
-    if not volume.engine.run(put):
+    was_known = volume.engine.run(renew_it)
+    volume.renewed_s = begun_s
+    if not was_known:
         log.warning(
             "session %d was over and cleaned up, and goes on: its locks are gone, and the files"
             " that it had open without a name",

@@ -302,7 +302,7 @@ def test_a_volume_that_was_flushed_is_noticed_and_nothing_is_written(
         with pytest.raises(VolumeReplaced):
             meta.create(ROOT, b"g")
         with pytest.raises(VolumeReplaced):
-            Heartbeat(meta._opened, "").beat()
+            Heartbeat(meta._opened).beat()
         left = [key for key in client.scan_iter() if not key.startswith(b"roost:")]
     assert left == []
     meta._opened.sid = type(meta.sid)(0)

@@ -155,4 +155,4 @@ def test_the_heartbeat_knows_too(
     meta = open_volume(url, make=True)
     redis_server.drop_database(url)
     with pytest.raises(VolumeReplaced):
-        Heartbeat(meta._opened, "").beat()
+        Heartbeat(meta._opened).beat()
