@@ -260,6 +260,52 @@ def test_a_folder_that_cannot_be_emptied_after_a_rollback_is_not_used(
     assert not again.keep(key(70), DATA)
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES])
+def test_a_folder_that_cannot_be_listed_after_a_rollback_is_not_used(
+    tmp_path: Path,
+    cache: DiskCache,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    expected_warnings: list[str],
+    code: int,
+) -> None:
+    expected_warnings.append("cache folder left out")
+    cache.keep(key(70), DATA)
+    refused, scandir = file_of(tmp_path, 70).parent, os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path) == refused:
+            raise OSError(code, os.strerror(code), str(path))
+        return scandir(path)
+
+    again = DiskCache(tmp_path, UUID, DiskLimits(MIB, free_space_ratio=0.0), clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", refuse)
+        assert not again.check_rollback(lambda: 69)
+    assert again.find(key(70), SIZE) is None
+    later = DiskCache(tmp_path, UUID, DiskLimits(MIB, free_space_ratio=0.0), clock)
+    assert later.check_rollback(lambda: 69), "it is still to be emptied"
+    assert later.find(key(70), SIZE) is None
+
+
+def test_a_folder_that_goes_while_all_is_removed_is_empty(
+    tmp_path: Path, cache: DiskCache, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.keep(key(70), DATA)
+    gone, scandir = file_of(tmp_path, 70).parent, os.scandir
+
+    def remove(path: Path) -> object:
+        if Path(path) == gone:
+            gone.rename(tmp_path / "elsewhere")
+        return scandir(path)
+
+    again = DiskCache(tmp_path, UUID, DiskLimits(MIB, free_space_ratio=0.0), clock)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", remove)
+        assert again.check_rollback(lambda: 69)
+    assert again.keep(key(69), DATA)
+
+
 def test_drafts_of_a_crash_are_removed_when_they_are_old(
     tmp_path: Path, cache: DiskCache, clock: ManualClock
 ) -> None:

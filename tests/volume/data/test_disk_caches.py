@@ -29,18 +29,18 @@ class Listing:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begin, self.seen, self.end = (threading.Event() for _ in range(3))
-        really = module._files
+        really = module.files_below
 
-        def files(folder: Path) -> Iterator[tuple[Path, int, float]]:
+        def files(folder: Path, *, all_of_them: bool = False) -> Iterator[tuple[Path, int, float]]:
             if threading.current_thread() is threading.main_thread():
-                yield from really(folder)
+                yield from really(folder, all_of_them=all_of_them)
                 return
             assert self.begin.wait(PATIENCE_S)
             yield from really(folder)
             self.seen.set()
             assert self.end.wait(PATIENCE_S)
 
-        monkeypatch.setattr(module, "_files", files)
+        monkeypatch.setattr(module, "files_below", files)
 
     def see(self) -> None:
         """Let all files be seen, and hold up what follows."""
@@ -75,7 +75,9 @@ def make(tmp_path: Path) -> Callable[..., DiskCache]:
 
 
 def on_disk(tmp_path: Path) -> int:
-    return sum(size_bytes for _, size_bytes, _ in module._files(tmp_path / f"roost-{UUID}" / "raw"))
+    return sum(
+        size_bytes for _, size_bytes, _ in module.files_below(tmp_path / f"roost-{UUID}" / "raw")
+    )
 
 
 def listed(cache: DiskCache) -> threading.Thread:
@@ -248,7 +250,9 @@ def test_a_draft_that_cannot_be_removed_does_not_end_the_listing(
         raise PermissionError(missing_ok)
 
     monkeypatch.setattr(Path, "unlink", refuse)
-    monkeypatch.setattr(module, "_files", lambda _folder: iter([(draft, 4, 1.0), (block, 9, 1.0)]))
+    monkeypatch.setattr(
+        module, "files_below", lambda _folder: iter([(draft, 4, 1.0), (block, 9, 1.0)])
+    )
     cache = make()
     cache.scan()
     assert cache.size_bytes == 9

@@ -217,6 +217,40 @@ def test_a_folder_that_cannot_be_emptied_after_a_rollback_is_not_used(
         later.fetch(name, filled(b"other"))
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_folder_that_cannot_be_listed_after_a_rollback_is_not_used(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    expected_warnings: list[str],
+    code: int,
+    level: int,
+) -> None:
+    expected_warnings.append("cannot be used")
+    cache = WholeFiles(tmp_path, UUID)
+    name = cache.name_of(5, [record(5000)])
+    path = cache.fetch(name, filled(b"hello"))
+
+    def refusing(listing: Callable[[str], object]) -> Callable[[str], object]:
+        def refuse(folder: str) -> object:
+            if Path(folder) == path.parents[level]:
+                raise OSError(code, os.strerror(code), folder)
+            return listing(folder)
+
+        return refuse
+
+    later = WholeFiles(tmp_path, UUID)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", refusing(os.listdir))
+        patch.setattr(os, "scandir", refusing(os.scandir))
+        assert not later.check_rollback(lambda: 4097)
+    assert later.find(name) is None
+    last = WholeFiles(tmp_path, UUID)
+    assert last.check_rollback(lambda: 4097), "it is still to be emptied"
+    assert last.find(name) is None
+    assert not path.exists()
+
+
 def test_a_record_that_lost_its_file_goes_after_a_day(tmp_path: Path) -> None:
     now, later = WholeFiles(tmp_path, UUID), ManualClock()
     name = now.name_of(5, [record(1)])

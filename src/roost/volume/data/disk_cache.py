@@ -30,6 +30,7 @@ from typing_extensions import Buffer
 from roost.clock import Clock
 from roost.sizes import KIB
 from roost.volume.data import checksums
+from roost.volume.data.cached_files import files_below
 from roost.volume.data.checksums import PIECE_BYTES
 from roost.volume.data.disk_index import DiskIndex
 from roost.volume.data.regular_files import open_regular
@@ -201,7 +202,7 @@ class DiskCache:
             volume_slice_id = issued()
             rolled_back = seen > volume_slice_id
             if rolled_back:
-                for path, _, _ in _files(self._raw):
+                for path, _, _ in files_below(self._raw, all_of_them=True):
                     path.unlink(missing_ok=True)
                 with self._lock:
                     self._index.clear()
@@ -250,7 +251,7 @@ class DiskCache:
     def _found(self) -> Iterator[tuple[str, int, float]]:
         """Yield (key, bytes, time of last use) of the blocks in the folder."""
         now_s = self._now_s()
-        for path, size_bytes, used_s in _files(self._raw):
+        for path, size_bytes, used_s in files_below(self._raw):
             if ".tmp." not in path.name:
                 yield path.relative_to(self._raw).as_posix(), size_bytes, used_s
             elif used_s < now_s - _DRAFT_AGE_S:
@@ -341,23 +342,6 @@ class DiskCache:
 
     def _now_s(self) -> float:
         return self._clock.wall_ns() / 1e9
-
-
-def _files(folder: Path) -> Iterator[tuple[Path, int, float]]:
-    """Yield (path, bytes, time of last use) of all files below a folder."""
-    waiting = [folder]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(Path(entry.path))
-                        continue
-                    with contextlib.suppress(FileNotFoundError):
-                        stat = entry.stat(follow_symlinks=False)
-                        yield Path(entry.path), stat.st_size, max(stat.st_atime, stat.st_mtime)
-        except OSError:
-            continue
 
 
 def _write_all(descriptor: int, data: Buffer) -> None:

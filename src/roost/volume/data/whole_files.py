@@ -24,6 +24,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import re
 import shutil
 import struct
 import threading
@@ -34,6 +35,7 @@ from pathlib import Path
 from roost.clock import Clock, SystemClock
 from roost.errors import InvalidArgument, Unavailable
 from roost.sizes import GIB
+from roost.volume.data.cached_files import names_in
 from roost.volume.data.file_proof import is_proved, proof_of
 from roost.volume.data.local_disk import file_system_of, is_local
 from roost.volume.data.regular_files import open_regular
@@ -44,6 +46,7 @@ CACHE_BYTES_MAX = 64 * GIB
 GRACE_S = 600.0
 _DRAFT_AGE_S = 24 * 3600.0
 _RECORD = struct.Struct(">QIQIII")
+_FOLDER = re.compile("[0-9a-f]{2}")
 _PROOF = ".crc32c"
 _PROVED_MAX = 1 << 16  # files
 _HINT = "Make room or mend it, or choose another cache folder on a local disk."
@@ -261,8 +264,11 @@ class WholeFiles:
             excess -= size
 
     def _empty(self) -> None:
-        for path in self._files():
-            self.remove(path.name)
+        """Remove all files.  Raises OSError, also if a folder cannot be listed."""
+        for folder in names_in(self._folder):
+            if _FOLDER.fullmatch(folder):
+                for name in names_in(self._folder / folder):
+                    self.remove(name.removesuffix(_PROOF))
 
     def _files(self) -> Iterator[Path]:
         """Yield the cached files, without the records beside them."""
