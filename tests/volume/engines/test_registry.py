@@ -116,6 +116,50 @@ def test_an_option_may_hold_an_at_sign() -> None:
     assert parsed("redis://h/1?tls-cert-file=%40x").option("tls-cert-file") == "@x"
 
 
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "Asia%2FShanghai"])
+@pytest.mark.parametrize("place", ["(h:1)", "h:1", "tcp(h:1)", "unix(/run/m.sock)"])
+@pytest.mark.parametrize("login", ["", "u:p@", "u:a/b?c@d/e@"])
+def test_a_slash_in_an_option_of_mysql_ends_no_options(login: str, place: str, zone: str) -> None:
+    """JuiceFS 1.4 takes both spellings, and goes on to use TLS."""
+    url = parsed(f"mysql://{login}{place}/db?tls=true&loc={zone}")
+    assert url.database == "db"
+    assert url.options == (("tls", "true"), ("loc", "Asia/Shanghai"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mysql://u:secret@(h:3306)/db?tls=true&p=a@b/c",
+        "mysql://u:secret@(h:3306)/db?tls=true&p=a@b",
+        "mysql://u:secret@(h:3306)/db?tls@b/c",
+        "mysql://u:secret@h:3306/db?p=a@b/c",
+        "mysql://u:secret@unix(/run/m.sock)/db?p=a@b/c",
+        "mysql://h:3306/db?p=secret@b/c",
+        "redis://u:secret@b?c=d@host/1",
+        "redis://u:secret@b?c=d@host",
+        "redis://u:secret@b/c?d=e@host/1",
+        "rediss://u:secret@b?c=d&e=f@host/1",
+        "unix://u:secret@b?c=d@/run/r.sock",
+        "postgres://u:secret@b?c=d@h/db",
+        "postgres://u:secret@b/c?d=e@h/db",
+    ],
+)
+def test_options_that_could_be_a_password_are_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(InvalidArgument) as refusal:
+        parsed(text)
+    assert "%40" in refusal.value.hint
+    assert "secret" not in str(refusal.value) + refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["mysql://u:secret@(h:1)/db&tls=true", "postgres://u:secret@h/d=b"]
+)
+def test_options_in_the_place_of_a_database_are_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="in the name of the database") as refusal:
+        parsed(text)
+    assert "secret" not in str(refusal.value)
+
+
 def test_a_missing_password_comes_from_the_environment() -> None:
     variables = {"META_PASSWORD": "secret"}
     assert parse_url("redis://h", variables).password == "secret"

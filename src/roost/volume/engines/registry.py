@@ -23,6 +23,7 @@ Source: JuiceFS Community 1.4, documentation of metadata engines; pkg/meta/redis
 
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ _HINT = (
 )
 _REDIS = ("redis", "rediss", "unix")
 _SQL = ("mysql", "postgres")
+_OPTIONS_IN_LOGIN = re.compile(r"\)/[^/?]*\?|/[^?]*\?.*=")
 _ALIASES = {"postgresql": "postgres"}
 _MODULES: Mapping[str, str] = {
     "memory": "roost.volume.engines.memory_opening",
@@ -167,6 +169,11 @@ def parse_url(text: str, environment: Mapping[str, str] | None = None) -> MetaUr
         return MetaUrl(scheme, place, user, password, database=database, options=options)
     path, place = _split_socket(scheme, place, dict(options).get("host", ""))
     hosts, _, database = place.partition("/")
+    if scheme in _SQL and any(sign in database for sign in "?&="):
+        raise InvalidArgument(
+            f"{scheme}://…: options stand in the name of the database",
+            hint='Write options behind one "?", as in /DB?NAME=VALUE&NAME=VALUE.',
+        )
     if path and database:
         return MetaUrl(scheme, path, user, password, database=database, options=options)
     if scheme == "mysql":
@@ -179,21 +186,32 @@ def parse_url(text: str, environment: Mapping[str, str] | None = None) -> MetaUr
 def _split_query(scheme: str, rest: str) -> tuple[str, str]:
     """Return what stands before the "?" of the options, and the options.
 
-    Raises InvalidArgument if the "?" may be a password's: then the host would be part of it.
+    Raises InvalidArgument if a password and options cannot be told apart: then the host would be
+    part of the one, or the options be lost.
     """
-    if scheme == "mysql":  # as its driver in Go: options can only follow the last "/"
-        above, slash, last = rest.rpartition("/")
-        database, _, query = last.partition("?")
-        return above + slash + database, query
+    if scheme in ("memory", "sqlite3"):
+        place, _, query = rest.partition("?")
+        return place, query
+    if scheme == "mysql":  # as its driver in Go: the login ends at the last "@"
+        login, at, address = rest.rpartition("@")
+        if _OPTIONS_IN_LOGIN.search(login):
+            raise _not_clear(scheme)
+        place, _, query = address.partition("?")
+        return login + at + place, query
     place, _, query = rest.partition("?")
-    before, at, _ = query.partition("@")
-    if at and scheme not in ("memory", "sqlite3") and ("@" not in place or "=" not in before):
-        raise InvalidArgument(
-            f'{scheme}://…: the "?" before the "@" could be part of a password or begin options',
-            hint=f'Write "%3F" for "?" in a password, or put it into {PASSWORD_VARIABLE}; write'
-            ' "%40" for "@" in an option.',
-        )
+    before, at, behind = query.rpartition("@")
+    has_place = "/" in place.rpartition("@")[2] and "@" in place
+    if at and (not has_place or "=" not in before.partition("@")[0] or "/" in behind):
+        raise _not_clear(scheme)
     return place, query
+
+
+def _not_clear(scheme: str) -> InvalidArgument:
+    return InvalidArgument(
+        f'{scheme}://…: the "?" before the "@" could be part of a password or begin options',
+        hint=f'Write "%3F" for "?" in a password, or put it into {PASSWORD_VARIABLE}; write'
+        ' "%40" for "@" in an option.',
+    )
 
 
 def _split_login(place: str) -> tuple[str, str, str]:
