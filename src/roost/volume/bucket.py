@@ -70,12 +70,18 @@ def _try(store: BlobStore) -> None:
 def time_ns_of(store: BlobStore) -> int:
     """Return what time it is by the store: the date that it gives to a new object, unix ns.
 
-    Of a sharded store it is the time of one of its buckets.  Raises what put, head and delete do.
+    Of a sharded store it is the time of one of its buckets.  Raises what put, head and delete do;
+    Unsupported if the store gives no dates.
     """
     key = f"{TRIALS}/{secrets.token_hex(5)}"
     store.put(key, b"what time is it")
     time_ns = store.head(key).mtime_ns
     store.delete(key)
+    if time_ns <= 0:
+        raise Unsupported(
+            f"{store.name} gives its objects no dates, so nobody knows how old they are",
+            hint="Look for leaked objects without --delete, and remove them by hand.",
+        )
     return time_ns
 
 

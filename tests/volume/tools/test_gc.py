@@ -1,12 +1,14 @@
 """Garbage is found exactly, removed only when asked, and never if anything needs it."""
 
+import dataclasses
 import os
 import time
 from pathlib import Path
 
 import pytest
 
-from roost.errors import InvalidArgument, StorageFull, Unavailable
+from roost.blob.store import StoreDenied
+from roost.errors import InvalidArgument, StorageFull, Unavailable, Unsupported
 from roost.testing.clock import ManualClock
 from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume import sorted_records
@@ -152,6 +154,37 @@ def test_a_store_that_does_not_say_what_time_it_is_keeps_everything(
         volume.store.delete(info.key)
 
 
+def test_a_store_without_dates_keeps_everything_and_says_why(
+    volume: TestVolume, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every object would be of 1970 for one question, and younger than that for the other."""
+    client = volume.open()
+    volume.store.put(block_key(SliceId(900_000), 0, 5), b"12345")
+    really_head = volume.store.head
+    monkeypatch.setattr(
+        volume.store, "head", lambda key: dataclasses.replace(really_head(key), mtime_ns=0)
+    )
+    with pytest.raises(Unsupported, match="gives its objects no dates") as refusal:
+        collect_garbage(client, GcOptions(delete=True))
+    assert "without --delete" in refusal.value.hint
+    assert len(volume.objects()) == 1
+    assert list(volume.store.list("testing/")) == [], "what was put to ask is gone"
+    volume.store.delete(block_key(SliceId(900_000), 0, 5))
+
+
+def test_a_store_that_refuses_puts_keeps_everything_and_says_why(volume: TestVolume) -> None:
+    client = volume.open()
+    volume.store.put(block_key(SliceId(900_000), 0, 5), b"12345")
+    make_older(volume)
+    volume.store.fail("put", error=StoreDenied)
+    with pytest.raises(StoreDenied) as refusal:
+        collect_garbage(client, GcOptions(delete=True))
+    assert "allow puts below testing/" in refusal.value.hint.lower()
+    assert "dates" in refusal.value.hint
+    volume.store.heal()
+    assert collect_garbage(client, GcOptions(delete=True)).deleted.count == 1
+
+
 def test_a_full_store_is_made_room_in_by_this_hosts_clock(
     volume: TestVolume, expected_warnings: list[str]
 ) -> None:
@@ -198,6 +231,19 @@ def test_drafts_older_than_an_hour_are_counted_and_deleted(volume: TestVolume) -
     assert not any(path.exists() for path in (ours, theirs, meta))
     assert young.exists()
     assert client.read("/a") == b"bytes"
+
+
+def test_a_clock_that_is_ahead_of_the_store_removes_no_draft_under_way(volume: TestVolume) -> None:
+    client = volume.open()
+    path = draft(volume, "chunks/0/0/.jfs.1_0_5.tmp.0123456789ab")
+    report = collect_garbage(client, GcOptions(delete=True), clock=later(24 * 365))
+    assert (report.drafts.count, report.drafts_removed) == (0, 0)
+    assert path.exists()
+    make_older(volume)
+    report = collect_garbage(client, GcOptions(delete=True), clock=later(-24))
+    assert report.drafts.count == 0
+    assert path.exists(), "this host's clock is behind"
+    assert collect_garbage(client, GcOptions(delete=True)).drafts_removed == 1
 
 
 @pytest.mark.parametrize(

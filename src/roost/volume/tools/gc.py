@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from roost.blob.store import StoreDenied
 from roost.clock import Clock, SystemClock
 from roost.errors import CorruptRecord, RoostError, StorageFull
 from roost.volume.bucket import time_ns_of
@@ -49,6 +50,10 @@ LEAKED_KEPT_MAX = 10_000
 _NAMES_ALL = (
     "Nothing was removed, as it is not known what the record refers to; "
     "`roost fsck META-URL` names all that is damaged."
+)
+_PUTS = (
+    "Allow puts below testing/: the dates of objects are compared with that of a new one. "
+    "Data that waited for its removal is removed; no other object was touched."
 )
 
 T = TypeVar("T")
@@ -160,6 +165,8 @@ class _Collection:
             store_s = time_ns_of(self._blocks.store) // 1_000_000_000
         except StorageFull as error:  # garbage may be what fills it
             log.warning("only this host's clock says how old objects are: %s", error)
+        except StoreDenied as error:
+            raise StoreDenied(f"cannot ask for the store's time: {error}", hint=_PUTS) from error
         else:
             self._store_s = min(self._now_s, store_s)
 
