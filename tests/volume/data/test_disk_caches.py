@@ -1,6 +1,8 @@
 """Blocks are kept and found while the folder is still being listed, and its bounds hold."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -235,6 +237,45 @@ def test_closing_waits_for_the_listing_only_if_blocks_were_kept_meanwhile(
         assert cache.size_bytes == on_disk(tmp_path) == before
     else:
         assert cache.size_bytes < before == on_disk(tmp_path)
+
+
+ENDS = """
+import sys, threading
+from pathlib import Path
+from roost.clock import SystemClock
+from roost.volume.data import disk_cache
+from roost.volume.data.disk_caches import DiskCaches
+
+begun = threading.Event()
+
+def files(_folder):
+    begun.set()
+    threading.Event().wait()
+    yield
+
+disk_cache.files_below = files
+limits = disk_cache.DiskLimits(1 << 20)
+caches = DiskCaches([disk_cache.DiskCache(Path(sys.argv[1]), "uuid", limits, SystemClock())])
+assert begun.wait(20)
+print("ends")
+"""
+
+
+def test_a_process_that_ends_without_closing_waits_for_no_listing(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", ENDS, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("ends\n", "", 0)
+
+
+def test_blocks_are_written_by_threads_that_give_way(make: Callable[..., DiskCache]) -> None:
+    caches = DiskCaches([make()])
+    courtesy = caches._writes._courtesy
+    assert courtesy is not None
+    before_s = [0.0, 7.0]
+    courtesy._waited = before_s.pop
+    caches.keep(key(1), DATA)
+    caches.close()
+    assert before_s == [], "nobody asked how long the thread was kept waiting"
 
 
 def test_a_draft_that_cannot_be_removed_does_not_end_the_listing(

@@ -1,13 +1,18 @@
 """Blocks on this host's disk, seen through the client."""
 
 import os
+import threading
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 
+from roost.errors import Unavailable
 from roost.testing.volumes import TestVolume
 from roost.volume.client import VolumeClient
+from roost.volume.data import disk_cache
 from roost.volume.data.settings import DataSettings
+from roost.volume.vfs.core import Core
 
 BLOCK = 64 << 10
 
@@ -112,3 +117,22 @@ def test_a_cache_folder_that_cannot_be_used_fails_nothing(
     content = os.urandom(3 * BLOCK)
     client.write("/a", content)
     assert client.read("/a") == content
+
+
+@pytest.mark.parametrize("what", ["highest_slice_id", "write-back"])
+def test_an_opening_that_fails_leaves_no_listing_behind(
+    volume: TestVolume, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def refuse(*_args: object, **_named: object) -> None:
+        raise Unavailable("told to fail")
+
+    monkeypatch.setattr(
+        disk_cache, "files_below", lambda folder, **_named: repeat((folder / "a", 1, 1.0))
+    )
+    if what == "write-back":
+        monkeypatch.setattr(Core, "_staging", refuse)
+    else:
+        monkeypatch.setattr(Core, "_check_rollback", refuse)
+    with pytest.raises(Unavailable, match="told to fail"):
+        volume.open(data=cached(volume.folder / "blocks"))
+    assert not [one for one in threading.enumerate() if one.name.startswith("roost-cache-list")]

@@ -6,6 +6,7 @@ left out when it is busy.
 """
 
 import hashlib
+import threading
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
@@ -34,9 +35,13 @@ class DiskCaches:
         # much as the read itself, and a read that goes on is worth more than a copy of it.
         threads = len(self._caches)
         self._writes = BoundedPool("roost-cache", threads, WRITES_WAITING_MAX, may_wait=True)
-        self._listings = BoundedPool("roost-cache-list", threads, 0)
-        for cache in caches:
-            self._listings.try_submit(cache.scan)
+        # They only read and count, so a process that ends without `close` does not wait for them.
+        self._listings = [
+            threading.Thread(target=cache.scan, name="roost-cache-list", daemon=True)
+            for cache in caches
+        ]
+        for thread in self._listings:
+            thread.start()
 
     @property
     def size_bytes(self) -> int:
@@ -73,7 +78,8 @@ class DiskCaches:
         self._writes.close()
         for cache in self._caches:
             cache.stop_listing()
-        self._listings.close()
+        for thread in self._listings:
+            thread.join()
 
     def _of(self, key: str) -> DiskCache:
         place = bisect_right(self._hashes, _hash(key)) % len(self._ring)

@@ -73,9 +73,16 @@ class Core:
             proves_content=data.verify_cache_checksum != "none",
             clock=clock,
         )
+        place = Place(settings.storage, settings.bucket, shards=settings.shards)
+        on_disk = is_local_bucket(place)
         self.disk = self._disk_caches()
-        self._check_rollback()
-        self.staging = self._staging(self._staging_in)
+        try:
+            self._check_rollback()
+            self.staging = self._staging(self._staging_in)
+        except BaseException:
+            if self.disk is not None:
+                self.disk.close()  # it lists its folders already
+            raise
         self.source = BlockSource(
             self.blocks,
             disk=self.disk,
@@ -91,8 +98,6 @@ class Core:
         self._prefetches = BoundedPool("roost-prefetch", max(data.prefetch, 1), data.prefetch)
         self.outgoing = Outgoing(self.blocks, self._put, self.uploads, self.buffers)
         self.cache = BlockCache(self.source.get, self.downloads, data.memory_cache_bytes)
-        place = Place(settings.storage, settings.bucket, shards=settings.shards)
-        on_disk = is_local_bucket(place)
         self.windows = ReadWindows(data, settings.block_bytes, on_local_disk=on_disk)
         compacts = data.compact and not meta.is_read_only
         self.compaction = Compaction(partial(compact_chunk, self) if compacts else None)
