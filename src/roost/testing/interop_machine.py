@@ -41,6 +41,7 @@ from roost.testing.interop_parts import (
     below,
     difference,
     outcome,
+    taken_from_trash,
 )
 from roost.testing.side_of_user import UserProcess, UserSide
 from roost.testing.sides import (
@@ -248,7 +249,7 @@ class InteropMachine(RuleBasedStateMachine):
             return
         hour = self._hour_of(entry)
         if official:
-            os.rename(self.volume.mount / ".trash" / hour / entry, self._mount_top / path)
+            taken_from_trash(self.volume.mount / ".trash" / hour / entry, self._mount_top / path)
         else:
             self.volume.client.rename(f"/.trash/{hour}/{entry}", f"/{self._top}/{path}")
         one.put_back(place)

@@ -56,6 +56,20 @@ class Trashed:
         place.chmod(self.seen.mode)
 
 
+def taken_from_trash(entry: Path, place: Path) -> None:
+    """Move an entry of a mount's trash to a place outside.
+
+    The node may be known to the mount's kernel under the name that another client took from it:
+    the kernel then says ESTALE once, and looks the name up again.
+    """
+    try:
+        os.rename(entry, place)
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        os.rename(entry, place)
+
+
 def as_cloned(source: Path, copy: Path) -> None:
     """Give the copy what a clone has: the caller's ids, the umask taken from the mode, and no ACL
     of the folder that it came into.
