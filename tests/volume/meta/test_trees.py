@@ -10,6 +10,7 @@ from roost.volume.meta import restore as restoring
 from roost.volume.meta import tree_removal
 from roost.volume.meta.answers import RemoveOptions, Summary
 from roost.volume.meta.api import Meta
+from roost.volume.meta.open_volume import OpenVolume
 from roost.volume.model import (
     ROOT,
     TRASH,
@@ -220,6 +221,25 @@ def test_everything_is_put_back_in_any_order(trashing: Meta) -> None:
     done = trashing.restore(hour_of(trashing), put_back=True, threads=3)
     assert done.restored == 8
     assert trashing.summary(ROOT) == before
+
+
+def test_a_directory_is_back_before_what_was_in_it(
+    trashing: Meta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is measured for the quotas that it enters: what joined it meanwhile would not count."""
+    tree(trashing)
+    trashing.remove_tree(ROOT, b"top")
+    put_back = restoring._restore
+    above: list[Ino] = []
+
+    def noted(volume: OpenVolume, folder: Ino, entry: bytes, wanted: set[Ino] | None) -> object:
+        above.append(trashing.getattr(restoring.parse_entry(folder, entry)[0]).parent)
+        return put_back(volume, folder, entry, wanted)
+
+    monkeypatch.setattr(restoring, "_restore", noted)
+    assert trashing.restore(hour_of(trashing), put_back=True, threads=10).restored == 8
+    assert len(above) == 8
+    assert max(above) < TRASH
 
 
 def test_restoring_replaces_nothing_and_names_what_it_left(trashing: Meta) -> None:

@@ -42,9 +42,12 @@ def restore(
     conflicts: list[bytes] = []
     failed: list[tuple[bytes, str]] = []
     with ThreadPoolExecutor(max(threads, 1), thread_name_prefix="roost-restore") as pool:
-        for done, (entry, future) in enumerate(
-            _submitted(pool, volume, edge.ino, entries, wanted), start=1
-        ):
+        submitted = (
+            one
+            for wave in _waves(edge.ino, entries)
+            for one in _submitted(pool, volume, edge.ino, wave, wanted)
+        )
+        for done, (entry, future) in enumerate(submitted, start=1):
             try:
                 outcome = future.result()
             except FsError as error:
@@ -56,6 +59,30 @@ def restore(
                     conflicts.append(entry.name)
             progress(done, len(entries))
     return TrashRestored(restored, tuple(conflicts), tuple(failed), waiting)
+
+
+def _waves(folder: Ino, entries: list[DirEntry]) -> Iterator[list[DirEntry]]:
+    """Yield entries in parts, a directory in an earlier one than what came out of it.
+
+    A directory that is moved back is measured for the quotas it enters: nothing may join it
+    meanwhile.
+    """
+    directories = {entry.ino for entry in entries if entry.kind is Kind.DIRECTORY}
+    waiting = [(_parent(folder, entry.name), entry) for entry in entries]
+    while waiting:
+        wave = [entry for parent, entry in waiting if parent not in directories]
+        waiting = [(parent, entry) for parent, entry in waiting if parent in directories]
+        if not wave:  # no tree ties a loop; names might
+            wave, waiting = [entry for _, entry in waiting], []
+        yield wave
+        directories -= {entry.ino for entry in wave}
+
+
+def _parent(folder: Ino, entry: bytes) -> Ino:
+    try:
+        return parse_entry(folder, entry)[0]
+    except FsError:
+        return folder  # said when its turn comes
 
 
 def _submitted(
