@@ -12,6 +12,7 @@ A quota counts what is in it; those who run the machine compare it with the tree
 What is not compared, and why:
 
 * A user's rename between two names of one node does nothing; Linux asks for no right, Roost does.
+* A user's link to a file of another: fs.protected_hardlinks of the host decides, Roost knows none.
 * `juicefs clone` is run by root alone: the command speaks to the mount through a file of root's.
 * Where POSIX lets a call be refused for several reasons and does not say which is named, the step
   is left out; a user who lacks a right as well must be refused by both, for whatever reason.
@@ -217,6 +218,9 @@ class InteropMachine(RuleBasedStateMachine):
     def link(self, by: Actor, path: str, new_path: str) -> None:
         if (self._plain_top / path).is_dir() and os.path.lexists(self._plain_top / new_path):
             return  # Refused for two reasons.
+        place = self._plain_top / path
+        if by.is_user and os.path.lexists(place) and place.lstat().st_uid != USER:
+            return  # A host's fs.protected_hardlinks decides.
         self._step(by, lambda side: side.link(path, new_path))
 
     @rule(by=_ACTORS, path=_PATHS, to=_NAMES)
