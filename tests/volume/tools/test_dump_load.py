@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from roost.clock import SystemClock
 from roost.errors import CorruptRecord, RoostError, Unavailable, Unsupported
+from roost.volume.engines import sqlite_opening
 from roost.volume.engines.memory import MemoryEngine
 from roost.volume.engines.redis.engine import RedisEngine
 from roost.volume.engines.redis.scans import RedisScans
@@ -447,6 +448,68 @@ def test_a_file_that_another_wrote_into_and_closed_is_not_removed(
         load(f"sqlite3://{path}", Interrupted(raw[:-100], come, late=True))
     with contextlib.closing(sqlite3.connect(path)) as again:
         assert again.execute("SELECT * FROM mine").fetchall() == []
+
+
+def test_a_table_made_while_a_refused_load_looks_keeps_the_file(
+    full_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look sees none, and the lock is not held yet."""
+    path = tmp_path / "meta.db"
+    really = sqlite_opening.has_tables
+    looks: list[bool] = []
+
+    def look(connection: sqlite3.Connection) -> bool:
+        looks.append(really(connection))
+        if len(looks) == 1:
+            with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+                other.execute("CREATE TABLE mine (x)")
+        return looks[-1]
+
+    monkeypatch.setattr(sqlite_opening, "has_tables", look)
+    with pytest.raises(CorruptRecord):
+        load(f"sqlite3://{path}", io.BytesIO(dumped(full_url)[:-100]))
+    assert looks == [False, True]
+    with contextlib.closing(sqlite3.connect(path)) as again:
+        assert again.execute("SELECT * FROM mine").fetchall() == []
+        assert again.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_who_waits_for_a_file_that_is_removed_writes_nothing(
+    full_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "meta.db"
+    others: list[sqlite3.Connection] = []
+    really = Path.unlink
+
+    def unlink(self: Path, missing_ok: bool = False) -> None:
+        if self == path:  # it has the file open before it is gone, and finds it locked
+            other = sqlite3.connect(path, isolation_level=None, timeout=0)
+            others.append(other)
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("CREATE TABLE mine (x)")
+        really(self, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", unlink)
+        with pytest.raises(CorruptRecord):
+            load(f"sqlite3://{path}", io.BytesIO(dumped(full_url)[:-100]))
+    assert not path.exists()
+    with contextlib.closing(others[0]) as other, pytest.raises(sqlite3.Error, match="readonly"):
+        other.execute("CREATE TABLE mine (x)")
+
+
+def test_a_refused_load_behind_a_link_leaves_the_link_and_no_file(
+    full_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "far").mkdir()
+    link = tmp_path / "link.db"
+    link.symlink_to(tmp_path / "far" / "meta.db")
+    with pytest.raises(CorruptRecord):
+        load(f"sqlite3://{link}", io.BytesIO(dumped(full_url)[:-100]))
+    assert link.is_symlink()
+    assert list((tmp_path / "far").iterdir()) == []
+    loaded(f"sqlite3://{link}", dumped(full_url))
+    assert (tmp_path / "far" / "meta.db").is_file()
 
 
 @pytest.mark.parametrize("late", [False, True])

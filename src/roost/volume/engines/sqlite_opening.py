@@ -26,7 +26,7 @@ def create_engine(url: MetaUrl, clock: Clock) -> Engine:
 
 def undoing(url: MetaUrl) -> Callable[[], None]:
     """As in EngineKind."""
-    path = Path(url.path)
+    path = Path(url.path).resolve()  # a link is the user's, what it leads to is made
     if path.exists():
         return lambda: None
     return lambda: _remove_unused(path)
@@ -78,7 +78,7 @@ def _remove_unused(path: Path) -> None:
                 connection.execute("ROLLBACK")
                 connection.execute("PRAGMA journal_mode = WAL")
             else:
-                path.unlink()  # with the lock held: whoever waits for it finds no file of the name
+                path.unlink()  # with the lock held: who waits for it is told "readonly database"
         finally:
             connection.close()
     except (sqlite3.Error, OSError) as error:
