@@ -226,6 +226,47 @@ def test_what_nobody_uses_expires(tmp_path: Path, clock: ManualClock) -> None:
     assert [n for n in (1, 2, 3) if cache.find(key(n), SIZE)] == [2, 3]
 
 
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO, errno.EACCES])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_block_that_cannot_be_opened_takes_its_room_as_before(
+    cache: DiskCache, monkeypatch: pytest.MonkeyPatch, code: int, whole: bool
+) -> None:
+    def refuse(_path: Path) -> int:
+        raise OSError(code, os.strerror(code))
+
+    cache.keep(key(1), DATA)
+    before = cache.size_bytes
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "open_regular", refuse)
+        if whole:
+            assert cache.find(key(1), SIZE) is None
+        else:
+            assert cache.find_range(key(1), SIZE, 0, 1) is None
+    assert cache.size_bytes == before > SIZE
+    assert cache.find(key(1), SIZE) == DATA
+
+
+def test_a_folder_in_the_place_of_a_block_keeps_no_other_block_out(
+    tmp_path: Path, cache: DiskCache
+) -> None:
+    file_of(tmp_path, 1).mkdir(parents=True)
+    assert not cache.keep(key(1), DATA)
+    assert cache.keep(key(2), DATA)
+    assert [path.name for path in file_of(tmp_path, 1).parent.iterdir() if path.is_file()] == [
+        file_of(tmp_path, 2).name
+    ]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="the system lists no descriptors")
+def test_what_is_no_regular_file_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    before = os.listdir("/proc/self/fd")
+    for _ in range(5):
+        with pytest.raises(OSError, match="Not a regular file"):
+            module.open_regular(tmp_path / "pipe")
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
 def test_a_volume_that_was_rolled_back_finds_nothing(
     tmp_path: Path, cache: DiskCache, clock: ManualClock
 ) -> None:

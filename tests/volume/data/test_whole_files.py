@@ -12,7 +12,7 @@ import pytest
 from roost.blob.place import Place
 from roost.errors import InvalidArgument, MissingBlock, Unavailable
 from roost.testing.clock import ManualClock
-from roost.volume.data import whole_files
+from roost.volume.data import file_proof, whole_files
 from roost.volume.data.file_proof import PIECE_BYTES
 from roost.volume.data.local_disk import file_system_of, is_local, is_local_bucket
 from roost.volume.data.whole_files import WholeFiles
@@ -375,6 +375,117 @@ def test_the_least_recently_used_go_but_never_what_is_fresh(
     assert cache.find(names[2]) is not None, "it may be about to be mapped"
 
 
+def test_what_is_found_counts_as_used(tmp_path: Path) -> None:
+    cache = WholeFiles(tmp_path, UUID, bytes_max=12)
+    names = [cache.name_of(5, [record(n)]) for n in range(1, 5)]
+    paths = [cache.fetch(name, filled(b"hello")) for name in names[:3]]
+    for age, path in enumerate(paths):
+        old_s = path.stat().st_mtime - 10_000 + age
+        os.utime(whole_files._proof_path(path), (old_s, old_s))
+    assert cache.find(names[0]) is not None, "the oldest, but for this"
+    cache.fetch(names[3], filled(b"hello"))
+    assert [n for n, name in enumerate(names) if cache._path(name).exists()] == [0, 3]
+
+
+class Proofs:
+    """Counts how often a file is read and compared; each time takes a while."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, while_s: float = 0.0) -> None:
+        self.count = 0
+        really, pause = whole_files.is_proved, threading.Event()
+
+        def prove(descriptor: int, proof: bytes, name: str, *, content: bool) -> bool:
+            self.count += 1
+            pause.wait(while_s)
+            return really(descriptor, proof, name, content=content)
+
+        monkeypatch.setattr(whole_files, "is_proved", prove)
+
+
+def test_of_several_threads_that_ask_for_a_file_one_proves_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [WholeFiles(tmp_path, UUID).name_of(5, [record(n)]) for n in (1, 2)]
+    for name in names:
+        WholeFiles(tmp_path, UUID).fetch(name, filled(b"hello"))
+    cache, proofs = WholeFiles(tmp_path, UUID), Proofs(monkeypatch, 0.1)
+    found: list[Path | None] = []
+    threads = [
+        threading.Thread(target=lambda name=name: found.append(cache.find(name)))  # type: ignore[misc]
+        for name in names * 4
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(found) == {cache._path(name) for name in names}
+    assert proofs.count == 2
+    assert not cache._proving, "no lock stays behind"
+
+
+def test_a_damaged_file_is_read_once_before_it_is_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cached file is damaged")
+    name = WholeFiles(tmp_path, UUID).name_of(5, [record(1)])
+    flip(WholeFiles(tmp_path, UUID).fetch(name, filled(b"hello")), tmp_path)
+    cache, proofs = WholeFiles(tmp_path, UUID), Proofs(monkeypatch)
+    assert cache.fetch(name, filled(b"hello")).read_bytes() == b"hello"
+    assert cache.find(name) is not None
+    assert proofs.count == 1
+
+
+def test_a_file_that_is_cut_while_it_is_proved_is_not_proved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(2 * PIECE_BYTES))
+    really = os.pread
+
+    def cut_behind(descriptor: int, size_bytes: int, offset: int) -> bytes:
+        data = really(descriptor, size_bytes, offset)
+        os.truncate(path, PIECE_BYTES)
+        return data
+
+    with path.open("rb") as file:
+        proof = file_proof.proof_of(file.fileno(), "name")
+        assert file_proof.is_proved(file.fileno(), proof, "name")
+        monkeypatch.setattr(os, "pread", cut_behind)
+        assert not file_proof.is_proved(file.fileno(), proof, "name")
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_the_highest_slice_id_holds_nobody_up(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be used")
+    cache = WholeFiles(tmp_path, UUID)
+    name = cache.name_of(5, [record(1)])
+    cache.fetch(name, filled(b"hello"))
+    highest = cache._folder / "highest-slice-id"
+    highest.unlink()
+    os.mkfifo(highest)
+    later = WholeFiles(tmp_path, UUID)
+    assert not later.check_rollback(lambda: 8193)
+    assert later.find(name) is None
+
+
+def test_each_refusal_of_a_folder_has_a_traceback_of_its_own(
+    tmp_path: Path, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("cannot be used")
+    cache = WholeFiles(tmp_path, UUID)
+    cache._folder.mkdir(parents=True)
+    os.mkfifo(cache._folder / "highest-slice-id")
+    cache.check_rollback(lambda: 1)
+    causes = []
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="Not a regular file") as caught:
+            cache.fetch(cache.name_of(5, [record(1)]), filled(b"hello"))
+        causes.append(caught.value.__cause__)
+    assert causes[0] is not causes[1]
+
+
 MOUNTS = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
 30 22 0:40 / /mnt/jfs rw,nosuid - fuse.juicefs JuiceFS:x rw
@@ -410,6 +521,16 @@ def test_a_bucket_is_local_if_all_its_folders_are(
     mounts = tmp_path / "mountinfo"
     mounts.write_text(MOUNTS + "33 22 0:43 / /mnt/disk1 rw - nfs server:/y rw\n")
     assert is_local_bucket(place, mounts) == local
+
+
+@pytest.mark.parametrize("odd", ["\x85", "\u2028", "\x0c", "\x1c"])
+def test_a_mount_point_may_hold_what_some_take_for_the_end_of_a_line(
+    tmp_path: Path, odd: str
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(MOUNTS + f"33 22 0:43 / /mnt/a{odd}b rw - nfs server:/y rw\nshort line\n")
+    assert file_system_of(Path(f"/mnt/a{odd}b/c"), mounts) == "nfs"
+    assert file_system_of(Path("/mnt/x"), mounts) == "ext4"
 
 
 def test_a_cache_folder_that_is_not_local_is_refused(

@@ -11,11 +11,13 @@ The folder is listed in steps while blocks are kept, found and removed.  Until t
 bound on size rests on what is known so far, and the folder may hold more by what was kept since;
 the bound on free space asks the file system, and always holds.
 
-Lock order: `_lock` guards the index, `_quiet_until_s`, `_kept`, `_stopping` and
-`_is_being_listed`, and is not held during system calls.
+Lock order: `_lock` guards the index, `_swept_s`, `_quiet_until_s`, `_stopping`, `_is_being_listed`
+and `_kept`, and is not held during system calls.  `_is_trusted` is set before the first block is
+asked for, and needs none.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import threading
@@ -43,6 +45,7 @@ SWEEP_EVERY_S = 60.0
 LISTED_AT_ONCE = 1000  # files
 _DRAFT_AGE_S = 3600.0
 _EVICTIONS_MAX = 1000  # for one block
+_GONE = (errno.ENOENT, errno.ENOTDIR)
 _TAIL_BYTES_MAX = 64 * KIB  # more than the proof of any block
 log = logging.getLogger(__name__)
 
@@ -102,7 +105,9 @@ class DiskCache:
             self._list_all()
         finally:
             self._set_being_listed(False)
-        if self._kept:
+        with self._lock:
+            kept = self._kept
+        if kept:
             self._keep_bounds()
 
     def stop_listing(self) -> None:
@@ -120,8 +125,8 @@ class DiskCache:
             with open(open_regular(path), "rb", buffering=0) as file:
                 data = file.read(size_bytes)
                 tail = file.read()
-        except OSError:
-            self._missed(key, listing)
+        except OSError as error:
+            self._missed(key, listing, error)
             return None
         sound = checksums.is_sound(self._name(key), size_bytes, tail, data)
         return self._judged(key, data if sound and len(data) == size_bytes else None)
@@ -146,8 +151,8 @@ class DiskCache:
             with open(open_regular(self._raw / key), "rb", buffering=0) as file:
                 data = os.pread(file.fileno(), last - first, first)
                 tail = os.pread(file.fileno(), _TAIL_BYTES_MAX, size_bytes)
-        except OSError:
-            self._missed(key, listing)
+        except OSError as error:
+            self._missed(key, listing, error)
             return None
         sound = len(data) == last - first and checksums.is_seal_sound(
             self._name(key), size_bytes, tail
@@ -175,6 +180,8 @@ class DiskCache:
             with self._lock:
                 self._kept = True
             self._write(key, data)
+        except IsADirectoryError:
+            return False  # in the place of this block; the folder takes others
         except OSError as error:
             self._be_quiet(error)
             return False
@@ -300,8 +307,10 @@ class DiskCache:
         with self._lock:
             return self._index.listing(key)
 
-    def _missed(self, key: str, listing: object | None) -> None:
+    def _missed(self, key: str, listing: object | None, error: OSError) -> None:
         """Strike off what is gone, unless it has come again since it was listed like that."""
+        if error.errno not in _GONE:
+            return  # it takes its room as before
         with self._lock:
             if self._index.listing(key) is listing:
                 self._index.remove(key)

@@ -29,6 +29,7 @@ _REMOTE = frozenset(
         "virtiofs",
     }
 )
+_POINT = 4  # the field of the mount point
 _MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -54,14 +55,17 @@ def file_system_of(folder: Path, mounts: Path = _MOUNTS) -> str:
     "unknown" where the system has no list of mounts.  Source: proc(5), mountinfo.
     """
     try:
-        lines = mounts.read_text(errors="surrogateescape").splitlines()
+        lines = mounts.read_text(errors="surrogateescape").split("\n")
     except OSError:
         return "unknown"
     real = os.path.realpath(folder)
     best, kind = "", "unknown"
     for line in lines:
         left, _, right = line.partition(" - ")
-        point = _unescaped(left.split(" ")[4])
+        fields = left.split(" ")
+        if len(fields) < _POINT + 1:
+            continue
+        point = _unescaped(fields[_POINT])
         inside = real == point or real.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= len(best):  # of two on one point the later one is on top
             best, kind = point, right.split(" ")[0]

@@ -12,8 +12,9 @@ file and compares it before it hands it out for the first time, and again once i
 file that fails, or has no record, is fetched again.
 
 Between processes, a lock file per name lets one fetch while the others wait; within a process
-likewise.  Lock order: a file's lock before that of the highest slice id; `_lock` guards `_proved`
-alone and is the last one.
+likewise.  Lock order: a file's lock, then either that of the highest slice id or the file's in
+`_proving`, under which it is read and compared; `_lock` guards `_proved` and `_proving`, and is the
+last one.
 Least recently used files go when the folder holds more than `bytes_max`; those used within
 `GRACE_S` stay, since somebody may be about to map them.  The record's time is when the file was
 used: a touch of the file itself would look like a change.
@@ -31,6 +32,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from roost.clock import Clock, SystemClock
 from roost.errors import InvalidArgument, Unavailable
@@ -77,7 +79,8 @@ class WholeFiles:
         self._proves_content = proves_content
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
-        self._proved: dict[str, _Stamp] = {}
+        self._proved: dict[str, tuple[_Stamp, bool]] = {}
+        self._proving: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         self._refusal: OSError | None = None  # then nothing here can be trusted
         if not is_local(self._folder):
             raise InvalidArgument(
@@ -185,26 +188,27 @@ class WholeFiles:
     def _is_sound(self, name: str) -> bool:
         """True if the file is what was stored; it is read unless this process has done so.
 
-        Raises OSError.
+        Of several threads one reads.  Raises OSError.
         """
         path = self._path(name)
-        with open(open_regular(path), "rb", buffering=0) as file:
+        with self._lock:
+            proving = self._proving.setdefault(name, threading.Lock())
+        with proving, open(open_regular(path), "rb", buffering=0) as file:
             stamp = _stamp(file.fileno())
             with self._lock:
-                if self._proved.get(name) == stamp:
-                    return True
-            with open(open_regular(_proof_path(path)), "rb") as beside:
-                proof = beside.read()
-            if not is_proved(file.fileno(), proof, name, content=self._proves_content):
-                return False
-        self._note_proved(name, stamp)
-        return True
+                known, sound = self._proved.get(name, (None, False))
+            if known != stamp:
+                with open(open_regular(_proof_path(path)), "rb") as beside:
+                    proof = beside.read()
+                sound = is_proved(file.fileno(), proof, name, content=self._proves_content)
+                self._note_proved(name, stamp, sound)
+        return sound
 
-    def _note_proved(self, name: str, stamp: _Stamp) -> None:
+    def _note_proved(self, name: str, stamp: _Stamp, sound: bool) -> None:
         with self._lock:
             if len(self._proved) >= _PROVED_MAX:
                 self._proved.clear()
-            self._proved[name] = stamp
+            self._proved[name] = stamp, sound
 
     def _filled(self, name: str, fill: Callable[[int], None]) -> Path:
         """Fetch a file that is not there or not sound, under its lock."""
@@ -232,7 +236,7 @@ class WholeFiles:
                 if highest > self._highest():
                     self._store_highest(highest)
             draft.rename(path)
-            self._note_proved(name, _stamp(file.fileno()))
+            self._note_proved(name, _stamp(file.fileno()), True)
         self._evict()
         return path
 
@@ -284,7 +288,8 @@ class WholeFiles:
 
     def _highest(self) -> int:
         try:
-            return int((self._folder / "highest-slice-id").read_text())
+            with open(open_regular(self._folder / "highest-slice-id"), "rb") as file:
+                return int(file.read())
         except FileNotFoundError:
             return 0
         except ValueError:  # half written in a crash: then nothing here can be trusted
@@ -316,7 +321,9 @@ class WholeFiles:
         that the name leads to.
         """
         if self._refusal is not None:
-            raise self._refusal
+            raise OSError(
+                self._refusal.errno, self._refusal.strerror
+            )  # each a traceback of its own
         path = self._folder / f"{name}.lock"
         while True:
             self._folder.mkdir(parents=True, exist_ok=True)  # it may have been removed
