@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from roost.volume.engines.redis.scans import RedisScans
 from roost.volume.engines.sql import scans
 from roost.volume.meta.api import Meta, format_volume, open_meta
-from roost.volume.model import ROOT, ChunkNo, Ino, QuotaKind, Slice
+from roost.volume.meta.judge import Judge
+from roost.volume.model import ROOT, ChunkNo, Edge, Ino, QuotaKind, Slice
 from roost.volume.settings import new_settings
 
 MEMORY_FOLDER = "/dev/shm" if Path("/dev/shm").is_dir() else None
@@ -158,3 +160,32 @@ def test_counts_of_parents_that_redis_stores_are_compared_with_the_entries(
     assert all(problem.ino == 3 and problem.fatal for problem in problems)
     assert bool(problems) == (found is not None)
     assert found is None or found in [problem.what for problem in problems]
+
+
+def test_a_name_that_moves_to_and_fro_while_it_is_looked_for_is_no_damage(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both looks miss it, each time in the directory where it just was or just will be."""
+    format_volume(redis_url, new_settings("moving", bucket="/b", trash_days=0))
+    with open_meta(redis_url) as meta:
+        here, there = (meta.mkdir(ROOT, name).ino for name in (b"here", b"there"))
+        file = meta.create(here, b"x").ino
+        meta.link(file, there, b"y")
+
+        def to() -> None:
+            meta.rename(there, b"y", here, b"y")
+
+        def fro() -> None:
+            meta.rename(here, b"y", there, b"y")
+
+        waiting = [lambda: None, to, fro]
+        real = RedisScans.entries_of
+
+        def moving(scans: RedisScans, ino: Ino) -> Iterator[tuple[bytes, Edge]]:
+            if waiting:
+                waiting.pop(0)()
+            return real(scans, ino)
+
+        monkeypatch.setattr(RedisScans, "entries_of", moving)
+        assert Judge(meta.engine).judge(file) == []
+        assert not waiting

@@ -1,7 +1,8 @@
 """Judging one inode by itself, with fresh reads: is what the metadata says of it consistent?
 
 Where an engine has no snapshots, a change between two reads can make sound records look wrong.  So
-what looks wrong is looked at again, and only what is found both times is a problem.
+what looks wrong is looked at again, and only what is found both times is a problem.  A look during
+which the inode changed says nothing: a name that moves to and fro can be missed twice.
 """
 
 from collections import Counter
@@ -29,6 +30,7 @@ from roost.volume.model import (
 JUDGED_MAX = 10_000  # inodes; beyond that a volume needs another kind of help
 _DEPTH_MAX = 100_000
 _ENTRIES_AT_ONCE = 1000
+_LOOKS_MAX = 20  # at an inode that changes all the time; then its last look counts
 
 
 class Judge:
@@ -78,15 +80,27 @@ class Judge:
             yield scans
 
     def _look(self, ino: Ino, parents: Sequence[Ino]) -> list[Problem]:
+        """Return what is wrong, as found while the inode did not change."""
+        found: list[Problem] = []
+        for _ in range(_LOOKS_MAX):
+            attr, found = self._look_once(ino, parents)
+            if not found:
+                break
+            with self._scan() as scans:
+                if scans.nodes_of([ino])[0] == attr:
+                    break
+        return found
+
+    def _look_once(self, ino: Ino, parents: Sequence[Ino]) -> tuple[Attr | None, list[Problem]]:
         with self._scan() as scans:
             attr = scans.nodes_of([ino])[0]
             if attr is None:
-                return list(self._of_nothing(scans, ino))
+                return attr, list(self._of_nothing(scans, ino))
             names = self._names(scans, ino, parents)
             found = list(self._of_names(scans, ino, attr, names))
             if attr.is_directory:
                 found += self._of_directory(scans, ino, attr)
-        return found
+        return attr, found
 
     def _of_nothing(self, scans: Scans, ino: Ino) -> Iterator[Problem]:
         if ino == ROOT:
