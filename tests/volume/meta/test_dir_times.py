@@ -61,6 +61,23 @@ def test_a_change_of_the_link_count_is_seen_at_once(meta: Meta, clock: ManualClo
         assert times(meta, folder) == (clock.wall_ns(), clock.wall_ns())
 
 
+@pytest.mark.parametrize("is_into_fresh", [True, False])
+def test_each_directory_of_a_move_goes_by_its_own_times(
+    meta: Meta, clock: ManualClock, is_into_fresh: bool
+) -> None:
+    old, _ = folder_and_file(meta)
+    fresh = meta.mkdir(ROOT, b"fresh").ino
+    meta.create(fresh, b"f")
+    clock.advance(1)
+    meta.create(fresh, b"other")
+    before = times(meta, fresh)
+    clock.advance(LAG_S / 2)
+    source, target = (old, fresh) if is_into_fresh else (fresh, old)
+    meta.rename(source, b"f", target, b"new")
+    assert times(meta, old) == (clock.wall_ns(), clock.wall_ns())
+    assert times(meta, fresh) == before
+
+
 def test_a_time_to_come_is_no_reason_to_leave_ctime(meta: Meta, clock: ManualClock) -> None:
     folder, _ = folder_and_file(meta)
     later_ns = clock.wall_ns() + 10**12
