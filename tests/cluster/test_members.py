@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from roost.cluster.members import WATCH_S, Liveness, StaticDirectory
+from roost.errors import Unavailable
 from roost.testing.clock import ManualClock
 from roost.vector.catalog.catalog import Catalog
-from roost.vector.catalog.values import Member
+from roost.vector.catalog.values import LeaseRow, Member
 
 
 def test_a_member_whose_counter_stands_still_is_dead_after_the_limit() -> None:
@@ -66,4 +69,48 @@ def test_a_static_list_of_two_writers_shows_a_take_over_by_itself(tmp_path: Path
         catalog.claim_generation(name, catalog.lease(), 3.0)
         clock.advance(WATCH_S)
         assert [directory.writer(), directory.writer()] == [m for m in members if m.id == name] * 2
+    catalog.close()
+
+
+def two_writers(catalog: Catalog, clock: ManualClock) -> StaticDirectory:
+    return StaticDirectory([Member("w1", "rw", "h:1"), Member("w2", "rw", "h:2")], catalog, clock)
+
+
+def test_a_static_list_asks_the_catalog_once_in_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog, clock = Catalog(f"sqlite:///{tmp_path / 'catalog.db'}"), ManualClock()
+    looks: list[int] = []
+    real = catalog.lease
+
+    def counted() -> LeaseRow:
+        looks.append(1)
+        return real()
+
+    monkeypatch.setattr(catalog, "lease", counted)
+    directory = two_writers(catalog, clock)
+    for _ in range(3):
+        clock.advance(WATCH_S)
+        for _ in range(5):
+            directory.writer()
+    assert len(looks) == 3
+    catalog.close()
+
+
+def test_a_static_list_goes_on_with_the_last_writer_while_the_catalog_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog, clock = Catalog(f"sqlite:///{tmp_path / 'catalog.db'}"), ManualClock()
+    directory = two_writers(catalog, clock)
+    catalog.claim_generation("w1", catalog.lease(), 3.0)
+
+    def away() -> LeaseRow:
+        raise Unavailable("the catalog is away")
+
+    before = directory.writer()
+    monkeypatch.setattr(catalog, "lease", away)
+    clock.advance(WATCH_S)
+    assert directory.writer() == before
+    assert before is not None
+    assert "cannot read who writes" in caplog.text
     catalog.close()

@@ -18,7 +18,8 @@ Invariants
 * Only the follow thread touches `_applied_ts` and the target's `apply` and `advance`.
 * Nothing above a watermark, or above what log files show before their seal, reaches the target,
   and nothing that is not durable.
-* `_applied_ts` never passes a record that is owed: log files that do not show it are damaged.
+* `_applied_ts` never passes a record that is owed: log files that do not show it are damaged.  Only
+  a manifest that covers it makes up for it; so while it is owed the time of a gap runs.
 """
 
 import logging
@@ -225,7 +226,7 @@ class Follower:
                 self._begin_again_after_a_gap()
                 self._join()
             except CorruptRecord as error:
-                log.error("the log is damaged, so nothing new is shown: %s", error)
+                log.error("damage was met, and nothing behind it is shown: %s", error)
             except RoostError as error:
                 if not self._stop.is_set():
                     log.info("not following the writer: %s", error)
@@ -240,9 +241,12 @@ class Follower:
             self._clock.wait(self._stop, self._poll_s)
 
     def _begin_again_after_a_gap(self) -> None:
-        if self._clock.monotonic_s() - self._heard_s < self._gap_s:
+        if self._is_covered():
+            log.warning("manifests hold the record that the log lacks: reading everything anew")
+        elif self._clock.monotonic_s() - self._heard_s < self._gap_s:
             return
-        log.warning("neither stream nor log could be read for long: reading everything anew")
+        else:
+            log.warning("neither stream nor log could be read for long: reading everything anew")
         self._target.forget()
         self._target.refresh()
         self._applied_ts = self._target.needed_from()
@@ -365,12 +369,17 @@ class Follower:
         while self._owed and self._owed[0] <= self._applied_ts:
             self._owed.popleft()
 
+    def _is_covered(self) -> bool:
+        """True if manifests, which go on meanwhile, hold a record that is owed."""
+        return bool(self._owed) and self._owed[0] <= self._target.needed_from()
+
     def _advance(self, watermark_ts: int) -> None:
         self._check_owed(watermark_ts)
         self._applied_ts = max(self._applied_ts, watermark_ts)
         self._target.advance(self._applied_ts)
         self._kept.applied(self._applied_ts)
-        self._heard_s = self._clock.monotonic_s()
+        if not self._owed:
+            self._heard_s = self._clock.monotonic_s()
         self._caught_up.set()
 
     def _poll(self) -> None:
