@@ -14,13 +14,14 @@ from roost.volume.engines.sql.dialect import Statement
 from roost.volume.engines.sql_servers.cache import GUESS_LIFE_S, LIMIT_LIFE_S, RecordCache
 from roost.volume.engines.sql_servers.mysql import MysqlServer
 from roost.volume.errors import FsError
-from roost.volume.meta.effects import AddCounter, PutCounter
+from roost.volume.meta.effects import AddCounter, PutCounter, PutDirUsage
 from roost.volume.meta.txn import Commit
 from roost.volume.model import (
     ROOT,
     AttrChange,
     Caller,
     ChunkNo,
+    DirUsage,
     LockKind,
     Quota,
     QuotaKind,
@@ -266,6 +267,31 @@ def test_a_create_that_waits_for_a_removal_is_refused(
     thread.join()
     other.close()
     assert answers == [errno.ENOENT]
+
+
+def test_a_write_that_waits_for_uncounted_statistics_holds_no_file_meanwhile(
+    clients: Clients,
+) -> None:
+    """H15: who removes the file locks its directory first, so nobody waits for the other."""
+    writer = clients.open()
+    folder = writer.mkdir(ROOT, b"d").ino
+    file = writer.create(folder, b"f").ino
+    record = Slice(0, writer.new_slice_id(), 9, 0, 9)
+    writer.engine.run(lambda txn: txn.do(PutDirUsage(folder, None)))
+    other = clients.server.connect()
+    lock = "SELECT 1 FROM jfs_node WHERE inode = ? FOR UPDATE"
+    other.run([*clients.server.begin(), (lock, (folder,))])
+    thread = threading.Thread(target=writer.write_slice, args=(file, ChunkNo(0), record))
+    thread.start()
+    thread.join(0.3)
+    assert thread.is_alive(), "it must wait for the row"
+    other.run([(f"{lock} NOWAIT", (file,))])
+    commit: Statement = ("COMMIT", ())
+    other.run([commit])
+    thread.join()
+    other.close()
+    usage = writer.engine.read(lambda reads: reads.dir_usage(folder))
+    assert usage == DirUsage(9, 4096, 1)
 
 
 def test_two_moves_cannot_tie_directories_into_a_loop(clients: Clients) -> None:

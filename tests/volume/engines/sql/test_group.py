@@ -16,9 +16,9 @@ from roost.volume.engines.sql_servers.group import (
 )
 from roost.volume.engines.sql_servers.guard import Guard, guard_of
 from roost.volume.meta.checks import EdgeIs, NodeIs, NodeIsExactly, identity
-from roost.volume.meta.effects import AddEdge, ChangeNode, DropEdge, NodeChange
+from roost.volume.meta.effects import AddEdge, ChangeNode, DropEdge, NodeChange, UseDirectory
 from roost.volume.meta.txn import Commit
-from roost.volume.model import ROOT, Attr, Edge, Ino, Kind
+from roost.volume.model import ROOT, Attr, DirUsage, Edge, Ino, Kind
 
 FOLDER = Attr(Kind.DIRECTORY)
 
@@ -224,6 +224,19 @@ def test_checks_of_one_state_of_a_node_are_one_condition() -> None:
         assert "nlink" in text
         assert text.endswith("= 1")
         assert values.count(ino) == 1
+
+
+@pytest.mark.parametrize("counted", [(), (Ino(3),)])
+def test_a_directory_is_locked_once_for_its_statistics(counted: tuple[Ino, ...]) -> None:
+    """A shared lock that becomes an exclusive one is a deadlock of any two."""
+    folder, file = Ino(3), Ino(9)
+    checks = (NodeIs(folder, identity(FOLDER)), NodeIsExactly(file, Attr(Kind.FILE)))
+    effects = (ChangeNode(file, NodeChange(nlink_by=1)), UseDirectory(folder, DirUsage(0, 0, 0)))
+    guard = guard_of(Commit(checks, effects))
+    assert guard is not None
+    ((text, values),) = guard.conditions(counted)
+    assert text.count("FOR ") == text.count("FOR UPDATE") == 1
+    assert values.count(folder) == 1
 
 
 def test_who_is_interrupted_while_waiting_does_not_keep_the_lane(

@@ -263,7 +263,7 @@ class ServerEngine:
         }
         with self._pool.session() as session:
             session.commit(
-                guard.conditions(),
+                guard.conditions(counted),
                 guard.later,
                 [
                     *statements(effects, self._server.dialect, counted),

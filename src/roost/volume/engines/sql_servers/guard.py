@@ -2,12 +2,13 @@
 
 Rows that must be as seen are locked while they are compared, nodes first and in ascending order
 (H15): FOR UPDATE where the commit changes the node, FOR SHARE elsewhere.  A directory's statistics
-count as the node, since they may be computed from entries in the commit.  What must be absent
+count as the node, since they may be computed from entries in the commit: where they may be missing
+the node is locked although nothing is asked of it.  What must be absent
 cannot be locked: it is asked for in a later statement, when the nodes are locked that whoever adds
 it locks too, or a unique index refuses the second of two.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from roost.volume.codec import SLICE_BYTES, encode_slices
@@ -36,6 +37,7 @@ class Guard:
 
     nodes: dict[Ino, Condition] = field(default_factory=dict)
     changed: set[Ino] = field(default_factory=set)  # that the commit writes, or their statistics
+    used: set[Ino] = field(default_factory=set)  # directories whose statistics it adds to
     rows: dict[str, dict[Condition, None]] = field(default_factory=dict)
     later: list[Condition] = field(default_factory=list)
     disagrees: bool = False  # two states of one node were seen: not all who saw them are right
@@ -54,26 +56,36 @@ class Guard:
             self.add_node(ino, condition)
         self.disagrees |= other.disagrees
         self.changed |= other.changed
+        self.used |= other.used
         for table, rows in other.rows.items():
             self.rows.setdefault(table, {}).update(rows)
         self.later.extend(other.later)
 
-    def conditions(self) -> list[Condition]:
-        """Return the conditions that lock what they compare."""
+    def conditions(self, counted: Collection[Ino] = ()) -> list[Condition]:
+        """Return the conditions that lock what they compare.
+
+        `counted` are directories known to have statistics.
+        """
         found = [_NEVER] if self.disagrees else []
-        found += [self._nodes()] if self.nodes else []
+        uncounted = self.used.difference(counted)
+        found += [self._nodes(uncounted)] if self.nodes or uncounted else []
         found += [_all_there(table, list(rows), "UPDATE") for table, rows in self.rows.items()]
         return found
 
-    def _nodes(self) -> Condition:
+    def _nodes(self, uncounted: set[Ino]) -> Condition:
         terms = []
-        for mode, inos in (
-            ("SHARE", sorted(self.nodes.keys() - self.changed)),
-            ("UPDATE", sorted(self.nodes.keys() & self.changed)),
-        ):
-            if inos:
-                found = [self.nodes[ino] for ino in inos]
-                terms.append((inos[0], _all_there("jfs_node", found, mode, "inode")))
+        shared = sorted(self.nodes.keys() - self.changed)
+        if shared:
+            found = [self.nodes[ino] for ino in shared]
+            terms.append((shared[0], _all_there("jfs_node", found, "SHARE", "inode")))
+        changed = sorted((self.nodes.keys() & self.changed) | uncounted)
+        if changed:
+            found = [self.nodes[ino] for ino in changed if ino in self.nodes]
+            others = [ino for ino in changed if ino not in self.nodes]
+            if others:
+                terms.append((changed[0], _all_there_and_locked(found, others)))
+            else:
+                terms.append((changed[0], _all_there("jfs_node", found, "UPDATE", "inode")))
         return joined([term for _, term in sorted(terms)])
 
 
@@ -92,6 +104,17 @@ def _all_there(table: str, rows: list[Condition], mode: str, order: str = "") ->
     return f"(SELECT COUNT(*) FROM ({select}) t) = {len(rows)}", values
 
 
+def _all_there_and_locked(nodes: list[Condition], others: list[Ino]) -> Condition:
+    """Return the condition that `nodes` are found, locking them and `others`, which may be gone."""
+    text = " OR ".join(f"({node[0]})" for node in nodes) or "1 = 0"
+    values = tuple(value for node in nodes for value in node[1])
+    select = (
+        f"SELECT CASE WHEN {text} THEN 1 END AS one FROM jfs_node"
+        f" WHERE {text} OR inode IN ({', '.join('?' * len(others))}) ORDER BY inode FOR UPDATE"
+    )
+    return f"(SELECT COUNT(t.one) FROM ({select}) t) = {len(nodes)}", (*values, *values, *others)
+
+
 def guard_of(commit: Commit) -> Guard | None:
     """Return what the database can judge by itself; None if a check is not of that kind."""
     guard = Guard()
@@ -103,8 +126,12 @@ def guard_of(commit: Commit) -> Guard | None:
                 added.add((parent, name))
             case fx.AddNode(ino):
                 new_nodes.add(ino)
-            case fx.ChangeNode(ino) | fx.DropNode(ino) | fx.UseDirectory(ino):
+            case fx.UseDirectory(ino):
                 guard.changed.add(ino)
+                guard.used.add(ino)
+            case fx.ChangeNode(ino) | fx.DropNode(ino):
+                guard.changed.add(ino)
+    guard.used -= new_nodes
     for check in commit.checks:
         match check:
             case ck.NodeIs(ino, None) | ck.NodeIsExactly(ino, None):
