@@ -1,7 +1,8 @@
 """Committing without scripts: the same words, read and judged here, written under WATCH and MULTI.
 
-Two round trips instead of one, and creators in one directory conflict, because the merged record is
-made here; that is what a server without EVAL costs.  What only grows by addition is not watched.
+Two round trips instead of one, and WATCH knows no parts of a record: creators in one directory
+conflict when one of them writes the directory's, its times (ten times a second at most) or its link
+count.  That is what a server without EVAL costs.  What only grows by addition is not watched.
 
 State: `Spares`, connections not in use.  Each serves one commit at a time.
 """
