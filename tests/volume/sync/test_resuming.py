@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from roost.errors import CorruptRecord, RoostError
+from roost.errors import CorruptRecord, NotFound, RoostError
 from roost.volume.sync import copying
 from roost.volume.sync.checkpoint import Checkpoint, Progress, identity_of
 from roost.volume.sync.endpoint import Abilities, Endpoint, Source
@@ -316,6 +316,60 @@ def test_a_failed_removal_whose_file_is_gone_by_the_next_run_is_done(tmp_path: P
     (target / "zz").unlink()
     assert run(job(LocalTree(source), LocalTree(target))).failed == 0
     assert notes(target) == []
+
+
+def test_a_failed_copy_stays_one_when_something_else_fails_for_its_key(tmp_path: Path) -> None:
+    """Its source is gone since, and what lay at the target could not be deleted either."""
+    source = make_source(tmp_path / "source", 3)
+    target = make_target(tmp_path / "target")
+
+    class Keeping(LocalTree):
+        def delete(self, key: str) -> None:
+            if key == "zz":
+                raise OSError(errno.EIO, "made to fail")
+            super().delete(key)
+
+    work = job(LocalTree(source), Keeping(target))
+    assert work.checkpoint is not None
+    work.checkpoint.save(Progress(key="zz", failed=((0, "zz", True),)))
+    assert run(work).failed == 1
+    (target / "zz").unlink()
+    watcher = Quiet()
+    assert run(job(LocalTree(source), LocalTree(target)), watcher).failed == 1
+    assert "neither side" in str(watcher.errors["zz"])
+
+
+def test_a_file_lost_while_it_was_compared_is_told(tmp_path: Path) -> None:
+    """It could have differed, and then it would have been copied."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder in (source, target):
+        folder.mkdir()
+        (folder / "a").write_bytes(b"same")
+        os.utime(folder / "a", (1, 1))
+
+    class Losing(LocalTree):
+        def open(self, key: str) -> AbstractContextManager[Source]:
+            for folder in (source, target):
+                (folder / key).unlink(missing_ok=True)
+            return super().open(key)
+
+    watcher = Quiet()
+    options = Options(delete_dst=True, check_all=True)
+    assert run(job(Losing(source), LocalTree(target), options), watcher).failed == 1
+    assert "neither side" in str(watcher.errors["a"])
+
+
+def test_a_source_that_is_missing_makes_no_target(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with pytest.raises(NotFound, match="no such folder"):
+        run(job(LocalTree(tmp_path / "source"), LocalTree(target)))
+    assert not target.exists()
+    work = job(LocalTree(tmp_path / "source"), LocalTree(target))
+    assert work.checkpoint is not None
+    work.checkpoint.save(Progress(key="k"))
+    with pytest.raises(NotFound, match="no such folder"):
+        run(work)
+    assert work.checkpoint.load() == Progress(work.checkpoint.load().run, key="k")  # type: ignore[union-attr]
 
 
 def test_a_failed_copy_that_is_deleted_as_extra_by_the_next_run_is_done(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from roost.errors import NotFound
+from roost.volume.sync.checkpoint import Checkpoint, Progress
 from roost.volume.sync.endpoint import Endpoint, Vanished
 from roost.volume.sync.items import Item, Kind
 from roost.volume.sync.local_tree import LocalTree
@@ -402,3 +403,32 @@ def test_a_single_file_that_is_gone_is_told_in_its_own_words(tmp_path: Path) -> 
     assert not one.is_there()
     with pytest.raises(Vanished):
         one.demand_there()
+
+
+@pytest.mark.parametrize("by", ["a note", "a second try"])
+def test_a_target_that_a_note_or_a_second_try_made_is_watched_from_then_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """It is unmounted behind the first thing written: seen afterwards, the rest would be it."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/a").write_bytes(b"x")
+    source, target = LocalTree(tmp_path / "source"), LocalTree(tmp_path / "target")
+    replace, written = _replaced(target, tmp_path / "target"), target.write
+
+    def unmounting(item: Item, pieces: Iterator[bytes], draft: str) -> None:
+        written(item, pieces, draft)
+        replace()
+
+    checkpoint = Checkpoint(source, target, "identity")
+    checkpoint.save(Progress(key="zz", failed=((0, "a", True),) * (by != "a note")))
+    sync = Sync(Job(source, target, checkpoint=checkpoint), Quiet())
+    shutil.rmtree(tmp_path / "target")
+    monkeypatch.setattr(target, "write", unmounting)
+    if by == "a note":
+        with pytest.raises(Vanished):
+            sync.run()
+    else:
+        monkeypatch.setattr(sync, "_tick", lambda: None)  # it writes a note, if one is due
+        sync._try_again()
+        with pytest.raises(Vanished):
+            target.demand_same()

@@ -109,8 +109,9 @@ class Sync:
         Raises TooManyFailures; Vanished; OSError and RoostError if a listing fails.  Whatever is
         raised, the checkpoint says how far it came.
         """
+        # Not to be mistaken for an empty folder; and without it nothing is made at the target.
+        self._job.source.demand_there()
         try:
-            self._job.source.demand_there()  # not to be mistaken for an empty folder
             self._sees_target = self._job.target.is_there()  # then another in its place is not it
             for planner, pairs in self._where():
                 for step in planner.steps(pairs):
