@@ -1,6 +1,7 @@
 """A backup on Redis is of one moment, whatever happens while it is made."""
 
 import tempfile
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -24,6 +25,11 @@ from .test_dump_load import dumped, tree_of
 __all__ = ["clock", "on_redis", "store"]  # fixtures
 
 ENTRIES = 60_000
+BUSY = """
+local function now() local t = redis.call('TIME'); return t[1] + t[2] / 1000000 end
+local ends = now() + 0.6
+while now() < ends do end
+"""
 
 
 def write(meta: Meta, path: str) -> None:
@@ -164,6 +170,33 @@ def test_what_comes_while_a_long_answer_is_read_is_not_of_before_it(meta: Meta) 
         assert rows == ENTRIES + 1
         assert later == set()
         assert scans.touched() == {(b"I", 99, 0)}
+
+
+def test_what_is_done_in_one_turn_of_the_server_with_a_step_is_told_with_it(meta: Meta) -> None:
+    """The answer to a small command behind the transaction would come before that is told."""
+    connections = [meta.engine._link.open_connection() for _ in range(2)]  # type: ignore[attr-defined]
+    commands = (("EVAL", BUSY, 0), ("SET", "s99", "target"))
+    with meta.engine.scan() as scans:
+        assert isinstance(scans, WatchedScans)
+        assert scans.watch()
+        for _ in range(3):  # the server's buffer for our commands grows with them
+            scans.read_touched((), [], lambda _: None, as_one=True)
+        threads = [
+            threading.Thread(target=connection.call, args=([command],))
+            for connection, command in zip(connections, commands, strict=True)
+        ]
+        for thread in threads:
+            thread.start()
+            thread.join(0.1)
+            assert thread.is_alive(), "the server must be busy"
+        links, later = scans.read_touched(
+            {(b"Y", 99, 0)}, [], lambda scans: dict(scans.all_symlinks()), as_one=True
+        )
+        assert links == {99: b"target"}, "it must come before the transaction"
+        assert later == {(b"Y", 99, 0)}
+    for thread, connection in zip(threads, connections, strict=True):
+        thread.join()
+        connection.close()
 
 
 def test_a_volume_that_never_rests_is_backed_up_in_bounded_time_with_a_warning(

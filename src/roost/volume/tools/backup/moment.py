@@ -28,7 +28,7 @@ from roost.volume import codec
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.touched import TellsTouched, Touched
 from roost.volume.model import Ino
-from roost.volume.tools.backup.rows import U32, U64, Row, in_order, rows_in, state_rows
+from roost.volume.tools.backup.rows import U32, U64, Row, in_order, rows_in, state_rows, usage_rows
 from roost.volume.tools.numbers_seen import NumbersSeen
 
 AT_ONCE = 1000  # groups of records in one atomic step
@@ -139,29 +139,26 @@ class _Moment:
         """
         usage = {Ino(ino) for letter, ino, _ in touched if letter in (b"I", b"J")}
         usage |= {self._parents[ino] for ino in usage if ino in self._parents}
-        rows, just_after = self._step(touched | self._keepers, usage, as_one)
-        self._fresh.update((one, []) for one in touched if one[0] != b"B")
-        self._small = [row for row in rows if row[0][:1] not in _LARGE]
-        named, parents = self._take(rows)
-        later = set(just_after)
-        if parents - usage:  # of files never touched before; their directories' statistics
-            rows, still_later = self._step(set(), parents - usage, as_one=False)
-            self._take([row for row in rows if row[0][:1] == b"U"])
-            later |= still_later
-        self._noted(later)
-        return named, just_after, later
-
-    def _step(
-        self, touched: set[Touched], usage: set[Ino], as_one: bool
-    ) -> tuple[list[Row], set[Touched]]:
-        found = self._scans.read_touched(
-            touched,
+        rows, just_after = self._scans.read_touched(
+            touched | self._keepers,
             sorted(usage),
             lambda scans: list(rows_in(scans, self._settings)),
             as_one=as_one,
         )
+        self._fresh.update((one, []) for one in touched if one[0] != b"B")
         self._fresh.update(((b"U", ino, 0), []) for ino in usage)
-        return found
+        self._small = [row for row in rows if row[0][:1] not in _LARGE]
+        named, parents = self._take(rows)
+        later = set(just_after)
+        if parents - usage:  # of files never touched before; their directories' statistics
+            rows, still_later = self._scans.read_touched(
+                (), sorted(parents - usage), lambda scans: list(usage_rows(scans)), as_one=False
+            )
+            self._fresh.update(((b"U", ino, 0), []) for ino in parents - usage)
+            self._take(rows)
+            later |= still_later
+        self._noted(later)
+        return named, just_after, later
 
     def _take(self, rows: list[Row]) -> tuple[set[int], set[Ino]]:
         """Keep rows of the large tables; return the inodes that rows name, and parents."""

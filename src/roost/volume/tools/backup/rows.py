@@ -99,12 +99,17 @@ def _small_rows(scans: Scans, settings: str) -> Iterator[Row]:
     yield SETTINGS, settings.encode()
     for node in scans.detached_nodes():
         yield b"T" + number(node.ino), number(node.added_s)
-    for ino, usage in scans.all_dir_usage():
-        yield b"U" + number(ino), THREE.pack(usage.length, usage.space_bytes, usage.inodes)
+    yield from usage_rows(scans)
     for ino, name, value in scans.all_xattrs():
         yield b"X" + number(ino) + name, value
     for ino, target in scans.all_symlinks():
         yield b"Y" + number(ino), target
+
+
+def usage_rows(scans: Scans) -> Iterator[Row]:
+    """Yield the rows of the statistics of directories."""
+    for ino, usage in scans.all_dir_usage():
+        yield b"U" + U64.pack(ino), THREE.pack(usage.length, usage.space_bytes, usage.inodes)
 
 
 def differences(
