@@ -262,3 +262,49 @@ def test_small_tables_that_do_not_parse_are_named(
     report = redis_house.check()
     assert named(report) == {lost}
     assert any(found in one.what for one in report.metadata), report.metadata
+
+
+FAR = 1 << 63
+FAR_NUMBERS: dict[str, tuple[object, ...]] = {
+    f"i{FAR}": ("SET", f"i{FAR}", "short"),
+    f"c{FAR}_0": ("RPUSH", f"c{FAR}_0", b"\0" * 24),
+    f"c5_{FAR}": ("RPUSH", f"c5_{FAR}", b"\0" * 24),
+    f"c5_{1 << 32}": ("RPUSH", f"c5_{1 << 32}", b"\0" * 24),
+    f"d{FAR}": ("HSET", f"d{FAR}", "name", b"\1" + b"\0" * 7 + b"\5"),
+    f"p{FAR}": ("HSET", f"p{FAR}", "1", "1"),
+    f"session{FAR}": ("SADD", f"session{FAR}", "5"),
+    "i" + "9" * 5000: ("SET", "i" + "9" * 5000, "short"),
+    "dirUsedSpace": ("HSET", "dirUsedSpace", FAR, "1"),
+    "sliceRef": ("HSET", "sliceRef", f"k{FAR}_5", "1"),
+    "sliceRef: count": ("HSET", "sliceRef", "k900_5", FAR - 1),
+    "sliceRef: size": ("HSET", "sliceRef", f"k900_{FAR}", "1"),
+    "entry 'far' of directory 1": ("HSET", "d1", "far", b"\1" + FAR.to_bytes(8, "big")),
+}
+NO_DATA = ("dirUsedSpace", "entry 'far' of directory 1", f"d{FAR}", f"p{FAR}", f"session{FAR}")
+
+
+@pytest.mark.parametrize("place", FAR_NUMBERS)
+def test_a_number_that_no_column_holds_is_named_and_stops_a_removal(
+    redis_house: House, place: str
+) -> None:
+    redis_house.damage(FAR_NUMBERS[place])
+    lost = redis_house.lose_object("/c")
+    report = redis_house.check()
+    where = place.partition(": ")[0]
+    assert [one.what for one in report.metadata if one.what.startswith(f"{where}: ")]
+    assert named(report) == {lost}
+    client = redis_house.volume.open()
+    if place in NO_DATA:
+        collect_garbage(client)
+        return
+    with pytest.raises(CorruptRecord, match=where) as raised:
+        collect_garbage(client, GcOptions(delete=True))
+    assert "roost fsck" in raised.value.hint
+
+
+@pytest.mark.parametrize("file", [f"{FAR}:5", f"5:{FAR}"])
+def test_a_deleted_file_that_no_column_holds_stops_a_removal(redis_house: House, file: str) -> None:
+    redis_house.damage(("ZADD", "delfiles", 1, file))
+    redis_house.check()
+    with pytest.raises(CorruptRecord, match="delfiles: beyond 63 bits"):
+        collect_garbage(redis_house.volume.open(), GcOptions(delete=True))

@@ -1,5 +1,6 @@
 """Whole tables as pages of numpy records, for the checks that join them in constant memory."""
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -108,8 +109,10 @@ def edge_pages(scans: Scans, told: OnDamage | None = None) -> Iterator[Records]:
         # Rows have no names, so the directory is listed, which tells of its damaged entries.
         if problem.ino not in named:
             named.add(problem.ino)
-            for _ in scans.entries_of(problem.ino):
-                pass
+            for entry, edge in scans.entries_of(problem.ino):
+                if edge.ino > _I64_MAX and told is not None:
+                    where = f"entry {os.fsdecode(entry)!r} of directory {problem.ino}"
+                    _damaged(told, problem.ino, where, f"no inode has the number {edge.ino}")
 
     told_of = None if told is None else name
     for rows in _edge_rows(scans):

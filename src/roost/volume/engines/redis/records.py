@@ -20,6 +20,10 @@ from roost.volume.model import (
     SliceId,
 )
 
+NUMBER_MAX = (1 << 63) - 2
+"""The largest number that is taken: one more can be added to it."""
+DIGITS_SAFE = len(str(NUMBER_MAX)) - 1
+"""So many digits are no number beyond it."""
 UNLIMITED = b"\xff" * 16
 _LIMITS = struct.Struct(">qq")
 _ACL = struct.Struct(">HHHH")
@@ -32,12 +36,16 @@ _FLOCK_KINDS = {stored: kind for kind, stored in _FLOCKS.items()}
 
 def number(raw: object, where: bytes) -> int:
     """Return a decimal number as Redis stores counters.  Raises CorruptRecord."""
+    why = "not a number"
     try:
         if isinstance(raw, bytes | int):
-            return int(raw)
+            value = int(raw)
+            if -NUMBER_MAX <= value <= NUMBER_MAX:
+                return value
+            why = "beyond 63 bits"
     except ValueError:
         pass
-    raise CorruptRecord(where.decode("utf-8", "replace"), f"not a number: {raw!r}")
+    raise CorruptRecord(where.decode("utf-8", "replace"), f"{why}: {raw!r:.80}")
 
 
 def encode_limits(quota: Quota) -> bytes:

@@ -10,7 +10,7 @@ sixteen for a chunk, and by the entries of the one directory being read.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -43,6 +43,8 @@ from roost.volume.model import (
     Ino,
 )
 
+_CHUNK_NO_MAX = (1 << 32) - 1
+_CHUNK_DIGITS_SAFE = len(str(_CHUNK_NO_MAX)) - 1
 _PAIR = np.dtype([("first", np.int64), ("second", np.int64)])
 
 
@@ -183,10 +185,25 @@ class RedisScans(SmallScans):
         begins = self._keys.prefix + b"c"
         found = scanned_keys(self._call, glob(begins) + b"[0-9]*_[0-9]*")
         pairs = (key[len(begins) :].partition(b"_")[::2] for key in found)
-        numbers = ((int(a), int(b)) for a, b in pairs if a.isdigit() and b.isdigit())
+        numbers = self._places_in((a, b) for a, b in pairs if a.isdigit() and b.isdigit())
         places = np.unique(np.fromiter(numbers, _PAIR))
         for start in range(0, len(places), AT_ONCE):
             yield places[start : start + AT_ONCE].tolist()
+
+    def _places_in(self, pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[int, int]]:
+        for ino, number in pairs:
+            if len(ino) <= records.DIGITS_SAFE and len(number) <= _CHUNK_DIGITS_SAFE:
+                yield int(ino), int(number)
+                continue
+            where = self._keys.prefix + b"c%b_%b" % (ino, number)
+            try:
+                place = records.number(ino, where), records.number(number, where)
+                if place[1] > _CHUNK_NO_MAX:
+                    raise CorruptRecord(where.decode(), f"beyond 32 bits: chunk {place[1]}")
+            except CorruptRecord as error:
+                self._damage.take(error)
+            else:
+                yield place
 
     def _chunks(self, places: Sequence[tuple[int, int]]) -> Iterator[ChunkSlices]:
         for (ino, number), raw in zip(places, self._records(places), strict=True):

@@ -198,8 +198,16 @@ class SmallScans:
         """Return the numbers behind keys of a kind, sorted."""
         begins = self._keys.prefix + kind
         found = scanned_keys(self._call, glob(begins) + b"[0-9]*")
-        numbers = (key[len(begins) :] for key in found)
-        return np.unique(np.fromiter((int(n) for n in numbers if n.isdigit()), np.int64))
+        names = (key[len(begins) :] for key in found)
+        numbers = self._numbers_of_keys(begins, (name for name in names if name.isdigit()))
+        return np.unique(np.fromiter(numbers, np.int64))
+
+    def _numbers_of_keys(self, begins: bytes, names: Iterable[bytes]) -> Iterator[int]:
+        for name in names:
+            if len(name) <= records.DIGITS_SAFE:
+                yield int(name)
+            else:
+                yield from self._numbers_in((name,), begins + name)
 
     def _fields(self, key: bytes) -> Iterator[bytes]:
         """Yield the names in a hash; none of a key of another kind that was told of."""
