@@ -278,6 +278,7 @@ FAR_NUMBERS: dict[str, tuple[object, ...]] = {
     "sliceRef": ("HSET", "sliceRef", f"k{FAR}_5", "1"),
     "sliceRef: count": ("HSET", "sliceRef", "k900_5", FAR - 1),
     "sliceRef: size": ("HSET", "sliceRef", f"k900_{FAR}", "1"),
+    "a record": ("HSET", "delSlices", "900_5", FAR.to_bytes(8, "big") + b"\0\0\0\5"),
     "entry 'far' of directory 1": ("HSET", "d1", "far", b"\1" + FAR.to_bytes(8, "big")),
 }
 NO_DATA = ("dirUsedSpace", "entry 'far' of directory 1", f"d{FAR}", f"p{FAR}", f"session{FAR}")

@@ -57,7 +57,7 @@ class SliceTables:
                 self.owners.add(owners_of(page))
                 self._note_far(page)
             self.used.add(_kept(used_of(page), only))
-        for page in delayed_pages(scans):
+        for page in delayed_pages(scans, told):
             self.used.add(_kept(page, only))
         for page in counted_pages(scans, told):
             self.counted.add(_kept(page, only))

@@ -151,11 +151,14 @@ def _whole_records(row: Row, told: OnDamage | None) -> bytes:
     return b"" if raw is None else raw[: len(raw) // SLICE_BYTES * SLICE_BYTES]
 
 
-def delayed_pages(scans: Scans) -> Iterator[Records]:
-    """Yield the slices that compactions replaced and the trash keeps, as USED records."""
+def delayed_pages(scans: Scans, told: OnDamage | None = None) -> Iterator[Records]:
+    """Yield the slices that compactions replaced and the trash keeps, as USED records.
+
+    Raises CorruptRecord, unless somebody is `told`.
+    """
     refs = (ref for delayed in scans.all_delayed() for ref in delayed.slices)
     for page in _pages(refs):
-        numbers = _numbers([(ref.id, ref.size) for ref in page], 2)
+        numbers = _numbers([(ref.id, ref.size) for ref in page], 2, None, told)
         yield _page(USED, id=numbers[:, 0], ino=0, size=numbers[:, 1], chunk_no=0)
 
 
