@@ -1,6 +1,7 @@
-"""Unfinished files in a volume's directory: other stores keep none that could be found.
+"""Unfinished files in a volume's directory.
 
 A put writes a draft beside the object's place and renames it; a crash between the two leaves it.
+Of the other stores HDFS alone has such files, under the same names: nothing looks for them there.
 """
 
 from collections.abc import Iterator
