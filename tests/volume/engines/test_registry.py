@@ -138,6 +138,8 @@ def test_a_slash_in_an_option_of_mysql_ends_no_options(login: str, place: str, z
         "redis://u:secret@b?c=d@host/1",
         "redis://u:secret@b?c=d@host",
         "redis://u:secret@b/c?d=e@host/1",
+        "redis://u:secret@b/c?d@host",
+        "redis://u:secret/c?d=e@host",
         "rediss://u:secret@b?c=d&e=f@host/1",
         "unix://u:secret@b?c=d@/run/r.sock",
         "postgres://u:secret@b?c=d@h/db",
