@@ -10,8 +10,10 @@ REPEATABLE READ, where the first plain read comes after the locks as well.
 Source: MariaDB and MySQL reference manuals; the volume format reference, section 3.4.
 """
 
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import pymysql
 from pymysql.constants import CLIENT, CR, ER
@@ -30,6 +32,8 @@ from roost.volume.engines.sql_servers.driver import (
 )
 from roost.volume.engines.sql_servers.mysql_blocks import Blocks
 
+TLS_MODES = ("true", "skip-verify", "preferred", "false")
+"""As the driver in Go: verified, any certificate, what the server offers, never."""
 PORT = 3306
 _MODES = (
     "ANSI_QUOTES,PIPES_AS_CONCAT,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,"
@@ -72,6 +76,18 @@ _KINDS = {
 
 class _NotUnderstood(SqlError):
     """The server cannot do what a text asks for, or not this way; it began nothing."""
+
+
+@cache
+def _tls_context(mode: str) -> ssl.SSLContext | None:
+    """Return what the driver is given; with None, unless TLS is off, it takes what is offered."""
+    if mode not in ("true", "skip-verify"):
+        return None  # an empty context would let it go on in clear text, too
+    context = ssl.create_default_context()
+    if mode == "skip-verify":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _error(error: Exception) -> SqlError:
@@ -144,7 +160,7 @@ class MysqlServer:
     database: str
     dialect: Dialect = field(default_factory=mysql)
     repeatable: bool = False  # the binary log does not allow READ COMMITTED
-    ssl: bool = False
+    tls: str = "false"  # one of TLS_MODES
     socket: str = ""  # the path of the server's socket; then host and port mean nothing
 
     @property
@@ -174,8 +190,8 @@ class MysqlServer:
                 connect_timeout=CONNECT_WAIT_S,
                 read_timeout=ANSWER_WAIT_S,
                 write_timeout=ANSWER_WAIT_S,
-                ssl={} if self.ssl else None,
-                ssl_disabled=not self.ssl,
+                ssl=_tls_context(self.tls),
+                ssl_disabled=self.tls == "false",
             )
         except (pymysql.MySQLError, OSError) as error:
             raise _error(error) from error

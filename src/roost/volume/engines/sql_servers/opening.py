@@ -16,7 +16,7 @@ from roost.volume.engines.sql_servers.driver import Connection, Server, SqlError
 from roost.volume.engines.sql_servers.engine import ServerEngine
 from roost.volume.engines.sql_servers.failures import failure
 from roost.volume.engines.sql_servers.mysql import PORT as MYSQL_PORT
-from roost.volume.engines.sql_servers.mysql import MysqlServer
+from roost.volume.engines.sql_servers.mysql import TLS_MODES, MysqlServer
 from roost.volume.engines.sql_servers.postgres import PORT as POSTGRES_PORT
 from roost.volume.engines.sql_servers.postgres import PostgresServer
 from roost.volume.errors import AlreadyFormatted, NotFormatted
@@ -61,6 +61,17 @@ def server_of(url: MetaUrl) -> Server:
     return _postgres(url)
 
 
+def _tls_mode(url: MetaUrl) -> str:
+    """Return the option of JuiceFS's driver.  Raises InvalidArgument: a name it would not know."""
+    given = url.option("tls", "false").lower()
+    mode = {"1": "true", "0": "false"}.get(given, given)
+    if mode not in TLS_MODES:
+        raise InvalidArgument(
+            f"{url.display}: tls={given!r} is not known", hint=f"Use one of {', '.join(TLS_MODES)}."
+        )
+    return mode
+
+
 def _mysql(url: MetaUrl) -> Server:
     host, port = _host_and_port(url, MYSQL_PORT)
     server = MysqlServer(
@@ -70,7 +81,7 @@ def _mysql(url: MetaUrl) -> Server:
         url.password,
         url.database,
         mysql(_prefix(url)),
-        ssl=url.option("tls", "false") not in ("false", "preferred"),
+        tls=_tls_mode(url),
         socket=url.path,
     )
     with _connection(server) as connection:
