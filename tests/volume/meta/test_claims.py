@@ -152,6 +152,8 @@ def test_a_batch_that_another_was_given_meanwhile_is_not_used_any_more(
     """The counter tells nothing: it is where it was."""
     ours, theirs = two
     first = ours.new_slice_id()
+    told: list[tuple[int, int, bool]] = []
+    ours.when_doubtful(lambda start, end: told.append((start, end, ours.is_doubtful(first))))
     forget_reservations(ours, theirs)
     put_back(theirs, NEXT_SLICE, first)
     assert theirs.new_slice_id() == first, "as things were to be shown"
@@ -160,6 +162,7 @@ def test_a_batch_that_another_was_given_meanwhile_is_not_used_any_more(
     with pytest.raises(Unavailable, match="another client's"):
         ours.write_slice(file, ChunkNo(0), Slice(0, first, 10, 0, 10))
     assert ours.is_doubtful(first)
+    assert told == [(first, first + 4096, True)]
     used = {ours.new_slice_id() for _ in range(20)}
     assert min(used) > first + 4000
     assert not any(map(ours.is_doubtful, used))

@@ -1,6 +1,7 @@
 """What all operations of one open volume share."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from roost.clock import Clock
@@ -38,6 +39,7 @@ class Ids:
         self._next = 0
         self._is_let_go = False
         self._doubtful: tuple[tuple[int, int], ...] = ()  # ranges that others may have too
+        self._listeners: list[Callable[[int, int], None]] = []
         self._gap = 0  # numbers to leave out, since others have them
         self.counter = counter
         self.end = 0
@@ -56,9 +58,17 @@ class Ids:
     def let_go(self, stored: int) -> None:
         """As in claim.Numbers."""
         start = self.end - self._at_once
-        if stored > start:
-            self._doubtful = (*self._doubtful, (start, min(stored, self.end)))
         self._is_let_go = True
+        if stored > start:
+            self._doubt(start, min(stored, self.end))
+
+    def tell(self, listener: Callable[[int, int], None]) -> None:
+        """Call `listener` with each range [start, end) that becomes doubtful, once it is.
+
+        It ends before anything is read through the new connection, runs while the engine connects,
+        and so must neither raise nor ask the metadata.
+        """
+        self._listeners.append(listener)
 
     def is_doubtful(self, number: int) -> bool:
         """True if this number of ours may have been given to another as well."""
@@ -70,6 +80,11 @@ class Ids:
             if number >= self.end - self._at_once:  # else another thread has done it
                 self._gap = gap
                 self._is_let_go = True
+
+    def _doubt(self, start: int, end: int) -> None:
+        self._doubtful = (*self._doubtful, (start, end))
+        for listener in self._listeners:
+            listener(start, end)
 
     def _reserve(self, txn: Txn) -> int:
         # Past what this client used before, even where the database forgot that.

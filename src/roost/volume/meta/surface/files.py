@@ -1,6 +1,6 @@
 """Attributes, extended attributes, open files, and the data of files as metadata knows it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from roost.volume.meta import (
@@ -131,6 +131,10 @@ class Files(VolumeHandle):
         The blocks of such a slice are not to be deleted.
         """
         return self._opened.slice_ids.is_doubtful(slice_id)
+
+    def when_doubtful(self, listener: Callable[[int, int], None]) -> None:
+        """Call `listener` with ranges of slice numbers that become doubtful, as Ids.tell says."""
+        self._opened.slice_ids.tell(listener)
 
     @contextmanager
     def _ours(self, slice_id: SliceId) -> Iterator[None]:
