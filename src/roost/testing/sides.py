@@ -45,10 +45,12 @@ class Seen:
     def without_times(self) -> "Seen":
         """Return what a tree that is no volume can be compared with.
 
-        A name that lies in a volume's trash still counts as a link.
+        A name that lies in a volume's trash still counts as a link.  A clone takes the umask from
+        the modes of symbolic links too, which elsewhere have one mode alone.
         """
         nlink = self.nlink if stat.S_ISDIR(self.kind) else 0
-        return replace(self, nlink=nlink, mtime_ns=0, ctime_ns=0)
+        mode = 0o777 if stat.S_ISLNK(self.kind) else self.mode
+        return replace(self, mode=mode, nlink=nlink, mtime_ns=0, ctime_ns=0)
 
 
 class Verbs(Protocol):
