@@ -72,8 +72,7 @@ def lose_the_last_second(server: RedisServer, volume: TestVolume, *, forgets: bo
 
 
 def cut(server: RedisServer, volume: TestVolume) -> None:
-    with server.client(int(volume.meta_url.rpartition("/")[2])) as outside:
-        outside.client_kill_filter(_type="normal", skipme=True)
+    server.cut(int(volume.meta_url.rpartition("/")[2]))
 
 
 def test_files_of_two_clients_keep_their_bytes_over_a_restart_of_redis(

@@ -18,7 +18,8 @@ MODES = {"plain": DataSettings(), "write-back": DataSettings(writeback=True)}
 
 @pytest.fixture
 def expected_warnings() -> list[str]:
-    return ["staged blocks wait", "left for clean-up", "until the volume is opened for writing"]
+    waits = ["staged blocks wait", "left for clean-up", "until the volume is opened for writing"]
+    return [*waits, "heartbeat failed"]  # on a slow machine a call may be its own
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,14 @@ class RedisServer(Server):
             retry=Retry(NoBackoff(), 0),  # a look is what is there now
         )
 
+    def cut(self, database: int) -> None:
+        """Cut the connections to one database; others may belong to other tests."""
+        with self.client(database) as outside:
+            own = str(outside.client_id())
+            for one in outside.client_list():
+                if one["db"] == str(database) and one["id"] != own:
+                    outside.client_kill_filter(_id=one["id"])
+
     def _prepare(self) -> None:
         options = self.options
         if options.tls:

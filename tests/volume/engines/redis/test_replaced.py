@@ -139,9 +139,10 @@ def test_an_idle_client_is_back_before_others_get_its_numbers(
     url = redis_server.new_database()
     meta = open_volume(url, make=True)
     taken = meta.new_slice_id()
-    with redis_server.client(int(url.rpartition("/")[2])) as outside:
+    number = int(url.rpartition("/")[2])
+    with redis_server.client(number) as outside:
         outside.set("nextchunk", 0)
-        outside.client_kill_filter(_type="normal", skipme=True)
+        redis_server.cut(number)
         ends_s = time.monotonic() + 10
         while int(outside.get("nextchunk") or 0) < taken + 4095:
             assert time.monotonic() < ends_s
