@@ -1,16 +1,19 @@
 """H23: slice ids that are issued again after a metadata rollback never show old bytes."""
 
 import shutil
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from roost.errors import Failure
+from roost.errors import Failure, Unavailable
 from roost.testing.servers import RedisServer
 from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.client import VolumeClient
+from roost.volume.data.settings import DataSettings
+from roost.volume.model import SliceId
 
 
 def test_a_restored_database_empties_the_whole_file_cache(
@@ -57,6 +60,7 @@ def on_redis(
 ) -> Iterator[TestVolume]:
     expected_warnings += ["is lost; connecting again", "the connection broke", "lost commits"]
     expected_warnings += ["in use, the next are left out", "blocks are left", "answer was lost"]
+    expected_warnings += ["set aside"]
     made = make_test_volume(tmp_path, meta_url=redis_server.new_database())
     yield made
     made.finish()
@@ -117,3 +121,107 @@ def test_a_slice_whose_number_another_has_is_not_acknowledged_nor_deleted(
     for name in ("/theirs", "/theirs too"):
         assert reader.read(name) == b"t" * (64 << 10)
     assert reader.read("/again") == b"o" * (64 << 10)
+
+
+DATA_BYTES = 64 << 10
+
+
+def forget_files(server: RedisServer, volume: TestVolume, names: list[str]) -> None:
+    """Lose the last second, in which these files of the root were made."""
+    with server.client(int(volume.meta_url.rpartition("/")[2])) as outside:
+        for name in names:
+            entry = outside.hget("d1", name)
+            assert isinstance(entry, bytes)
+            ino = int.from_bytes(entry[1:], "big")
+            outside.hdel("d1", name)
+            outside.delete(f"i{ino}", f"c{ino}_0")
+        outside.set("nextchunk", 0)
+    lose_the_last_second(server, volume, forgets=True)
+    with server.client(int(volume.meta_url.rpartition("/")[2])) as outside:
+        outside.set("nextchunk", 0)
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    ends_s = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < ends_s
+        time.sleep(0.01)
+
+
+def wait_until_doubtful(client: VolumeClient) -> None:
+    wait_until(lambda: client.meta.is_doubtful(SliceId(1)))
+
+
+def assert_theirs(client: VolumeClient, names: list[str]) -> None:
+    for name in names:
+        assert set(client.read(name)) == set(b"t"), name
+        assert set(client.open_local(name).read_bytes()) == set(b"t"), name
+
+
+def test_a_block_that_waits_to_be_stored_is_not_stored_over_another_clients(
+    redis_server: RedisServer, on_redis: TestVolume
+) -> None:
+    ours = on_redis.open(cache="ours", data=DataSettings(max_uploads=1))
+    theirs = on_redis.open(cache="theirs")
+    ours.write("/first", b"first")
+    store_is_busy = threading.Event()
+    ours.core.uploads.submit(store_is_busy.wait)
+    file = ours.open_file("/ours", "w")
+    for at in (0, 1 << 20):
+        file.pwrite(at, b"o" * DATA_BYTES)
+    lose_the_last_second(redis_server, on_redis, forgets=True)
+    names = ["/theirs", "/theirs too"]
+    for name in names:
+        theirs.write(name, b"t" * DATA_BYTES)
+    cut(redis_server, on_redis)
+    wait_until_doubtful(ours)
+    store_is_busy.set()
+    with pytest.raises(Failure, match="another client's"):
+        file.fsync()
+    with pytest.raises(Failure):
+        file.close()
+    for client in (on_redis.open(cache="third"), theirs, ours):
+        assert_theirs(client, names)
+
+
+@pytest.mark.parametrize("is_being_stored", [False, True])
+def test_a_staged_block_is_not_stored_over_another_clients(
+    redis_server: RedisServer,
+    on_redis: TestVolume,
+    expected_warnings: list[str],
+    is_being_stored: bool,
+) -> None:
+    expected_warnings.append("staged blocks wait")
+    under_way, may_fail = threading.Semaphore(0), threading.Event()
+
+    def before(verb: str, _key: str) -> None:
+        if verb == "put" and threading.current_thread().name.startswith("roost-staged"):
+            under_way.release()
+            may_fail.wait(20)
+            raise Unavailable("the store is away")
+
+    on_redis.store.before_call = before
+    delay_s = 0 if is_being_stored else 3600
+    ours = on_redis.open(cache="ours", data=DataSettings(writeback=True, upload_delay_s=delay_s))
+    theirs = on_redis.open(cache="theirs")
+    for name in ("/o1", "/o2"):
+        ours.write(name, b"o" * DATA_BYTES)
+    for _ in range(2 * is_being_stored):
+        assert under_way.acquire(timeout=20)
+    forget_files(redis_server, on_redis, ["o1", "o2"])
+    names = ["/t1", "/t2"]
+    for name in names:
+        theirs.write(name, b"t" * DATA_BYTES)
+    cut(redis_server, on_redis)
+    wait_until_doubtful(ours)
+    may_fail.set()
+    on_redis.store.before_call = lambda _verb, _key: None
+    wait_until(lambda: ours.staged().files == 0)
+    wait_until(lambda: len(set_aside(on_redis)) == 2)
+    for client in (on_redis.open(cache="third"), theirs, ours):
+        assert_theirs(client, names)
+
+
+def set_aside(volume: TestVolume) -> list[Path]:
+    """What nobody but the operator throws away."""
+    return [path for path in (volume.folder / "ours").rglob("*.doubtful/**/*") if path.is_file()]

@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from roost.errors import CorruptRecord, MissingBlock, StorageFull, Unavailable
 from roost.testing.clock import ManualClock
 from roost.testing.volumes import TestVolume
 from roost.volume.client import VolumeClient
+from roost.volume.data.blocks import BlockRef
 from roost.volume.data.settings import DataSettings
+from roost.volume.model import SliceId
 
 BLOCK = 64 << 10
 BACK = DataSettings(writeback=True, compact=False)
@@ -290,3 +293,20 @@ def test_a_replay_that_fails_leaves_the_blocks_to_the_next_client(volume: TestVo
     stray.unlink()
     volume.open().close()
     assert len(volume.objects()) == 1
+
+
+def test_a_block_that_became_doubtful_while_it_was_written_is_set_aside(
+    volume: TestVolume, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("set aside")
+    client = volume.open(data=replace(BACK, upload_delay_s=DAY_S))
+    staging = client.core.staging
+    assert staging is not None
+    ref = BlockRef(SliceId(7), 0, BLOCK)
+    staging._is_doubtful = lambda slice_id: slice_id == 7
+    assert not staging.put(ref, bytes(BLOCK))
+    assert staging.staged().files == 0
+    assert staging.get(ref) is None
+    assert staging.find_foreign(ref) is None
+    assert staging.put(replace(ref, slice_id=SliceId(8)), bytes(BLOCK))
+    staging.drop(SliceId(8), BLOCK)

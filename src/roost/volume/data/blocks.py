@@ -4,6 +4,7 @@ A block that is missing or does not decode to its size is Damage that names the 
 never zeros.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from typing_extensions import Buffer
@@ -34,11 +35,14 @@ class Blocks:
         block_bytes: int,
         *,
         hash_prefix: bool = False,
+        before_put: Callable[[SliceId], None] | None = None,
     ) -> None:
+        """`before_put` is asked right before a block is stored, and raises if it must not be."""
         self.store = store
         self.block_bytes = block_bytes
         self.compression = compression
         self._hash_prefix = hash_prefix
+        self._before_put = before_put
 
     def refs(self, slice_id: SliceId, slice_bytes: int) -> list[BlockRef]:
         """Return the blocks of a slice, in order."""
@@ -54,9 +58,12 @@ class Blocks:
         )
 
     def put(self, ref: BlockRef, data: Buffer) -> None:
-        """Store a block durably.  Raises StorageFull, Unavailable."""
+        """Store a block durably.  Raises StorageFull, Unavailable, what `before_put` raises."""
         assert memoryview(data).nbytes == ref.size_bytes, ref
-        self.store.put(self.key(ref), self.compression.encode(data))
+        encoded = self.compression.encode(data)
+        if self._before_put is not None:
+            self._before_put(ref.slice_id)
+        self.store.put(self.key(ref), encoded)
 
     def exists(self, ref: BlockRef) -> bool:
         """True if the store has an object of the block's name.  Raises Unavailable."""

@@ -7,11 +7,13 @@ are stored.
 
     <folder>/roost-<UUID>/staging/<owner>.lock     locked while the owner lives
     <folder>/roost-<UUID>/staging/<owner>/<key>    a block and its proof, see checksums
+    <folder>/roost-<UUID>/staging/<owner>.doubtful/<key>    set aside for good
 
 Each client has its own owner folder, so that clients of one host do not upload for each other.
 Whoever starts to write takes over the folders of owners that died (replay).  A replay never
 replaces an object: slice ids are issued again when the metadata is rolled back, and then it is
-another's (H23).
+another's (H23).  For the same reason a block is set aside, where nobody reads or stores it, once
+its slice is doubtful: the metadata forgot that this client has the number.
 
 Invariants: a key is in `_entries` from before its file is complete until its object is stored, its
 slice is deleted, or its file is found lost; `_bytes` is the sum of their sizes.  An entry in
@@ -25,6 +27,7 @@ import os
 import shutil
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -83,15 +86,24 @@ class Staging(StagedElsewhere):
     """The staged blocks of one client.  Safe to use from several threads."""
 
     def __init__(
-        self, folder: Path, volume_uuid: str, blocks: Blocks, limits: StagingLimits, clock: Clock
+        self,
+        folder: Path,
+        volume_uuid: str,
+        blocks: Blocks,
+        limits: StagingLimits,
+        clock: Clock,
+        *,
+        is_doubtful: Callable[[SliceId], bool],
     ) -> None:
         """Stage below `folder`, on a local disk; take over what died owners left, and upload it.
 
+        `is_doubtful` tells of a slice that it may be another client's by now.
         Raises OSError if the folder cannot be used, InvalidArgument if it is not local.
         """
         super().__init__(folder, volume_uuid, blocks)
         self._limits = limits
         self._clock = clock
+        self._is_doubtful = is_doubtful
         self._changed = threading.Condition()
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # oldest first
         self._busy: set[str] = set()
@@ -146,7 +158,7 @@ class Staging(StagedElsewhere):
         key = self._blocks.key(ref)
         with self._changed:
             entry = self._entries.get(key)
-        if entry is None or not entry.is_complete:
+        if entry is None or not entry.is_complete or self._is_doubtful(ref.slice_id):
             return None
         return self._read(entry.folder, key, ref)
 
@@ -165,6 +177,22 @@ class Staging(StagedElsewhere):
                 entry = self._forget(key)  # before an upload can claim it
             if entry is not None:
                 entry.folder.delete(key)
+
+    def set_aside(self, start: int, end: int) -> None:
+        """Let go of what waits of slices `start` to `end`, which have just become doubtful.
+
+        What is being written or stored at this moment is set aside by who does that.
+        """
+        with self._changed:
+            waiting = [
+                (key, entry)
+                for key, entry in self._entries.items()
+                if start <= entry.ref.slice_id < end and entry.is_complete and self._is_idle(key)
+            ]
+            for key, _ in waiting:
+                self._forget(key)
+        for key, entry in waiting:
+            self._set_aside(key, entry)
 
     def upload_all(self) -> None:
         """Store everything staged now, whatever the delay.  Raises what the store raises."""
@@ -222,7 +250,13 @@ class Staging(StagedElsewhere):
             self._forget(key)
             return False
         with self._changed:
-            self._entries[key] = replace(self._entries[key], is_complete=True)
+            entry = self._entries[key] = replace(self._entries[key], is_complete=True)
+            is_ours = not self._is_doubtful(ref.slice_id)
+            if not is_ours:
+                self._forget(key)
+        if not is_ours:
+            self._set_aside(key, entry)
+            return False
         self._wake.set()
         return True
 
@@ -294,6 +328,10 @@ class Staging(StagedElsewhere):
                 entry = self._entries.get(key)
             if entry is None:
                 return
+            if self._is_doubtful(entry.ref.slice_id):
+                self._forget(key)
+                self._set_aside(key, entry)
+                return
             data = self._read(entry.folder, key, entry.ref)
             if data is None:
                 self._note_lost(key)
@@ -306,6 +344,17 @@ class Staging(StagedElsewhere):
             with self._changed:
                 self._busy.discard(key)
                 self._changed.notify_all()
+
+    def _set_aside(self, key: str, entry: _Entry) -> None:
+        """Move the file of a block that was struck off; a replay does not look there."""
+        target = self._root / f"{self._own_name}.doubtful" / key
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (Path(entry.folder.name) / key).rename(target)
+        except OSError as error:
+            log.error("a doubtful staged block cannot be set aside: %s: %s", key, error.strerror)
+        else:
+            log.warning("a staged block may be of another client's slice, set aside: %s", target)
 
     def _note_lost(self, key: str) -> None:
         name = f"{self._blocks.store.name}{key}"

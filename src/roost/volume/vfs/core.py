@@ -62,6 +62,7 @@ class Core:
             compression_named(settings.compression),
             settings.block_bytes,
             hash_prefix=settings.hash_prefix,
+            before_put=meta.demand_ours,
         )
         self._cache_dirs = data.cache_dirs or (cache_dir,)
         self._staging_in = self._cache_dirs[0]
@@ -101,6 +102,7 @@ class Core:
         self.windows = ReadWindows(data, settings.block_bytes, on_local_disk=on_disk)
         compacts = data.compact and not meta.is_read_only
         self.compaction = Compaction(partial(compact_chunk, self) if compacts else None)
+        meta.when_doubtful(self._doubt)
 
     @property
     def durability(self) -> str:
@@ -210,7 +212,14 @@ class Core:
             delay_s=data.upload_delay_s,
         )
         try:
-            return Staging(folder, settings.uuid, self.blocks, limits, self.clock)
+            return Staging(
+                folder,
+                settings.uuid,
+                self.blocks,
+                limits,
+                self.clock,
+                is_doubtful=self.meta.is_doubtful,
+            )
         except OSError as error:
             left = "Let the folder be written to: the store does not have yet what is staged there."
             other = "Choose another cache folder, or open the volume without write-back."
@@ -226,6 +235,11 @@ class Core:
         if emptied:
             name = self.meta.settings.name
             log.warning("cache emptied, the metadata was rolled back: volume=%s", name)
+
+    def _doubt(self, start: int, end: int) -> None:
+        """Let go of what this host keeps under slice numbers that may be another client's now."""
+        if self.staging is not None:
+            self.staging.set_aside(start, end)
 
     def _later(self, task: partial[None]) -> None:
         if self.removals.try_submit(task) is None:

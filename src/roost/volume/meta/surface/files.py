@@ -132,6 +132,10 @@ class Files(VolumeHandle):
         """
         return self._opened.slice_ids.is_doubtful(slice_id)
 
+    def demand_ours(self, slice_id: SliceId) -> None:
+        """Raise Unavailable if `slice_id` is doubtful: what is stored now may be another's."""
+        self._opened.demand_ours(slice_id)
+
     def when_doubtful(self, listener: Callable[[int, int], None]) -> None:
         """Call `listener` with ranges of slice numbers that become doubtful, as Ids.tell says."""
         self._opened.slice_ids.tell(listener)
