@@ -86,6 +86,11 @@ def _show(report: GcReport, options: GcOptions) -> None:
         )
     elif report.leaked.count or report.drafts.count:
         complain("hint: Remove leaked objects and unfinished files with --delete.")
+    if report.miscounted:
+        complain(
+            f"{report.miscounted} slices count fewer references than there are and are left alone; "
+            "`roost fsck META-URL` names them"
+        )
     if report.failed:
         complain(f"{report.failed} removals failed and are left for the next time")
 

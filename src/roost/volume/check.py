@@ -158,6 +158,7 @@ class _Check:
             with self._engine.scan() as scans:
                 tell_damage(scans, unread.tell)
                 tables.read(scans, told=unread.tell)
+                deque(scans.all_deleted_files(), maxlen=0)  # each that does not parse is told of
                 found.add_problems(iter(tables.far))
                 names = NameCheck(scans, Judge(self._engine, unread.inos), self._steps, unread)
                 found.add_problems(names.run(tables.owners))

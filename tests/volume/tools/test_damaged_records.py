@@ -5,6 +5,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,11 +21,17 @@ from roost.volume.engines.sql.dialect import Value
 from roost.volume.engines.sql_servers.opening import server_of
 from roost.volume.meta.listing import readable_entries
 from roost.volume.model import ROOT, ChunkNo, DirEntry, Ino, Problem
+from roost.volume.tools import gc
 from roost.volume.tools.dump import DumpOptions, dump
 from roost.volume.tools.gc import GcOptions, collect_garbage
 
 ENGINES = {"redis": "redis_url", "sqlite3": "", "mysql": "mysql_url", "postgres": "pg_url"}
 PATHS = ("/d", "/d/a", "/d/b", "/c")
+
+
+def much_later() -> ManualClock:
+    """Return a clock two hours ahead."""
+    return ManualClock(time.time_ns() + 7_200_000_000_000)
 
 
 class House:
@@ -78,6 +85,14 @@ class House:
         folder = self.inos.get(parent, ROOT)
         update = "UPDATE jfs_edge SET type = 9 WHERE inode = ?"
         self.damage(("HSET", f"d{folder}", name, "xxx"), (update, self.inos[path]))
+
+    def count(self, slice_id: int, refs: int) -> None:
+        """Store how many references a slice has, where there is no such number yet, too."""
+        insert = (
+            "INSERT INTO jfs_chunk_ref (chunkid, size, refs) VALUES (?, 10, ?)"
+            " ON CONFLICT (chunkid) DO UPDATE SET refs = excluded.refs"
+        )
+        self.damage(("HSET", "sliceRef", f"k{slice_id}_10", refs - 1), (insert, slice_id, refs))
 
     def lose_object(self, path: str, number: int = 0) -> str:
         """Delete the object of a file's slice; return its name."""
@@ -170,11 +185,69 @@ def test_nothing_is_removed_while_a_record_does_not_parse(
     house.volume.store.put("chunks/0/0/999_0_5", b"stray")
     house.damage_chunk("/d/a") if what == "chunk" else house.damage_node("/d/a")
     before = house.volume.objects()
-    later = ManualClock(time.time_ns() + 7_200_000_000_000)
     with pytest.raises(CorruptRecord, match=str(house.inos["/d/a"])) as raised:
-        collect_garbage(client, GcOptions(compact=compact, delete=True), clock=later)
+        collect_garbage(client, GcOptions(compact=compact, delete=True), clock=much_later())
     assert "roost fsck" in raised.value.hint
     assert house.volume.objects() == before
+
+
+@pytest.mark.parametrize("field", ["pos", "offset", "length"])
+def test_nothing_is_removed_while_a_record_reaches_beyond_its_slice(
+    house: House, field: str
+) -> None:
+    client = house.volume.open()
+    house.volume.store.put("chunks/0/0/999_0_5", b"stray")
+    ino = house.inos["/d/a"]
+    first, *rest = client.meta.read_chunk(ino, ChunkNo(0))
+    far = encode_slices([replace(first, **{field: 1 << 31}), *rest])
+    update = "UPDATE jfs_chunk SET slices = ? WHERE inode = ?"
+    house.damage(("LSET", f"c{ino}_0", 0, far[:24]), (update, far, ino))
+    before = house.volume.objects()
+    with pytest.raises(CorruptRecord, match=f"inode {ino}: a record reaches beyond") as raised:
+        collect_garbage(client, GcOptions(delete=True), clock=much_later())
+    assert "roost fsck" in raised.value.hint
+    assert house.volume.objects() == before
+
+
+@pytest.mark.parametrize("refs", [-4, 0])
+def test_a_slice_that_a_chunk_shows_is_kept_whatever_its_count(house: House, refs: int) -> None:
+    client = house.volume.open()
+    slice_id = house.slices["/c"][0]
+    house.count(slice_id, refs)
+    before, content = house.volume.objects(), client.read("/c")
+    report = collect_garbage(client, GcOptions(delete=True), clock=much_later())
+    assert (report.miscounted, report.slices_removed) == (1, 0)
+    assert house.volume.objects() == before
+    assert client.read("/c") == content
+
+
+def test_a_slice_is_kept_for_its_other_file_where_both_count_as_one(house: House) -> None:
+    client = house.volume.open()
+    client.clone("/c", "/copy")
+    house.count(house.slices["/c"][0], 1)
+    client.meta.unlink(ROOT, b"copy")
+    content = client.read("/c")
+    report = collect_garbage(client, GcOptions(delete=True), clock=much_later())
+    assert report.miscounted == 1
+    assert client.read("/c") == content
+    again = collect_garbage(client, GcOptions(delete=True), clock=much_later())
+    assert (again.miscounted, again.slices_removed) == (1, 0)
+    assert client.read("/c") == content
+
+
+def test_what_is_not_shown_is_removed_beside_many_that_count_too_little(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gc, "_AT_ONCE", 1)
+    client = house.volume.open()
+    for path in PATHS[1:]:
+        for slice_id in house.slices[path]:
+            house.count(slice_id, -1)
+    house.count(900, 0)
+    house.count(901, 0)
+    report = collect_garbage(client, GcOptions(delete=True), clock=much_later())
+    assert (report.miscounted, report.slices_removed) == (6, 2)
+    assert len(house.volume.objects()) == 6
 
 
 def test_a_listing_has_the_rest_and_names_the_bad(house: House) -> None:
@@ -262,6 +335,39 @@ def test_small_tables_that_do_not_parse_are_named(
     report = redis_house.check()
     assert named(report) == {lost}
     assert any(found in one.what for one in report.metadata), report.metadata
+
+
+@pytest.mark.parametrize(
+    ("table", "field"),
+    [
+        ("delfiles", "x:y"),
+        ("delfiles", "5"),
+        ("delSlices", "x_5"),
+        ("delSlices", "5_x"),
+        ("delSlices", "5"),
+    ],
+)
+def test_what_waits_under_a_name_that_does_not_parse_is_named(
+    redis_house: House, table: str, field: str
+) -> None:
+    value = ("1", field) if table == "delfiles" else (field, b"\0" * 12)
+    redis_house.damage(("ZADD" if table == "delfiles" else "HSET", table, *value))
+    assert not redis_house.check().is_clean
+    with pytest.raises(CorruptRecord):
+        collect_garbage(redis_house.volume.open(), GcOptions(delete=True))
+
+
+@pytest.mark.parametrize("number", ["0x", "x0", "00", "", "0_0", "-1", " 0", "\u0660"])
+def test_the_key_of_a_chunk_that_does_not_parse_is_named_and_stops_a_removal(
+    redis_house: House, number: str
+) -> None:
+    ino = redis_house.inos["/d/a"]
+    redis_house.damage(("RENAME", f"c{ino}_0", f"c{ino}_{number}"))
+    assert any(f"c{ino}_{number}: " in one.what for one in redis_house.check().metadata)
+    before = redis_house.volume.objects()
+    with pytest.raises(CorruptRecord, match=f"c{ino}_"):
+        collect_garbage(redis_house.volume.open(), GcOptions(delete=True), clock=much_later())
+    assert redis_house.volume.objects() == before
 
 
 FAR = 1 << 63

@@ -62,6 +62,12 @@ class SliceTables:
         for page in counted_pages(scans, told):
             self.counted.add(_kept(page, only))
 
+    def read_sound(self, scans: Scans) -> None:
+        """Read all tables.  Raises CorruptRecord, also for a record beyond its chunk or slice."""
+        self.read(scans)
+        for problem in self.far:
+            raise CorruptRecord(f"inode {problem.ino}", problem.what)
+
     def _note_far(self, page: Records) -> None:
         for row in page[reaches_too_far(page)][: SUSPECTS_MAX - len(self.far)]:
             what = (
@@ -79,6 +85,32 @@ class SliceTables:
 
 def _kept(page: Records, only: Ids | None) -> Records:
     return page if only is None else page[np.isin(page["id"], only)]
+
+
+def undercounted(used: Records, counted: Records, *, counts_every: bool) -> Ids:
+    """Return the slices of one range that more records show than they count, sorted.
+
+    With `counts_every` one without a count has no reference, else it has one.
+    """
+    ids, records = np.unique(used["id"], return_counts=True)
+    return ids[_refs_of(ids, counted, without=0 if counts_every else 1) < records]
+
+
+def _refs_of(ids: Ids, counted: Records, *, without: int) -> npt.NDArray[np.int64]:
+    """Return the counts of slices, `without` for those that have none stored."""
+    place, known = _counts_of(ids, counted)
+    refs = np.full(len(ids), without, np.int64)
+    refs[known] = counted["refs"][place[known]]
+    return refs
+
+
+def _counts_of(ids: Ids, counted: Records) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """Return where the count of each slice is, and whether there is one."""
+    place = np.searchsorted(counted["id"], ids)
+    known = np.zeros(len(ids), np.bool_)
+    inside = place < len(counted)
+    known[inside] = counted["id"][place[inside]] == ids[inside]
+    return place, known
 
 
 class RefCheck:
@@ -120,12 +152,8 @@ class RefCheck:
             least = np.minimum.reduceat(used["size"], starts)
             for at in np.flatnonzero(most != least):
                 yield int(ids[at]), f"slice {ids[at]} has sizes {least[at]} and {most[at]}"
-        place = np.searchsorted(counted["id"], ids)
-        known = np.zeros(len(ids), np.bool_)
-        inside = place < len(counted)
-        known[inside] = counted["id"][place[inside]] == ids[inside]
-        refs = np.ones(len(ids), np.int64)
-        refs[known] = counted["refs"][place[known]]
+        place, known = _counts_of(ids, counted)
+        refs = _refs_of(ids, counted, without=1)
         if self._counts_every:
             for at in np.flatnonzero(~known):
                 yield int(ids[at]), f"slice {ids[at]} is used but not counted"

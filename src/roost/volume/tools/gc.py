@@ -5,8 +5,9 @@ has its id, or if it is no block of its slice; younger than an hour it may be of
 and is left alone.  Before anything is deleted all metadata is read a second time, and an object
 that a slice names by then stays.  Their dates are the store's, so its clock counts where objects
 are deleted, and this host's too if that is behind.
-Nothing is removed before all records that refer to data were read: where one does not parse, what
-it refers to is not known.
+Nothing is removed before all records that refer to data were read: where one does not parse, or
+reaches beyond its slice, what it refers to is not known.  A slice that more records show than it
+counts is kept, whatever its count says.
 Source: the volume format reference, sections 6.3 and 6.4; JuiceFS cmd/gc.go.
 """
 
@@ -25,14 +26,14 @@ from roost.errors import CorruptRecord, RoostError, StorageFull
 from roost.volume.bucket import time_ns_of
 from roost.volume.client import VolumeClient
 from roost.volume.layout import CHUNK_BYTES
-from roost.volume.meta.check_slices import SliceTables
+from roost.volume.meta.check_slices import SliceTables, counts_every_slice, undercounted
 from roost.volume.meta.clone import clean_detached
 from roost.volume.meta.effects import PutDeletedFile
 from roost.volume.meta.open_volume import OpenVolume, open_volume
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.scan_pages import NODE, node_pages
 from roost.volume.meta.txn import Txn
-from roost.volume.model import DeletedFile, Ino, SliceRef
+from roost.volume.model import DeletedFile, Ino, SliceId, SliceRef
 from roost.volume.sorted_records import SortedRecords, ranges
 from roost.volume.tools.compacting import CompactReport, compact_all
 from roost.volume.tools.drafts import drafts
@@ -103,6 +104,7 @@ class GcReport:
     compaction: CompactReport | None = None
     deleted: Counted = field(default_factory=Counted)  # leaked objects
     slices_removed: int = 0
+    miscounted: int = 0  # slices with fewer references than records that show them; never removed
     failed: int = 0
 
 
@@ -134,6 +136,7 @@ class _Collection:
         self._store_s = self._now_s  # by the clock that dates of objects are compared with
         self._volume: OpenVolume = open_volume(client.meta.engine, client.settings, clock)
         self._report = GcReport()
+        self._miscounted = np.empty(0, np.uint64)  # in order
 
     def run(self) -> GcReport:
         """As collect_garbage."""
@@ -148,6 +151,7 @@ class _Collection:
                 tables.close()
                 tables = SliceTables()
                 lost = self._read(tables)
+            self._note_miscounted(tables)
             if self._options.delete:
                 self._remove_what_waits()
                 self._ask_the_time()
@@ -177,7 +181,7 @@ class _Collection:
         """
         try:
             with self._client.meta.engine.scan() as scans:
-                tables.read(scans)
+                tables.read_sound(scans)
                 self._count_what_waits(scans)
             return self._lost_inodes(tables)
         except CorruptRecord as error:
@@ -189,6 +193,15 @@ class _Collection:
         report.deleted_files = sum(1 for _ in scans.all_deleted_files())
         report.delayed_slices = sum(len(one.slices) for one in scans.all_delayed())
         report.detached_nodes = len(scans.detached_nodes())
+
+    def _note_miscounted(self, tables: SliceTables) -> None:
+        counts_every = counts_every_slice(self._client.meta.engine)
+        found = [
+            undercounted(used, counted, counts_every=counts_every)
+            for used, counted in ranges(tables.used, tables.counted)
+        ]
+        self._miscounted = np.concatenate([self._miscounted, *found])
+        self._report.miscounted = len(self._miscounted)
 
     # ---- metadata that waits for removal
     def _remove_what_waits(self) -> None:
@@ -204,10 +217,11 @@ class _Collection:
                 self._release(file)
             if len(files) < _AT_ONCE or self._report.failed > failed:
                 break  # what failed would only be found again
-        while refs := meta.unreferenced_slices(_AT_ONCE):
+        limit = _AT_ONCE + len(self._miscounted)  # some may be found again
+        while refs := meta.unreferenced_slices(limit):
             failed = self._report.failed
             self._remove(refs)
-            if len(refs) < _AT_ONCE or self._report.failed > failed:
+            if len(refs) < limit or self._report.failed > failed:
                 break
 
     def _release(self, file: DeletedFile) -> None:
@@ -221,7 +235,13 @@ class _Collection:
             self._client.core.delete_slice(ref)
             self._client.meta.forget_slice(ref)
 
-        self._report.slices_removed += self._in_threads(remove, refs)
+        doomed = (ref for ref in refs if not self._is_miscounted(ref.id))
+        self._report.slices_removed += self._in_threads(remove, doomed)
+
+    def _is_miscounted(self, slice_id: SliceId) -> bool:
+        wanted = np.uint64(slice_id % (1 << 64))  # as tables have what is below zero
+        place = int(np.searchsorted(self._miscounted, wanted))
+        return bool((self._miscounted[place : place + 1] == wanted).any())
 
     # ---- objects beside slices
     def _look(self, tables: SliceTables, lost: list[Ino]) -> None:
@@ -276,7 +296,7 @@ class _Collection:
         tables = SliceTables()
         try:
             with self._client.meta.engine.scan() as scans:
-                tables.read(scans)
+                tables.read_sound(scans)
             done = 0
             for used, counted, objects in ranges(tables.used, tables.counted, doomed):
                 part = match(used, counted, objects, self._blocks.block_bytes, self._sizes)

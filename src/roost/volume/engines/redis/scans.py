@@ -10,6 +10,7 @@ sixteen for a chunk, and by the entries of the one directory being read.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -45,6 +46,7 @@ from roost.volume.model import (
 
 _CHUNK_NO_MAX = (1 << 32) - 1
 _CHUNK_DIGITS_SAFE = len(str(_CHUNK_NO_MAX)) - 1
+_PLACE = re.compile(rb"[1-9][0-9]*_(0|[1-9][0-9]*)")
 _PAIR = np.dtype([("first", np.int64), ("second", np.int64)])
 
 
@@ -183,21 +185,26 @@ class RedisScans(SmallScans):
     def _chunk_places(self) -> Iterator[list[tuple[int, int]]]:
         """Yield the numbers behind the keys of chunks, in order, a batch at a time."""
         begins = self._keys.prefix + b"c"
-        found = scanned_keys(self._call, glob(begins) + b"[0-9]*_[0-9]*")
-        pairs = (key[len(begins) :].partition(b"_")[::2] for key in found)
-        numbers = self._places_in((a, b) for a, b in pairs if a.isdigit() and b.isdigit())
+        found = scanned_keys(self._call, glob(begins) + b"[0-9]*_*")
+        numbers = self._places_in(key[len(begins) :] for key in found)
         places = np.unique(np.fromiter(numbers, _PAIR))
         for start in range(0, len(places), AT_ONCE):
             yield places[start : start + AT_ONCE].tolist()
 
-    def _places_in(self, pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[int, int]]:
-        for ino, number in pairs:
-            if len(ino) <= records.DIGITS_SAFE and len(number) <= _CHUNK_DIGITS_SAFE:
+    def _places_in(self, names: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+        """Yield the numbers in what follows the letter of chunks' keys; others are damage."""
+        for name in names:
+            ino, _, number = name.partition(b"_")
+            if _PLACE.fullmatch(name) and (
+                len(ino) <= records.DIGITS_SAFE and len(number) <= _CHUNK_DIGITS_SAFE
+            ):
                 yield int(ino), int(number)
                 continue
-            where = self._keys.prefix + b"c%b_%b" % (ino, number)
+            where = self._keys.prefix + b"c" + name
             try:
                 place = records.number(ino, where), records.number(number, where)
+                if b"%d_%d" % place != name or min(place) < 0:  # looked for under another key
+                    raise CorruptRecord(where.decode("utf-8", "replace"), "no chunk is named so")
                 if place[1] > _CHUNK_NO_MAX:
                     raise CorruptRecord(where.decode(), f"beyond 32 bits: chunk {place[1]}")
             except CorruptRecord as error:
