@@ -86,11 +86,18 @@ def test_half_a_slice_record_is_damage_not_an_empty_chunk(path: Path) -> None:
             meta.read_chunk(meta.resolve("d/f").ino, ChunkNo(0))
 
 
-@pytest.mark.parametrize("column", ["mode", "uid", "mtime", "length", "nlink", "parent", "type"])
-@pytest.mark.parametrize("value", ["'text'", "x'01'", "NULL"])
+NODE_COLUMNS = (
+    "mode", "uid", "mtime", "length", "nlink", "parent", "type", "flags",
+    "atimensec", "mtimensec", "ctimensec", "rdev", "access_acl_id", "default_acl_id", "tier_id",
+)  # fmt: skip
+MAY_BE_NULL = ("rdev", "parent", "access_acl_id", "default_acl_id", "tier_id")
+
+
+@pytest.mark.parametrize("column", NODE_COLUMNS)
+@pytest.mark.parametrize("value", ["'text'", "x'01'", "NULL", "3.5"])
 def test_a_value_of_another_kind_is_damage(path: Path, column: str, value: str) -> None:
     """SQLite stores what it is given."""
-    if value == "NULL" and column == "parent":
+    if value == "NULL" and column in MAY_BE_NULL:
         pytest.skip("as JuiceFS stores it")
     connection = sqlite3.connect(path)
     try:
@@ -102,6 +109,42 @@ def test_a_value_of_another_kind_is_damage(path: Path, column: str, value: str) 
     with open_meta(f"sqlite3://{path}", read_only=True) as meta:
         found = [problem for problem in meta.check() if problem.ino == 3]
     assert any("inode 3" in problem.what and problem.fatal for problem in found), found
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        "jfs_edge.inode",
+        "jfs_edge.parent",
+        "jfs_chunk.inode",
+        "jfs_chunk.indx",
+        "jfs_chunk_ref.size",
+        "jfs_chunk_ref.refs",
+    ],
+)
+@pytest.mark.parametrize("value", ["3.5", "'text'"])
+def test_what_is_no_whole_number_is_damage_in_every_table(
+    path: Path, column: str, value: str
+) -> None:
+    table, _, name = column.partition(".")
+    connection = sqlite3.connect(path)
+    connection.execute(f"UPDATE {table} SET {name} = {value}")
+    connection.commit()
+    connection.close()
+    with open_meta(f"sqlite3://{path}", read_only=True) as meta:
+        found = meta.check()
+    assert any(one.fatal and ("None" in one.what or value.strip("'") in one.what) for one in found)
+
+
+def test_nodes_without_the_numbers_that_may_be_missing_are_sound(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    for column in MAY_BE_NULL:
+        if column != "parent":
+            connection.execute(f"UPDATE jfs_node SET {column} = NULL")
+    connection.commit()
+    connection.close()
+    with open_meta(f"sqlite3://{path}", read_only=True) as meta:
+        assert meta.check() == ()
 
 
 def test_quotas_that_cannot_be_compared_end_no_check(path: Path) -> None:

@@ -107,7 +107,9 @@ def edge_pages(scans: Scans, told: OnDamage | None = None) -> Iterator[Records]:
 
     def name(problem: Problem) -> None:
         # Rows have no names, so the directory is listed, which tells of its damaged entries.
-        if problem.ino not in named:
+        if not problem.ino and told is not None:
+            told(problem)  # the directory itself has no number
+        elif problem.ino not in named:
             named.add(problem.ino)
             for entry, edge in scans.entries_of(problem.ino):
                 if edge.ino > _I64_MAX and told is not None:
@@ -130,6 +132,7 @@ def chunk_pages(scans: Scans, told: OnDamage | None = None) -> Iterator[Records]
         stored = [row[3] for row in rows]
         is_sound = set(map(type, stored)) == {bytes}
         if not is_sound or any(len(raw) % SLICE_BYTES for raw in stored):
+            rows = [row for row in rows if _is_of_numbers(row[1:3], None, told)]
             stored = [_whole_records(row, told) for row in rows]
         counts = np.array([len(raw) for raw in stored], np.int64)
         records = np.frombuffer(b"".join(stored), _STORED)

@@ -6,7 +6,8 @@ EXACT(name)      the bytes of a text column, compared byte for byte whatever the
 TEXT(?)          the text whose UTF-8 bytes are given
 CAST(… AS BLOB)  bytes joined by ||
 GREATEST(a, b)   the larger of two numbers
-NUMBERS(a, b: c) `c`, or NULL where SQLite stores in `a` or `b` what is no number
+NUMBERS(a; b: c) `c`, or NULL where SQLite stores in `a` what is no whole number, or in `b` what
+                 is neither that nor NULL; each of the two may be several columns
 PACKED(a, b)     columns of numbers; in MySQL one text, NULL if the first column is, because
                  its client spends more on a column than on a row (see `rows.unpacked`)
 
@@ -23,7 +24,7 @@ PREFIX = "jfs_"
 _EXACT = re.compile(r"EXACT\(([\w.]+)\)")
 _TEMPLATES_MAX = 4096  # statements over many rows are as many as there are numbers of rows
 _PACKED = re.compile(r"PACKED\(([^)]*)\)")
-_NUMBERS = re.compile(r"NUMBERS\(([^:]*): (\w+)\)")
+_NUMBERS = re.compile(r"NUMBERS\(([^:;]*)(?:; ([^:]*))?: (\w+)\)")
 _CONFLICT = re.compile(r"ON CONFLICT \([^)]*\) DO UPDATE SET")
 _EXCLUDED = re.compile(r"excluded\.(\w+)")
 
@@ -109,7 +110,7 @@ def _spell(dialect: Dialect, template: str) -> str:
     if dialect.name != "mysql":
         text = _PACKED.sub(r"\1", text)
     if dialect.name != "sqlite":
-        text = _NUMBERS.sub(r"\2", text)  # their columns hold nothing else
+        text = _NUMBERS.sub(r"\3", text)  # their columns hold nothing else
     if dialect.name == "sqlite":
         text = _EXACT.sub(r"CAST(\1 AS BLOB)", text)
         text = _NUMBERS.sub(_if_numbers, text)
@@ -125,8 +126,10 @@ def _spell(dialect: Dialect, template: str) -> str:
 
 
 def _if_numbers(numbers: re.Match[str]) -> str:
-    tests = " AND ".join([f"typeof({column}) = 'integer'" for column in numbers[1].split(", ")])
-    return f"CASE WHEN {tests} THEN {numbers[2]} END"
+    tests = [f"typeof({column}) = 'integer'" for column in numbers[1].split(", ")]
+    optional = numbers[2].split(", ") if numbers[2] else ()
+    tests += [f"typeof({column}) IN ('integer', 'null')" for column in optional]
+    return f"CASE WHEN {' AND '.join(tests)} THEN {numbers[3]} END"
 
 
 def _concatenated(packed: re.Match[str]) -> str:

@@ -34,6 +34,10 @@ from roost.volume.model import (
 
 ROWS_AT_ONCE = 2000
 KEYS_AT_ONCE = 500
+_NODE_NUMBERS = (
+    "flags, mode, uid, gid, atime, mtime, ctime, atimensec, mtimensec, ctimensec, nlink, length;"
+    " rdev, parent, access_acl_id, default_acl_id, tier_id"
+)
 T = TypeVar("T")
 
 
@@ -178,24 +182,28 @@ class SqlScans:
     # ---- few columns of whole tables, as in RowScans
     def node_rows(self) -> Iterator[list[Row]]:
         """As in RowScans."""
-        numbers = "flags, mode, uid, gid, atime, mtime, ctime"
         text = (
-            f"SELECT inode, COALESCE(parent, 0), length, nlink, NUMBERS({numbers}: type)"
+            f"SELECT inode, COALESCE(parent, 0), length, nlink, NUMBERS({_NODE_NUMBERS}: type)"
             " FROM jfs_node"
         )
         return self._row_pages(text, "inode")
 
     def edge_rows(self) -> Iterator[list[Row]]:
         """As in RowScans."""
-        return self._row_pages("SELECT id, inode, parent, type FROM jfs_edge", "id")
+        text = "SELECT id, inode, parent, NUMBERS(inode, parent: type) FROM jfs_edge"
+        return self._row_pages(text, "id")
 
     def chunk_rows(self) -> Iterator[list[Row]]:
         """As in RowScans."""
-        return self._row_pages("SELECT id, inode, indx, slices FROM jfs_chunk", "id")
+        return self._row_pages(
+            "SELECT id, inode, indx, NUMBERS(inode, indx: slices) FROM jfs_chunk", "id"
+        )
 
     def count_rows(self) -> Iterator[list[Row]]:
         """As in RowScans."""
-        return self._row_pages("SELECT chunkid, size, refs FROM jfs_chunk_ref", "chunkid")
+        return self._row_pages(
+            "SELECT chunkid, size, NUMBERS(size, refs: refs) FROM jfs_chunk_ref", "chunkid"
+        )
 
     # ---- many records at once
     def nodes_of(self, inos: Sequence[Ino]) -> list[Attr | None]:
