@@ -117,6 +117,19 @@ def test_what_only_juicefs_has_is_refused_by_name(name: str, option: str) -> Non
     assert raised.value.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "option"), [("dump", "--binary"), ("load", "--stat"), ("config", "--changelog")]
+)
+def test_what_only_juicefs_has_may_be_off(name: str, option: str) -> None:
+    assert taken(name, f"{option}=false", "redis://localhost/1")[0] == ["redis://localhost/1"]
+
+
+@pytest.mark.parametrize("value", ["true", "x", "1", ""])
+def test_what_only_juicefs_has_is_refused_by_name_unless_it_is_off(value: str) -> None:
+    with pytest.raises(Unsupported, match=r"^--binary: "):
+        taken("dump", f"--binary={value}")
+
+
 def test_the_refusal_is_one_line_and_a_hint() -> None:
     result = CliRunner().invoke(app, ["dump", "--binary", "redis://localhost/1"])
     assert result.exit_code == 2

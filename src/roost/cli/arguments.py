@@ -46,6 +46,8 @@ _REFUSED = {
     ),
 }
 """Command -> option, or the beginning of some if it ends in a dash -> what is said."""
+_REFUSED_SWITCHES = ("--binary", "--stat", "--changelog")
+"""Those that may be written out as being off, which asks for nothing."""
 
 
 @dataclass(slots=True)
@@ -132,7 +134,7 @@ def _without_flags(
                 flags.take(name, "")
         elif name in _WITH_VALUE:
             flags.take(name, value if has_value else next(waiting, ""))
-        else:
+        elif not (refused and name in refused and _is_off(name, value)):
             _demand_known(name, refused or {})
             yield one
     yield from waiting
@@ -148,6 +150,10 @@ def _demand_known(name: str, refused: dict[str, tuple[str, str]]) -> None:
     for option, (why, hint) in refused.items():
         if name == option or (option.endswith("-") and name.startswith(option)):
             raise Unsupported(f"{name}: {why}", hint=hint)
+
+
+def _is_off(name: str, value: str) -> bool:
+    return name in _REFUSED_SWITCHES and value in _NO
 
 
 def _spelled(option: Any, one: str) -> list[str]:
