@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,6 +95,33 @@ def test_a_folder_is_no_object_and_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(BlobNotFound):
         store.get("a")
     assert [info.key for info in store.list()] == ["a/b"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("verb", ["get", "get_range"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+def test_what_is_no_file_is_damage_and_is_not_waited_for(
+    tmp_path: Path, verb: str, kind: str
+) -> None:
+    store = DirectoryStore(tmp_path)
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "object")
+    elif kind == "device":
+        (tmp_path / "object").symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(tmp_path / "object"))
+    with pytest.raises(CorruptRecord, match="object: not a regular file"):
+        store.get("object") if verb == "get" else store.get_range("object", 0, 1)
+
+
+def test_an_object_may_be_a_link_to_a_file_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "bucket").mkdir()
+    (tmp_path / "elsewhere").write_bytes(b"content")
+    (tmp_path / "bucket" / "object").symlink_to(tmp_path / "elsewhere")
+    store = DirectoryStore(tmp_path / "bucket")
+    assert bytes(store.get("object")) == b"content"
+    assert store.get_range("object", 1, 3) == b"ont"
 
 
 def test_a_folder_removed_behind_our_back_is_made_again(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing_extensions import Buffer
 
 from roost.blob.recycled import RecycledMemory, read_all
+from roost.blob.regular_files import open_regular
 from roost.blob.store import (
     KEY_BYTES_MAX,
     BlobExists,
@@ -44,6 +45,7 @@ os.register_at_fork(after_in_child=_MEMORY.begin_anew)
 _DURABLE_FOLDERS_MAX = 1 << 16
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _HINT = "Is its disk mounted?"
+_NO_FILE = (errno.EINVAL, errno.ENXIO)  # of a FIFO or a device; of a socket
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 _DRAFT = re.compile(r"\.jfs\.[!-~]+\.tmp\.(?:[0-9a-f]{12}|[0-9]{1,19})")
 """The name of a draft of ours, or of JuiceFS, whose random numbers are decimal."""
@@ -102,12 +104,12 @@ class DirectoryStore:
 
     def get(self, key: str) -> Buffer:
         """As in BlobStore."""
-        with self._plainly(key), self._path(key).open("rb", buffering=0) as file:
+        with self._plainly(key), open(self._open(key), "rb", buffering=0) as file:
             return read_all(file, _MEMORY)
 
     def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
         """As in BlobStore."""
-        with self._plainly(key), self._path(key).open("rb") as file:
+        with self._plainly(key), open(self._open(key), "rb") as file:
             file.seek(offset)
             return file.read(size_bytes)
 
@@ -195,6 +197,16 @@ class DirectoryStore:
         if self._root_seen is None:
             self._demand_root()
         return self._root / key
+
+    def _open(self, key: str) -> int:
+        """Return a descriptor to read an object; what is no file is damage, and not waited for."""
+        path = self._path(key)
+        try:
+            return open_regular(path, follow_links=True)
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                raise CorruptRecord(str(path), "not a regular file") from error
+            raise
 
     def _demand_root(self) -> _Identity | None:
         """Return which folder the root is; None if it is one that may be made.

@@ -29,13 +29,13 @@ from uuid import uuid4
 
 from typing_extensions import Buffer
 
+from roost.blob.regular_files import open_regular
 from roost.clock import Clock
 from roost.sizes import KIB
 from roost.volume.data import checksums
 from roost.volume.data.cached_files import files_below
 from roost.volume.data.checksums import PIECE_BYTES
 from roost.volume.data.disk_index import DiskIndex
-from roost.volume.data.regular_files import open_regular
 from roost.volume.data.settings import ChecksumLevel, Eviction
 from roost.volume.data.slice_watch import SliceWatch
 from roost.volume.layout import parse_block_key

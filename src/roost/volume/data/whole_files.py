@@ -34,13 +34,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from roost.blob.regular_files import open_regular
 from roost.clock import Clock, SystemClock
 from roost.errors import InvalidArgument, Unavailable
 from roost.sizes import GIB
 from roost.volume.data.cached_files import names_in
 from roost.volume.data.file_proof import is_proved, proof_of
 from roost.volume.data.local_disk import file_system_of, is_local
-from roost.volume.data.regular_files import open_regular
 from roost.volume.model import ChunkNo, Slice
 from roost.volume.overlay import visible
 
