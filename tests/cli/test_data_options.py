@@ -131,6 +131,18 @@ def test_a_cache_folder_that_is_none_is_not_warmed_up(opened: Opened, manner: st
     assert not opened
 
 
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_is_no_cache_folder_to_be_warmed_up(
+    opened: Opened, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "file").touch()
+    done = run("warmup", "--cache-dir", str(tmp_path / name), "--background")
+    assert done.exit_code == 2
+    assert "can be no cache folder" in done.stderr
+    assert "hint: Name the folder" in done.stderr
+    assert not opened
+
+
 def test_write_back_needs_a_folder(opened: Opened) -> None:
     done = run("cat", "--cache-dir", "memory", "--writeback")
     assert done.exit_code == 2

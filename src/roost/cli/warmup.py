@@ -116,7 +116,13 @@ def _listed(path: Path) -> Iterator[str]:
 
 def _go_on_alone(cache_dir: Path) -> None:
     """Start the same command again, without its terminal; it tells a file how it went."""
-    cache_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InvalidArgument(
+            f"{cache_dir} can be no cache folder: {error.filename} is not a folder",
+            hint="Name the folder that the readers use with --cache-dir.",
+        ) from error
     log = cache_dir / "warmup.log"
     arguments = [arg for arg in sys.argv[1:] if arg.partition("=")[0] not in _FLAGS_OF_BACKGROUND]
     with log.open("ab") as out:
