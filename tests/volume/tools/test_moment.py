@@ -1,5 +1,7 @@
 """A backup on Redis is of one moment, whatever happens while it is made."""
 
+import errno
+import io
 import tempfile
 import threading
 from collections.abc import Callable
@@ -8,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from roost.errors import StorageFull
+from roost.errors import StorageFull, Unavailable
 from roost.testing.clock import ManualClock
 from roost.testing.faulty_store import FaultyStore
 from roost.testing.servers import RedisServer
@@ -303,5 +305,27 @@ def test_a_full_temporary_folder_is_named(
     expected_warnings.append("backup of the metadata failed")
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: FullFile())
     with pytest.raises(StorageFull, match=tempfile.gettempdir()) as caught:
+        backup(redis_url, store, clock)
+    assert "TMPDIR" in str(caught.value.hint)
+
+
+class UnreadableFile(io.BytesIO):
+    """A temporary file on a disk that fails once it is read."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_temporary_file_that_cannot_be_read_back_is_named(
+    meta: Meta,
+    redis_url: str,
+    store: FaultyStore,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    expected_warnings: list[str],
+) -> None:
+    expected_warnings.append("backup of the metadata failed")
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: UnreadableFile())
+    with pytest.raises(Unavailable, match=rf"{tempfile.gettempdir()}: .*output error") as caught:
         backup(redis_url, store, clock)
     assert "TMPDIR" in str(caught.value.hint)

@@ -23,7 +23,7 @@ from typing import IO
 import zstandard
 
 from roost.clock import Clock
-from roost.errors import StorageFull
+from roost.errors import StorageFull, Unavailable
 from roost.volume import codec
 from roost.volume.meta.reads import Scans
 from roost.volume.meta.touched import TellsTouched, Touched
@@ -209,7 +209,7 @@ class _Spool:
             self._file.flush()
 
     def rows(self) -> Iterator[Row]:
-        """Yield them as they were put."""
+        """Yield them as they were put.  Raises Unavailable if the file cannot be read back."""
         self._file.seek(0)
         with zstandard.ZstdDecompressor().stream_reader(self._file, closefd=False) as plain:
             while head := _exactly(plain, _HEAD.size):
@@ -236,9 +236,16 @@ def _as_storage_full() -> Iterator[None]:
 
 
 def _exactly(plain: zstandard.ZstdDecompressionReader, size: int) -> bytes:
-    """Return so many bytes, or none at the end."""
+    """Return so many bytes, or none at the end.  Raises Unavailable."""
     parts = b""
-    while len(parts) < size and (more := plain.read(size - len(parts))):
-        parts += more
+    try:
+        while len(parts) < size and (more := plain.read(size - len(parts))):
+            parts += more
+    except (OSError, zstandard.ZstdError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise Unavailable(
+            f"{tempfile.gettempdir()}: cannot read the listing back from there: {why}",
+            hint="Look at that disk, or let TMPDIR name a folder on another.",
+        ) from error
     assert len(parts) in (0, size), "a temporary file was cut"
     return parts
