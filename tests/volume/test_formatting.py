@@ -11,7 +11,9 @@ from roost.volume import formatting
 from roost.volume.client import VolumeClient
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.formatting import NewVolume, existing_volume, make_volume
-from roost.volume.settings import VolumeSettings
+from roost.volume.meta import opening
+from roost.volume.meta.api import format_volume
+from roost.volume.settings import VolumeSettings, new_settings
 from roost.volume.storage import volume_store
 
 
@@ -156,3 +158,41 @@ def test_a_database_that_fails_leaves_the_bucket_unmarked(
         with pytest.raises(Unavailable):
             make_volume(url(tmp_path), NewVolume("photos", bucket=str(tmp_path / "objects")))
     assert [path for path in (tmp_path / "objects").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_format_that_fails_leaves_no_file_that_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise Unavailable("the disk is full")
+
+    folder = tmp_path / "meta"
+    folder.mkdir()
+    if is_there:
+        (folder / "meta.db").touch()
+    new = NewVolume("photos", bucket=str(tmp_path / "objects"))
+    with monkeypatch.context() as patched:
+        patched.setattr(opening, "fill", fail)
+        with pytest.raises(Unavailable):
+            make_volume(url(folder), new)
+    assert [path.name for path in folder.iterdir()] == ["meta.db"] * is_there
+    assert make_volume(url(folder), new) == existing_volume(url(folder))
+
+
+def test_a_format_that_fails_leaves_the_volume_that_another_made_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = NewVolume("photos", bucket=str(tmp_path / "objects"))
+
+    def fail(*_: object) -> None:
+        monkeypatch.undo()
+        format_volume(url(tmp_path), new_settings("theirs", bucket="/b"))
+        raise Unavailable("the disk is full")
+
+    monkeypatch.setattr(opening, "fill", fail)
+    with pytest.raises(Unavailable):
+        make_volume(url(tmp_path), new)
+    found = existing_volume(url(tmp_path))
+    assert found is not None
+    assert found.name == "theirs"

@@ -455,7 +455,7 @@ def test_a_table_made_while_a_refused_load_looks_keeps_the_file(
 ) -> None:
     """The first look sees none, and the lock is not held yet."""
     path = tmp_path / "meta.db"
-    really = sqlite_opening.has_tables
+    really = sqlite_opening.holds_anything
     looks: list[bool] = []
 
     def look(connection: sqlite3.Connection) -> bool:
@@ -465,7 +465,7 @@ def test_a_table_made_while_a_refused_load_looks_keeps_the_file(
                 other.execute("CREATE TABLE mine (x)")
         return looks[-1]
 
-    monkeypatch.setattr(sqlite_opening, "has_tables", look)
+    monkeypatch.setattr(sqlite_opening, "holds_anything", look)
     with pytest.raises(CorruptRecord):
         load(f"sqlite3://{path}", io.BytesIO(dumped(full_url)[:-100]))
     assert looks == [False, True]

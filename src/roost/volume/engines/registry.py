@@ -127,19 +127,20 @@ def engine_kind(url: MetaUrl) -> EngineKind:
 def new_engine(url: MetaUrl, clock: Clock) -> Iterator[Engine]:
     """Give a writable engine on a place that may be new, and close it.
 
-    If the block fails after it has emptied the database, a file that was made for it is removed.
+    If the block fails and leaves no record, a file that was made for it is removed.
     Raises what EngineKind.create_engine does.
     """
     kind = engine_kind(url)
     undo = kind.undoing(url)
-    engine = kind.create_engine(url, clock)
     try:
-        yield engine
+        engine = kind.create_engine(url, clock)
+        try:
+            yield engine
+        finally:
+            engine.close()
     except BaseException:
-        engine.close()
         undo()
         raise
-    engine.close()
 
 
 def parse_url(text: str, environment: Mapping[str, str] | None = None) -> MetaUrl:

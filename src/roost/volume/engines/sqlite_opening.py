@@ -10,7 +10,7 @@ from roost.errors import CorruptRecord, InvalidArgument, Unavailable
 from roost.volume.engines.registry import MetaUrl
 from roost.volume.engines.sqlite import SqliteEngine
 from roost.volume.engines.sqlite_connecting import BUSY_WAIT_MS
-from roost.volume.engines.sqlite_tables import create_tables, has_tables, has_volume
+from roost.volume.engines.sqlite_tables import create_tables, has_volume, holds_anything
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.txn import Engine
 
@@ -65,16 +65,16 @@ def _create_file(path: Path) -> None:
 
 
 def _remove_unused(path: Path) -> None:
-    """Remove a database without a table; one that anybody has open, or that holds one, is left."""
+    """Remove a database that holds nothing; one that anybody has open is left."""
     try:
         connection = sqlite3.connect(_uri(path, "rw"), uri=True, timeout=0, isolation_level=None)
         try:
-            if has_tables(connection):
+            if holds_anything(connection):
                 return
             # Fails while anybody else has the file open; it folds the WAL into the file, too.
             connection.execute("PRAGMA journal_mode = DELETE")
             connection.execute("BEGIN EXCLUSIVE")
-            if has_tables(connection):
+            if holds_anything(connection):
                 connection.execute("ROLLBACK")
                 connection.execute("PRAGMA journal_mode = WAL")
             else:

@@ -20,12 +20,21 @@ def drop_tables(connection: sqlite3.Connection) -> None:
         connection.execute(f"DROP TABLE IF EXISTS {name}")
 
 
-def has_tables(connection: sqlite3.Connection) -> bool:
-    """True if the database has any table, but those that SQLite makes for itself."""
-    row = connection.execute(
-        "SELECT 1 FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-    ).fetchone()
-    return row is not None
+def holds_anything(connection: sqlite3.Connection) -> bool:
+    """True if the database has a table that is not a volume's, or a row in one that is.
+
+    Notes of commits are nothing by themselves; so is what SQLite keeps for itself.
+    """
+    found = connection.execute(
+        "SELECT name FROM sqlite_master"
+        " WHERE type <> 'index' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    )
+    names = {name for (name,) in found} - {tables.COMMIT_TABLE}
+    ours = names.intersection(tables.table_names())
+    if names != ours:
+        return True
+    looks = (connection.execute(f"SELECT 1 FROM {name} LIMIT 1") for name in sorted(ours))
+    return any(look.fetchone() is not None for look in looks)
 
 
 def has_volume(connection: sqlite3.Connection) -> bool:

@@ -2,7 +2,7 @@
 
 from roost.clock import Clock
 from roost.volume.engines.memory_opening import drop_memory_volume
-from roost.volume.engines.registry import engine_kind, parse_url
+from roost.volume.engines.registry import engine_kind, new_engine, parse_url
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.effects import AddNode, PutCounter, PutSetting
 from roost.volume.meta.open_volume import FIRST_INO, FIRST_SLICE, NEXT_INO, NEXT_SLICE
@@ -32,16 +32,12 @@ _INITIAL_COUNTERS = {
 
 
 def format_database(meta_url: str, settings: VolumeSettings, clock: Clock) -> VolumeSettings:
-    """Make a volume and return its settings.
+    """Make a volume and return its settings; if that fails, no file is left that was made for it.
 
     Raises AlreadyFormatted; InvalidArgument for a bad URL; Unavailable.
     """
-    url = parse_url(meta_url)
-    engine = engine_kind(url).create_engine(url, clock)
-    try:
+    with new_engine(parse_url(meta_url), clock) as engine:
         fill(engine, settings)
-    finally:
-        engine.close()
     return settings
 
 
