@@ -165,15 +165,21 @@ def test_a_lost_staging_folder_is_an_error_that_names_the_objects(
     volume.open().remove("/a")
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("is_pipe", [False, True])
 def test_a_damaged_staged_block_is_never_data_and_never_stored(
-    volume: TestVolume, expected_warnings: list[str]
+    volume: TestVolume, expected_warnings: list[str], is_pipe: bool
 ) -> None:
     expected_warnings.append("staged copy gone or damaged")
     client = volume.open(data=BACK)
     refuse(volume)
     client.write("/a", b"x" * 100)
     (staged,) = [path for path in staging_folder(volume).rglob("*_100") if path.is_file()]
-    staged.write_bytes(staged.read_bytes().replace(b"xxxx", b"xyxx", 1))
+    if is_pipe:
+        staged.unlink()
+        os.mkfifo(staged)
+    else:
+        staged.write_bytes(staged.read_bytes().replace(b"xxxx", b"xyxx", 1))
     client.core.cache.forget()
     with pytest.raises(MissingBlock, match="1_0_100"):
         client.read("/a")
