@@ -12,8 +12,9 @@ from roost.errors import Failure, Unavailable
 from roost.testing.servers import RedisServer
 from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.client import VolumeClient
+from roost.volume.data.compact import compact_chunk
 from roost.volume.data.settings import DataSettings
-from roost.volume.model import SliceId
+from roost.volume.model import ChunkNo, SliceId
 
 
 def test_a_restored_database_empties_the_whole_file_cache(
@@ -225,3 +226,44 @@ def test_a_staged_block_is_not_stored_over_another_clients(
 def set_aside(volume: TestVolume) -> list[Path]:
     """What nobody but the operator throws away."""
     return [path for path in (volume.folder / "ours").rglob("*.doubtful/**/*") if path.is_file()]
+
+
+def test_caches_forget_what_may_be_another_clients(
+    redis_server: RedisServer, on_redis: TestVolume
+) -> None:
+    on_disk = DataSettings(cache_dirs=(on_redis.folder / "blocks",))
+    ours, theirs = on_redis.open(cache="ours", data=on_disk), on_redis.open(cache="theirs")
+    for name in ("/o1", "/o2"):
+        ours.write(name, b"o" * 5000)  # less than a block: kept on the disk as it is written
+        assert set(ours.read(name)) == set(ours.open_local(name).read_bytes()) == set(b"o")
+    forget_files(redis_server, on_redis, ["o1", "o2"])
+    names = ["/t1", "/t2"]
+    for name in names:
+        theirs.write(name, b"t" * 5000)
+    cut(redis_server, on_redis)
+    wait_until_doubtful(ours)
+    later = on_redis.open(cache="ours", data=on_disk)
+    for client in (ours, theirs, on_redis.open(cache="third"), later):
+        assert_theirs(client, names)
+
+
+def test_a_compaction_reads_nothing_of_what_may_be_another_clients(
+    redis_server: RedisServer, on_redis: TestVolume
+) -> None:
+    ours, theirs = on_redis.open(cache="ours"), on_redis.open(cache="theirs")
+    names = [f"/o{number}" for number in range(3)]
+    for name in names:
+        ours.write(name, b"o" * 5000)
+        assert set(ours.read(name)) == set(b"o")
+    forget_files(redis_server, on_redis, [name[1:] for name in names])
+    with theirs.open_file("/t", "w") as file:
+        for at in (0, 5000, 10000):
+            file.pwrite(at, b"t" * 5000)
+            file.fsync()
+    cut(redis_server, on_redis)
+    wait_until_doubtful(ours)
+    puts = on_redis.store.calls["put"]
+    assert compact_chunk(ours.core, ours.node("/t").ino, ChunkNo(0)) == 0
+    assert on_redis.store.calls["put"] == puts, "it does not even begin"
+    for client in (ours, theirs, on_redis.open(cache="third")):
+        assert_theirs(client, ["/t"])

@@ -133,3 +133,27 @@ def test_a_closed_pool_leaves_nobody_waiting(store: FaultyStore) -> None:
     with pytest.raises(RuntimeError):
         cache.start(ref(1))
     assert cache.get(ref(1)) == bytes([1]) * SIZE
+
+
+def test_a_fetch_under_way_is_not_kept_once_all_was_forgotten(
+    store: FaultyStore, pool: BoundedPool
+) -> None:
+    cache = cache_over(store, pool)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold(_verb: str, _key: str) -> None:
+        inside.set()
+        assert go_on.wait(10)
+
+    store.before_call = hold
+    first = cache.start(ref(1))
+    assert first is not None
+    assert inside.wait(10)
+    cache.forget()
+    store.before_call = lambda _verb, _key: None
+    assert cache.get(ref(1)) == b"\1" * SIZE, "it does not wait for what was forgotten"
+    cache.forget()
+    go_on.set()
+    assert first.result(10) == b"\1" * SIZE
+    assert cache.peek(ref(1)) is None
+    assert cache.size_bytes == 0

@@ -417,3 +417,35 @@ def test_a_small_range_that_is_not_proved_is_all_that_is_read(
     monkeypatch.setattr(os, "pread", pread)
     assert cache.find_range(key(1), SIZE, 40 * KIB, 10) == DATA[40 * KIB : 40 * KIB + 10]
     assert asked[0] == (10, 40 * KIB)
+
+
+def test_blocks_of_forgotten_slices_are_gone_and_not_kept_again(
+    tmp_path: Path, cache: DiskCache, clock: ManualClock
+) -> None:
+    caches = DiskCaches([cache])
+    for n in (1, 2, 3):
+        assert caches.keep_now(key(n), DATA)
+    caches.forget_slices(2, 3)
+    later = DiskCache(tmp_path, UUID, DiskLimits(MIB, free_space_ratio=0.0), clock)
+    assert [later.find(key(n), SIZE) for n in (1, 2, 3)] == [DATA, None, DATA]
+    assert not caches.keep_now(key(2), DATA), "it was read before, perhaps"
+    assert later.find(key(2), SIZE) is None
+    assert later.keep(key(2), DATA), "as another process does"
+    assert caches.find(key(2), SIZE) is None
+    assert caches.find_range(key(2), SIZE, 0, 10) is None
+    caches.keep(key(2), DATA)
+    caches.close()
+
+
+def test_a_folder_that_cannot_forget_is_left_out(
+    cache: DiskCache, monkeypatch: pytest.MonkeyPatch, expected_warnings: list[str]
+) -> None:
+    expected_warnings.append("left out")
+    assert cache.keep(key(1), DATA)
+
+    def refuse(*_: object, **__: object) -> list[object]:
+        raise PermissionError(errno.EACCES, "no")
+
+    monkeypatch.setattr(module, "files_below", refuse)
+    cache.forget_slices(1, 2)
+    assert cache.find(key(1), SIZE) is None

@@ -553,3 +553,25 @@ def test_what_a_crash_left_half_written_goes_after_a_day(tmp_path: Path) -> None
     tomorrow = WholeFiles(tmp_path, UUID, clock=later)
     tomorrow.fetch(now.name_of(5, [record(3)]), filled(b"hello"))
     assert not draft.exists()
+
+
+def test_files_of_forgotten_slices_are_gone_also_those_under_way(tmp_path: Path) -> None:
+    cache = WholeFiles(tmp_path, UUID)
+    below, inside, above = (cache.name_of(5, [record(n)]) for n in (1, 7, 70))
+    paths = [cache.fetch(name, filled(b"hello")) for name in (below, inside, above)]
+    cache.forget_slices(5, 10)
+    assert [path.exists() for path in paths] == [True, False, False]
+    local = tmp_path / "local"
+    local.write_bytes(b"hello")
+    with pytest.raises(OSError, match="another client's"):
+        cache.adopt(inside, local)
+    assert cache.find(inside) is None
+
+    def fill(descriptor: int) -> None:
+        os.write(descriptor, b"hello")
+        cache.forget_slices(20, 30)
+
+    with pytest.raises(Unavailable, match="lost commits"):
+        cache.fetch(above, fill)
+    assert cache.find(above) is None
+    assert cache.fetch(inside, filled(b"again")).read_bytes() == b"again"

@@ -13,7 +13,7 @@ from roost.volume.errors import VolumeReplaced
 from roost.volume.meta.api import Meta, format_volume, open_meta
 from roost.volume.meta.effects import DropNode, PutCounter, PutSetting
 from roost.volume.meta.open_volume import FIRST_INO, FIRST_SLICE, NEXT_INO, NEXT_SLICE
-from roost.volume.model import ROOT, ChunkNo, Slice
+from roost.volume.model import ROOT, ChunkNo, Slice, SliceId
 from roost.volume.settings import encode_settings, new_settings
 from tests.volume.meta.conftest import ENGINES
 
@@ -161,6 +161,12 @@ def test_a_batch_that_another_was_given_meanwhile_is_not_used_any_more(
     lose_connections(ours)
     with pytest.raises(Unavailable, match="another client's"):
         ours.write_slice(file, ChunkNo(0), Slice(0, first, 10, 0, 10))
+    seen = tuple(Slice(at, SliceId(first + at), 10, 0, 10) for at in range(3))
+    for record in seen:
+        theirs.write_slice(file, ChunkNo(0), record)
+    new = Slice(0, SliceId(max(first + 5000, 10**6)), 12, 0, 12)
+    assert ours.replace_slices(file, ChunkNo(0), (), seen, new) is None, "whose bytes were read?"
+    assert theirs.replace_slices(file, ChunkNo(0), (), seen, new) is not None
     assert ours.is_doubtful(first)
     assert told == [(first, first + 4096, True)]
     used = {ours.new_slice_id() for _ in range(20)}

@@ -1,7 +1,8 @@
 """Blocks in memory, fetched once for all who wait.
 
 Invariants: `_bytes` is the sum of the sizes of `_kept`, never above `bytes_max`; a block in
-`_fetching` is being fetched by exactly one thread, and is not in `_kept`.  A failed fetch is told
+`_fetching` is being fetched by exactly one thread, and is not in `_kept`; a fetch that `forget`
+struck off is not kept.  A failed fetch is told
 to all who waited and remembered by nobody.
 Lock order: `_lock` is the only one; no fetch happens under it.
 """
@@ -86,7 +87,7 @@ class BlockCache:
         finally:
             if place is None:  # all busy, or closed: nobody may wait for it
                 with self._lock:
-                    del self._fetching[ref]
+                    self._ended(ref, mine)
                 mine.set_exception(_Skipped())
         return None if place is None else mine
 
@@ -98,9 +99,10 @@ class BlockCache:
             return self.get(ref)
 
     def forget(self) -> None:
-        """Drop all blocks."""
+        """Drop all blocks; what is being fetched is for those who wait already, and not kept."""
         with self._lock:
             self._kept.clear()
+            self._fetching.clear()
             self._bytes = 0
 
     def _touched(self, ref: BlockRef) -> Buffer | None:
@@ -120,14 +122,21 @@ class BlockCache:
             data = self._fetch_block(ref)
         except BaseException as error:
             with self._lock:
-                del self._fetching[ref]
+                self._ended(ref, mine)
             mine.set_exception(error)
             raise
         with self._lock:
-            del self._fetching[ref]
-            self._keep(ref, data)
+            if self._ended(ref, mine):
+                self._keep(ref, data)
         mine.set_result(data)
         return data
+
+    def _ended(self, ref: BlockRef, mine: "Future[Buffer]") -> bool:
+        """Strike a fetch off; False if it was forgotten, and another may be under way."""
+        if self._fetching.get(ref) is not mine:
+            return False
+        del self._fetching[ref]
+        return True
 
     def _keep(self, ref: BlockRef, data: Buffer) -> None:
         if ref.size_bytes > self._bytes_max:

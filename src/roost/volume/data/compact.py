@@ -102,8 +102,8 @@ def compact_chunk(core: Parts, ino: Ino, chunk_no: ChunkNo) -> int:
     slice is deleted.  Raises MissingBlock, CorruptRecord, Unavailable, StorageFull, FsError.
     """
     planned = plan(core.meta.read_chunk(ino, chunk_no))
-    if planned is None:
-        return 0
+    if planned is None or any(core.meta.is_doubtful(s.id) for s in planned.replaced):
+        return 0  # others compact what may be of two clients
     made = SliceRef(core.meta.new_slice_id(), planned.size_bytes)
     try:
         _write(core, made, planned.pieces)

@@ -12,8 +12,8 @@ bound on size rests on what is known so far, and the folder may hold more by wha
 the bound on free space asks the file system, and always holds.
 
 Lock order: `_lock` guards the index, `_swept_s`, `_quiet_until_s`, `_stopping`, `_is_being_listed`
-and `_kept`, and is not held during system calls.  `_is_trusted` is set before the first block is
-asked for, and needs none.
+and `_kept`, and is not held during system calls.  `_is_trusted` only ever becomes
+false, and needs none.
 """
 
 import contextlib
@@ -197,6 +197,20 @@ class DiskCache:
             self._index.remove(key)
         with contextlib.suppress(OSError):
             (self._raw / key).unlink()
+
+    def forget_slices(self, start: int, end: int) -> None:
+        """Drop the blocks of slices `start` to `end`; a folder that refuses is not used."""
+        try:
+            for path, _, _ in files_below(self._raw, all_of_them=True):
+                key = path.relative_to(self._raw).as_posix()
+                parsed = parse_block_key(key)
+                if parsed is not None and start <= parsed[0] < end:
+                    with self._lock:
+                        self._index.remove(key)
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("cache folder left out: %s: %s", self._root, error.strerror)
+            self._is_trusted = False
 
     def check_rollback(self, issued: Callable[[], int]) -> bool:
         """Empty the cache if the volume has issued fewer slice ids than were seen here (H23).

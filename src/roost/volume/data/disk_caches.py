@@ -14,6 +14,7 @@ from typing_extensions import Buffer
 
 from roost.volume.data.disk_cache import DiskCache
 from roost.volume.data.pool import BoundedPool
+from roost.volume.layout import parse_block_key
 
 WRITES_WAITING_MAX = 6  # blocks
 _POINTS = 100  # of each folder on the ring
@@ -31,6 +32,7 @@ class DiskCaches:
         )
         self._hashes = [place for place, _ in self._ring]
         self._caches = tuple(caches)
+        self._forgotten: tuple[tuple[int, int], ...] = ()  # ranges of slices
         # One for each folder, and it gives way to the others: a copy into the page cache costs as
         # much as the read itself, and a read that goes on is worth more than a copy of it.
         threads = len(self._caches)
@@ -50,24 +52,36 @@ class DiskCaches:
 
     def find(self, key: str, size_bytes: int) -> bytes | None:
         """Return the block if it is here and sound."""
-        return self._of(key).find(key, size_bytes)
+        return None if self._is_forgotten(key) else self._of(key).find(key, size_bytes)
 
     def find_range(self, key: str, size_bytes: int, offset: int, length: int) -> memoryview | None:
         """Return part of the block if it is here and sound."""
+        if self._is_forgotten(key):
+            return None
         return self._of(key).find_range(key, size_bytes, offset, length)
 
     def keep(self, key: str, data: Buffer) -> None:
         """Store the block in the background, unless too much waits already."""
-        cache = self._of(key)
-        self._writes.try_submit(lambda: cache.keep(key, data))
+        if not self._is_forgotten(key):
+            self._writes.try_submit(lambda: self.keep_now(key, data))
 
     def keep_now(self, key: str, data: Buffer) -> bool:
         """Store the block on this thread; False if there is no room or the disk refuses."""
-        return self._of(key).keep(key, data)
+        is_kept = self._of(key).keep(key, data)
+        if is_kept and self._is_forgotten(key):  # perhaps since the bytes were read
+            self.remove(key)
+            return False
+        return is_kept
 
     def remove(self, key: str) -> None:
         """Drop a block."""
         self._of(key).remove(key)
+
+    def forget_slices(self, start: int, end: int) -> None:
+        """Drop the blocks of slices `start` to `end`, and never find or keep any again."""
+        self._forgotten = (*self._forgotten, (start, end))
+        for cache in self._caches:
+            cache.forget_slices(start, end)
 
     def check_rollback(self, issued: Callable[[], int]) -> bool:
         """Empty what the metadata's rollback made invalid; True if anything was."""
@@ -80,6 +94,12 @@ class DiskCaches:
             cache.stop_listing()
         for thread in self._listings:
             thread.join()
+
+    def _is_forgotten(self, key: str) -> bool:
+        if not self._forgotten:
+            return False
+        parsed = parse_block_key(key)
+        return parsed is not None and any(a <= parsed[0] < b for a, b in self._forgotten)
 
     def _of(self, key: str) -> DiskCache:
         place = bisect_right(self._hashes, _hash(key)) % len(self._ring)

@@ -21,6 +21,7 @@ used: a touch of the file itself would look like a change.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import logging
@@ -81,6 +82,7 @@ class WholeFiles:
         self._lock = threading.Lock()
         self._proved: dict[str, tuple[_Stamp, bool]] = {}
         self._proving: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
+        self._forgotten: tuple[tuple[int, int], ...] = ()  # ranges of slices
         self._refusal: OSError | None = None  # then nothing here can be trusted
         if not is_local(self._folder):
             raise InvalidArgument(
@@ -148,7 +150,11 @@ class WholeFiles:
                 except OSError:
                     shutil.copyfile(local, draft)
                     local.unlink()
-                return self._install(draft, name)
+                path = self._install(draft, name)
+                if any(start <= _highest_of(name) < end for start, end in self._forgotten):
+                    self.remove(name)
+                    raise OSError(errno.ESTALE, "its slices may be another client's")
+                return path
             finally:
                 draft.unlink(missing_ok=True)
 
@@ -159,6 +165,15 @@ class WholeFiles:
         path = self._path(name)
         path.unlink(missing_ok=True)
         _proof_path(path).unlink(missing_ok=True)
+
+    def forget_slices(self, start: int, end: int) -> None:
+        """Drop the files with slices `start` to `end`, and those that are being fetched now."""
+        self._forgotten = (*self._forgotten, (start, end))
+        try:
+            self._empty(lowest=start)  # a file with a higher slice may have one of these too
+        except OSError as error:
+            log.warning("the cache folder %s cannot be used: %s", self._folder, error.strerror)
+            self._refusal = error
 
     def check_rollback(self, issued: Callable[[], int]) -> bool:
         """Empty the cache if the volume has issued fewer slice ids than were seen here.
@@ -216,11 +231,15 @@ class WholeFiles:
         if path.exists() and _proof_path(path).exists():
             log.warning("cached file is damaged, fetching it again: %s", path)
         self.remove(name)
-        draft = self._draft(name)
+        draft, forgotten = self._draft(name), self._forgotten
         try:
             with draft.open("xb") as file:
                 fill(file.fileno())
-            return self._install(draft, name)
+            path = self._install(draft, name)
+            if self._forgotten is not forgotten:
+                self.remove(name)
+                raise OSError(errno.ESTALE, "the database lost commits meanwhile")
+            return path
         finally:
             draft.unlink(missing_ok=True)
 
@@ -231,7 +250,7 @@ class WholeFiles:
         with draft.open("rb") as file:  # it may be read-only
             os.fsync(file.fileno())
             self._store_proof(path, proof_of(file.fileno(), name))
-            highest = int(name.rpartition("-")[2])
+            highest = _highest_of(name)
             with self._locked("highest"):
                 if highest > self._highest():
                     self._store_highest(highest)
@@ -267,12 +286,16 @@ class WholeFiles:
             self.remove(path.name)
             excess -= size
 
-    def _empty(self) -> None:
-        """Remove all files.  Raises OSError, also if a folder cannot be listed."""
+    def _empty(self, lowest: int = 0) -> None:
+        """Remove all files whose highest slice is not below `lowest`.
+
+        Raises OSError, also if a folder cannot be listed.
+        """
         for folder in names_in(self._folder):
             if _FOLDER.fullmatch(folder):
                 for name in names_in(self._folder / folder):
-                    self.remove(name.removesuffix(_PROOF))
+                    if not lowest or _highest_of(name) >= lowest:
+                        self.remove(name.removesuffix(_PROOF))
 
     def _files(self) -> Iterator[Path]:
         """Yield the cached files, without the records beside them."""
@@ -345,6 +368,12 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
+
+
+def _highest_of(name: str) -> int:
+    """Return the highest slice of a file, or of a record; 0 of another name."""
+    digits = name.removesuffix(_PROOF).rpartition("-")[2]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _proof_path(path: Path) -> Path:

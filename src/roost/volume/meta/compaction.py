@@ -43,6 +43,8 @@ def replace_slices(volume: OpenVolume, work: Replacement) -> Compacted | None:
 
     def replace(txn: Txn) -> bool:
         volume.demand_ours(work.record.id)
+        if any(volume.slice_ids.is_doubtful(s.id) for s in work.replaced):
+            return False  # its bytes may have been read before they became another's
         txn.load(SlicesWanted(work.ino, work.chunk_no))
         if txn.first_slices(work.ino, work.chunk_no, len(seen)) != seen:
             return False

@@ -240,6 +240,10 @@ class Core:
         """Let go of what this host keeps under slice numbers that may be another client's now."""
         if self.staging is not None:
             self.staging.set_aside(start, end)
+        if self.disk is not None:
+            self.disk.forget_slices(start, end)
+        self.whole_files.forget_slices(start, end)
+        self.cache.forget()  # last of all: it is filled from the others
 
     def _later(self, task: partial[None]) -> None:
         if self.removals.try_submit(task) is None:
