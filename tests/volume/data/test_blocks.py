@@ -1,6 +1,9 @@
 """Blocks as objects: names, and damage that names the object."""
 
+from collections.abc import Callable
+
 import pytest
+from typing_extensions import Buffer
 
 from roost.blob.memory import MemoryStore
 from roost.blob.prefix import PrefixStore
@@ -53,6 +56,42 @@ def test_a_range_beyond_a_cut_block_is_damage() -> None:
     assert made.get_range(BlockRef(SliceId(1), 0, 5), 0, 3) == b"012"
     with pytest.raises(CorruptRecord, match="chunks/0/0/1_0_5"):
         made.get_range(BlockRef(SliceId(1), 0, 5), 2, 3)
+
+
+class ShortStore(MemoryStore):
+    """Gives `short` answers without their last byte, then right ones."""
+
+    short = 0
+    asked = 0
+
+    def get(self, key: str) -> bytes:
+        return self._cut(super().get(key))
+
+    def get_range(self, key: str, offset: int, size_bytes: int) -> bytes:
+        return self._cut(super().get_range(key, offset, size_bytes))
+
+    def _cut(self, data: bytes) -> bytes:
+        self.asked += 1
+        self.short -= 1
+        return data[:-1] if self.short >= 0 else data
+
+
+@pytest.mark.parametrize("compression", ["none", "lz4", "zstd"])
+def test_one_short_answer_is_not_damage_and_two_are(compression: str) -> None:
+    store, ref = ShortStore(), BlockRef(SliceId(1), 0, 5)
+    made = Blocks(store, compression_named(compression), 1 << 16)
+    made.put(ref, b"01234")
+    reads: list[tuple[Callable[[], Buffer], bytes]] = [(lambda: made.get(ref), b"01234")]
+    if compression == "none":
+        reads.append((lambda: made.get_range(ref, 1, 3), b"123"))
+    for read, right in reads:
+        store.short, store.asked = 1, 0
+        assert bytes(read()) == right
+        assert store.asked == 2
+        store.short, store.asked = 1000, 0
+        with pytest.raises(CorruptRecord, match="chunks/0/0/1_0_5"):
+            read()
+        assert store.asked == 2
 
 
 def test_delete_removes_all_blocks_of_a_slice_and_no_other() -> None:

@@ -1,11 +1,14 @@
 """Blocks of slices as objects of the store: names, compression, and what damage means.
 
 A block that is missing or does not decode to its size is Damage that names the object; it is
-never zeros.
+never zeros.  One wrong answer is not yet damage: a store, or a proxy before it, that cut
+one short gives the next one whole.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from typing_extensions import Buffer
 
@@ -14,6 +17,9 @@ from roost.errors import CorruptRecord, MissingBlock
 from roost.volume import layout
 from roost.volume.data.compress import Compression
 from roost.volume.model import SliceId
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,9 @@ class Blocks:
 
     def get(self, ref: BlockRef) -> Buffer:
         """Return a block's bytes.  Raises MissingBlock, CorruptRecord, Unavailable."""
+        return _asked_again(lambda: self._get(ref))
+
+    def _get(self, ref: BlockRef) -> Buffer:
         key = self.key(ref)
         try:
             stored = self.store.get(key)
@@ -89,6 +98,9 @@ class Blocks:
         """
         assert self.compression.keeps_bytes
         assert offset + size_bytes <= ref.size_bytes, ref
+        return _asked_again(lambda: self._get_range(ref, offset, size_bytes))
+
+    def _get_range(self, ref: BlockRef, offset: int, size_bytes: int) -> Buffer:
         key = self.key(ref)
         try:
             data = self.store.get_range(key, offset, size_bytes)
@@ -103,3 +115,12 @@ class Blocks:
         """Remove all blocks of a slice; those that are gone already do not matter."""
         for ref in self.refs(slice_id, slice_bytes):
             self.store.delete(self.key(ref))
+
+
+def _asked_again(read: Callable[[], T]) -> T:
+    """Return what `read` does; its damage counts if the store answers so twice."""
+    try:
+        return read()
+    except CorruptRecord as error:
+        log.debug("asking the store once more: %s", error)
+    return read()
