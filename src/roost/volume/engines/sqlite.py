@@ -14,7 +14,8 @@ these, opened with mode=ro, and writes nothing.
 
 Invariants: `_waiting` holds one job of each waiting thread at most; a job taken from it is always
 answered, or leads; nothing waits while the connection is free.
-Locks: `_lock` guards `_waiting`, `_busy` and `_closed`; none is held while a rule runs.
+Locks: `_lock` guards `_waiting`, `_busy` and `_closed`; none is held while a rule runs.  SQLite is
+used inside of `GATE`, entered last.
 """
 
 import errno
@@ -27,14 +28,17 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from roost.clock import Clock
-from roost.errors import CommitUnknown, RoostError, StorageFull, Unavailable
+from roost.errors import CommitUnknown, RoostError, Unavailable
+from roost.volume.engines.forks import Origin
 from roost.volume.engines.sql.claimed import Claims
 from roost.volume.engines.sqlite_connecting import Connect, open_connection
+from roost.volume.engines.sqlite_forks import GATE
+from roost.volume.engines.sqlite_jobs import Job, fail_all, not_done
 from roost.volume.engines.sqlite_reads import SqliteReads, scans_of
-from roost.volume.engines.sqlite_tables import COMMIT_TABLE, drop_tables
+from roost.volume.engines.sqlite_tables import COMMIT_TABLE, COMMIT_TOKEN, drop_tables
 from roost.volume.engines.sqlite_writes import write_effects
 from roost.volume.errors import FsError, VolumeReplaced
 from roost.volume.meta.claim import Claim
@@ -45,28 +49,9 @@ BATCH_JOBS_MAX = 64
 READ_CONNECTIONS_MAX = 8
 BUSY_ATTEMPTS_MAX = 6
 TOKEN_DAYS_KEPT = 7
-_TOKEN = (
-    "INSERT INTO roost_commit (client, batch, at) VALUES (?, ?, ?)"
-    " ON CONFLICT (client) DO UPDATE SET batch = excluded.batch, at = excluded.at"
-)
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-
-
-class _Job(Generic[T]):
-    """One operation: its rule, and later its answer or error."""
-
-    def __init__(self, rule: Callable[[Txn], T]) -> None:
-        self.rule = rule
-        self.wake = threading.Lock()  # released once: it is answered, or has the connection
-        self.leads = False  # it has the connection
-        self.given_up = False  # nobody waits for it any more
-        self.answer: T | None = None
-        self.error: BaseException | None = None
-
-    def fail(self, error: BaseException) -> None:
-        self.error = error
 
 
 class SqliteEngine:
@@ -79,6 +64,8 @@ class SqliteEngine:
 
         Raises Unavailable if it cannot be opened.
         """
+        GATE.demand_usable(path)
+        self._origin = Origin()
         self._path = path
         self._clock = clock
         self._connect = connect
@@ -87,16 +74,19 @@ class SqliteEngine:
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._readers_allowed = threading.BoundedSemaphore(READ_CONNECTIONS_MAX)
         self._lock = threading.Lock()
-        self._waiting: deque[_Job[object]] = deque()
+        self._waiting: deque[Job[object]] = deque()
         self._busy = False
         self._idle = threading.Condition(self._lock)  # told when `_busy` ends
         self._closed = False
         self._client = secrets.randbits(62)  # names this client in `roost_commit`
         self._batch = 0
-        self._readers.put(self._open(writing=False))
-        if not read_only:
-            self._writer = self._open(writing=True)
-            self._prepare()
+        self._has_writer = False
+        self._scanning: set[sqlite3.Connection] = set()
+        with GATE:
+            self._readers.put(self._open(writing=False))
+            if not read_only:
+                self._prepare()
+            GATE.add(self)
 
     @property
     def is_read_only(self) -> bool:
@@ -122,7 +112,7 @@ class SqliteEngine:
         if self._read_only:
             raise FsError(errno.EROFS)
         try:
-            with closing(self._open(writing=True)) as connection:
+            with GATE, closing(self._open(writing=True)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 drop_tables(connection)
                 connection.execute("COMMIT")
@@ -135,12 +125,16 @@ class SqliteEngine:
             self._connect, self._path, self._claims, writing=writing, read_only=self._read_only
         )
 
+    def _connect_writer(self) -> None:
+        self._writer = self._open(writing=True)
+        self._has_writer = True
+
     def _is_open(self) -> bool:
         return not self._closed
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
-        with self._readers_allowed:
+        with self._readers_allowed, GATE:
             if not self._is_open():
                 raise Unavailable(f"{self._path} is closed")
             try:
@@ -172,6 +166,7 @@ class SqliteEngine:
     # ---- Engine
     def read(self, rule: Callable[[Reads], T]) -> T:
         """As in Engine.read.  Raises Unavailable if the database does not answer."""
+        self._origin.demand(self._path)
         self._claims.demand()
         with self._reader() as connection:
             try:
@@ -184,8 +179,9 @@ class SqliteEngine:
         """As in Engine.run; one commit of SQLite at most, shared with whoever waits."""
         if self._read_only:
             raise FsError(errno.EROFS)
+        self._origin.demand(self._path)
         self._claims.demand()
-        job: _Job[T] = _Job(rule)
+        job: Job[T] = Job(rule)
         try:
             self._queue(job)  # type: ignore[arg-type]  # a job of T is one of objects
         except BaseException:  # Ctrl-C: nobody may wait for a connection that this thread was given
@@ -201,31 +197,52 @@ class SqliteEngine:
     def scan(self) -> Iterator[Scans]:
         """As in Engine.scan; while it is open, the write-ahead log cannot shrink."""
         # A connection of its own: who scans may read beside it, and must not wait for itself.
-        connection = self._open(writing=False)
+        self._origin.demand(self._path)
+        with GATE:
+            connection = self._open(writing=False)
+            self._scanning.add(connection)
         try:
-            connection.execute("BEGIN")
+            with GATE:
+                connection.execute("BEGIN")
             yield scans_of(connection)
         except sqlite3.Error as error:
             raise Unavailable(f"cannot read {self._path}: {error}") from error
         finally:
-            connection.close()
+            if self._origin.is_here:
+                with GATE:
+                    connection.close()
+                self._scanning.discard(connection)
 
     def close(self) -> None:
-        """Finish what waits, then close all connections."""
+        """Finish what waits, then close all connections; nothing in a child that inherited it."""
+        if not self._origin.is_here:
+            return
         with self._lock:
             if self._closed:
                 return
             self._closed = True
             while self._busy:
                 self._idle.wait()
-        if not self._read_only:
-            self._forget_token()
+        with GATE:
+            if self._has_writer:
+                self._forget_token()
+            self.let_go()
+
+    @property
+    def has_connections(self) -> bool:
+        """As in Holder."""
+        return self._has_writer or bool(self._scanning) or not self._readers.empty()
+
+    def let_go(self) -> None:
+        """As in Holder; a write or a read opens them again."""
+        if self._has_writer:
+            self._has_writer = False
             self._writer.close()
         while not self._readers.empty():
             self._readers.get_nowait().close()
 
     # ---- waiting for the writing connection
-    def _queue(self, job: _Job[object]) -> None:
+    def _queue(self, job: Job[object]) -> None:
         """Return when the job is answered, or leads."""
         with self._lock:
             if self._closed:
@@ -238,7 +255,7 @@ class SqliteEngine:
             self._waiting.append(job)
         job.wake.acquire()
 
-    def _give_up(self, job: _Job[object]) -> None:
+    def _give_up(self, job: Job[object]) -> None:
         with self._lock:
             job.given_up = True
             leads = job.leads
@@ -258,20 +275,22 @@ class SqliteEngine:
                 self._idle.notify_all()
 
     # ---- with the writing connection
-    def _lead(self, own: _Job[object]) -> None:
+    def _lead(self, own: Job[object]) -> None:
         with self._lock:
             count = min(BATCH_JOBS_MAX - 1, len(self._waiting))
             taken = [self._waiting.popleft() for _ in range(count)]
             batch = [own, *(job for job in taken if not job.given_up)]
         try:
-            self._run_batch(batch)
+            with GATE:
+                self._run_batch(batch)
         except Exception as error:
             if not isinstance(error, VolumeReplaced):
                 log.exception("a batch of metadata commits failed")
             for failed in batch:
                 failed.fail(error)
         except BaseException:  # Ctrl-C, in the thread that leads: neighbours must not believe it
-            self._abandon()
+            with GATE:
+                self._abandon()
             for job in batch:
                 job.fail(CommitUnknown(f"a commit to {self._path} was interrupted"))
             raise
@@ -280,7 +299,7 @@ class SqliteEngine:
                 job.wake.release()
             self._hand_over()
 
-    def _run_batch(self, batch: list[_Job[object]]) -> None:
+    def _run_batch(self, batch: list[Job[object]]) -> None:
         try:
             self._begin()
             if len(batch) == 1:
@@ -289,7 +308,7 @@ class SqliteEngine:
                 writes = any([self._run_in_savepoint(job) for job in batch])
         except sqlite3.Error as error:
             self._abandon()
-            self._fail_all(batch, error)
+            fail_all(batch, not_done(self._path, error))
             return
         if not writes:
             self._abandon()
@@ -297,24 +316,25 @@ class SqliteEngine:
         self._batch += 1
         try:
             now_s = self._clock.wall_ns() // 1_000_000_000
-            self._writer.execute(_TOKEN, (self._client, self._batch, now_s))
+            self._writer.execute(COMMIT_TOKEN, (self._client, self._batch, now_s))
             self._writer.execute("COMMIT")
         except sqlite3.Error as error:
             self._decide(batch, error)
 
     def _begin(self) -> None:
+        if not self._has_writer:  # a fork closed it
+            self._connect_writer()
         for attempt in range(1, BUSY_ATTEMPTS_MAX + 1):
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                    raise
-                if attempt == BUSY_ATTEMPTS_MAX:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or attempt == BUSY_ATTEMPTS_MAX:
                     raise
                 log.warning("the metadata database is locked by another process: %s", self._path)
 
-    def _run_in_savepoint(self, job: _Job[object]) -> bool:
+    def _run_in_savepoint(self, job: Job[object]) -> bool:
         """Run one operation of several; True if it wrote.  As _run_rule."""
         self._writer.execute("SAVEPOINT operation")
         wrote = self._run_rule(job)
@@ -323,7 +343,7 @@ class SqliteEngine:
         self._writer.execute("RELEASE operation")
         return wrote
 
-    def _run_rule(self, job: _Job[object]) -> bool:
+    def _run_rule(self, job: Job[object]) -> bool:
         """Run one operation; True if it wrote.  What a failed one wrote, the caller takes back.
 
         Raises sqlite3.Error only if the whole transaction can no longer be relied on.
@@ -337,7 +357,7 @@ class SqliteEngine:
         except sqlite3.Error as error:
             if not self._writer.in_transaction:
                 raise  # A full disk, for one, takes the whole transaction with it.
-            job.fail(self._not_done(error))
+            job.fail(not_done(self._path, error))
         except RoostError as error:
             job.fail(error)
         except Exception as error:  # noqa: BLE001  # a bug in one must not fail its neighbours
@@ -347,14 +367,15 @@ class SqliteEngine:
     def _abandon(self) -> None:
         """Leave the transaction, whatever is left of it; a broken connection is replaced."""
         try:
-            if self._writer.in_transaction:
+            if self._has_writer and self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
         except sqlite3.Error:
             log.warning("replacing a broken connection to %s", self._path)
+            self._has_writer = False
             self._writer.close()
-            self._writer = self._open(writing=True)
+            self._connect_writer()
 
-    def _decide(self, batch: list[_Job[object]], lost: sqlite3.Error) -> None:
+    def _decide(self, batch: list[Job[object]], lost: sqlite3.Error) -> None:
         """Find out by the token what became of a batch whose answer was lost."""
         try:
             self._abandon()
@@ -370,20 +391,7 @@ class SqliteEngine:
         if row is not None and row[0] == self._batch:
             log.warning("a commit was done although its answer was lost: %s", lost)
             return
-        self._fail_all(batch, lost)
-
-    def _fail_all(self, batch: list[_Job[object]], error: sqlite3.Error) -> None:
-        """Fail every operation, refusals too: they may rest on what was not committed."""
-        for job in batch:
-            job.fail(self._not_done(error))
-
-    def _not_done(self, error: sqlite3.Error) -> RoostError:
-        """Return the failure of an operation of which nothing was committed."""
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        kind = StorageFull if code == sqlite3.SQLITE_FULL else Unavailable
-        failure = kind(f"nothing was committed to {self._path}: {error}")
-        failure.__cause__ = error
-        return failure
+        fail_all(batch, not_done(self._path, lost))
 
     def _forget_token(self) -> None:
         try:

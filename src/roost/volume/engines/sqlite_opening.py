@@ -10,6 +10,7 @@ from roost.errors import CorruptRecord, InvalidArgument, Unavailable
 from roost.volume.engines.registry import MetaUrl
 from roost.volume.engines.sqlite import SqliteEngine
 from roost.volume.engines.sqlite_connecting import BUSY_WAIT_MS
+from roost.volume.engines.sqlite_forks import GATE
 from roost.volume.engines.sqlite_tables import create_tables, has_volume, holds_anything
 from roost.volume.errors import AlreadyFormatted, NotFormatted
 from roost.volume.meta.txn import Engine
@@ -20,7 +21,9 @@ log = logging.getLogger(__name__)
 def create_engine(url: MetaUrl, clock: Clock) -> Engine:
     """As in EngineKind."""
     path = Path(url.path)
-    _create_file(path)
+    GATE.demand_usable(path)
+    with GATE:
+        _create_file(path)
     return SqliteEngine(path, clock, read_only=False)
 
 
@@ -37,7 +40,9 @@ def open_engine(url: MetaUrl, clock: Clock, *, read_only: bool) -> Engine:
     path = Path(url.path)
     if not path.is_file():
         raise NotFormatted(f"no volume at {path}: there is no such file")
-    _check_file(path)
+    GATE.demand_usable(path)
+    with GATE:
+        _check_file(path)
     return SqliteEngine(path, clock, read_only=read_only)
 
 
@@ -66,6 +71,11 @@ def _create_file(path: Path) -> None:
 
 def _remove_unused(path: Path) -> None:
     """Remove a database that holds nothing; one that anybody has open is left."""
+    with GATE:
+        _remove_if_empty(path)
+
+
+def _remove_if_empty(path: Path) -> None:
     try:
         connection = sqlite3.connect(_uri(path, "rw"), uri=True, timeout=0, isolation_level=None)
         try:

@@ -12,6 +12,7 @@ from roost.volume.engines.sql.queries import EDGE_BY_NAME, NODE_BY_INO, Query
 from roost.volume.engines.sql.reads import QueryReads
 from roost.volume.engines.sql.rows import Row, attr_of, edge_of
 from roost.volume.engines.sql.scans import SqlScans
+from roost.volume.engines.sqlite_forks import GATE
 from roost.volume.model import Attr, Edge, Ino
 
 T = TypeVar("T")
@@ -46,6 +47,7 @@ def scans_of(connection: sqlite3.Connection) -> SqlScans:
     """Return the listings of a connection's snapshot."""
 
     def rows(text: str, *values: Value) -> list[Row]:
-        return connection.execute(SQLITE.spell(text), values).fetchall()
+        with GATE:
+            return connection.execute(SQLITE.spell(text), values).fetchall()
 
     return SqlScans(rows)

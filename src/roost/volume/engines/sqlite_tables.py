@@ -6,6 +6,10 @@ from roost.volume.engines.sql import tables
 from roost.volume.engines.sql.dialect import SQLITE
 
 COMMIT_TABLE = tables.create_commit_table(SQLITE)
+COMMIT_TOKEN = (
+    "INSERT INTO roost_commit (client, batch, at) VALUES (?, ?, ?)"
+    " ON CONFLICT (client) DO UPDATE SET batch = excluded.batch, at = excluded.at"
+)
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
