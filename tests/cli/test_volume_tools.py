@@ -2,6 +2,8 @@
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,18 @@ def test_gc_looks_and_compact_merges(url: str) -> None:
     assert "0 merged" in roost("compact", url, "/d/f")
     assert "No such file" in roost("compact", url, "/nowhere", code=2)
     assert "removed:" in roost("gc", "--compact", "--delete", url)
+
+
+def test_gc_compact_names_what_it_leaves_and_says_that_it_is_damaged(url: str) -> None:
+    with closing(sqlite3.connect(url.removeprefix("sqlite3://"))) as connection:
+        connection.execute("UPDATE jfs_chunk SET slices = slices || x'00'")
+        connection.commit()
+    said = roost("gc", "--compact", url, code=4)
+    assert "not merged: chunk 0 of inode" in said
+    assert "nothing else was looked at: chunk 0 of inode" in said
+    assert "hint: `roost fsck" in said
+    assert "valid:" not in said
+    assert "not merged" not in roost("gc", "--compact", "--delete", url, code=4)
 
 
 def test_gc_tells_of_unfinished_files_and_removes_them(url: str) -> None:

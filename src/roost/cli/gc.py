@@ -11,7 +11,8 @@ from roost.cli.progress import counting
 from roost.errors import Damage, Failure, InvalidArgument
 from roost.sizes import format_size
 from roost.volume.tools.compacting import CompactReport, compact_paths
-from roost.volume.tools.gc import Counted, GcOptions, GcReport, collect_garbage
+from roost.volume.tools.gc import GcOptions, collect_garbage
+from roost.volume.tools.gc_report import Counted, GcReport
 
 ThreadsOption = Annotated[
     int, typer.Option("--threads", "-p", min=1, max=200, help="How many at once.")
@@ -32,6 +33,8 @@ def gc(
 ) -> None:
     """Look for objects that nothing in the volume needs; exit code 3 if a removal failed.
 
+    With --compact alone chunks that are damaged are left, the others merged; the exit code is 4.
+
     Objects younger than an hour are left alone: they may be of a write under way.  With --delete
     the store is asked what time it is, by a small object that is removed again.
 
@@ -50,14 +53,20 @@ def gc(
         show_json(report)
     else:
         _show(report, options)
-    failed = report.failed + (report.compaction.failed if report.compaction else 0)
-    if failed:
+    compaction = report.compaction or CompactReport()
+    if report.damage or compaction.damaged:
+        raise typer.Exit(Damage.exit_code)
+    if report.failed or compaction.failed:
         raise typer.Exit(Failure.exit_code)
 
 
 def _show(report: GcReport, options: GcOptions) -> None:
     if report.compaction is not None:
         _show_compaction(report.compaction)
+    if report.damage:
+        complain(f"nothing else was looked at: {report.damage}")
+        complain("hint: `roost fsck META-URL` names all that is damaged.")
+        return
     for name, one in (
         ("objects", report.objects),
         ("valid", report.valid),

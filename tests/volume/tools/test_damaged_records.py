@@ -250,6 +250,51 @@ def test_what_is_not_shown_is_removed_beside_many_that_count_too_little(
     assert len(house.volume.objects()) == 6
 
 
+@pytest.mark.parametrize("what", ["a chunk", "a node", "a record that reaches too far"])
+def test_a_compaction_alone_goes_on_with_the_other_files(house: House, what: str) -> None:
+    client = house.volume.open()
+    contents = {path: client.read(path) for path in PATHS[1:]}
+    ino = house.inos["/d/a"]
+    if what == "a chunk":
+        house.damage_chunk("/d/a")
+    elif what == "a node":
+        house.damage_node("/d/a")
+    else:
+        first, second = client.meta.read_chunk(ino, ChunkNo(0))
+        far = encode_slices([replace(first, offset=1 << 31), second])
+        update = "UPDATE jfs_chunk SET slices = ? WHERE inode = ?"
+        house.damage(("LSET", f"c{ino}_0", 0, far[:24]), (update, far, ino))
+    before = set(house.volume.objects())
+    report = collect_garbage(client, GcOptions(compact=True), clock=much_later())
+    done = report.compaction
+    assert done is not None
+    assert str(ino) in report.damage
+    if what != "a node":  # whose chunk is sound
+        assert (done.merged, done.failed, done.damaged) == (2, 1, True)
+        assert str(ino) in done.failures[0]
+        kept = {key for key in before for one in house.slices["/d/a"] if f"/{one}_" in key}
+        assert len(kept & set(house.volume.objects())) == 2
+    assert client.read("/d/b") == contents["/d/b"]
+    assert client.read("/c") == contents["/c"]
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_compaction_leaves_slices_that_count_too_little(house: House, is_damaged: bool) -> None:
+    client = house.volume.open()
+    client.clone("/c", "/copy")
+    house.count(house.slices["/c"][0], 1)
+    if is_damaged:
+        house.damage_chunk("/d/a")
+    content = client.read("/c")
+    report = collect_garbage(client, GcOptions(compact=True), clock=much_later())
+    done = report.compaction
+    assert done is not None
+    assert (done.merged, done.failed) == (2 - is_damaged, 2 + is_damaged)
+    assert any(f"slice {house.slices['/c'][0]} counts fewer" in one for one in done.failures)
+    client.core.cache.forget()
+    assert client.read("/c") == client.read("/copy") == content
+
+
 def test_a_listing_has_the_rest_and_names_the_bad(house: House) -> None:
     house.damage_entry("/d/a")
     house.damage_node("/d/b")

@@ -1,17 +1,19 @@
 """Driving compaction over a tree or a whole volume; `data.compact` does a chunk."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 
 from roost.errors import Damage, RoostError
 from roost.volume.client import VolumeClient
 from roost.volume.data.compact import compact_chunk
+from roost.volume.layout import CHUNK_BYTES
+from roost.volume.meta.damage import tell_damage
 from roost.volume.meta.reads import Scans
-from roost.volume.model import ChunkNo, ChunkSlices, Ino, Kind
+from roost.volume.model import ChunkNo, ChunkSlices, Ino, Kind, Problem, SliceId
 from roost.volume.tools.steps import Progress
 
 RECORDS_MIN = 2  # a chunk with fewer has nothing to merge
@@ -54,11 +56,32 @@ def compact_paths(
 
 
 def compact_all(
-    client: VolumeClient, *, threads: int = 10, progress: Progress = lambda _done, _all: None
+    client: VolumeClient,
+    *,
+    threads: int = 10,
+    progress: Progress = lambda _done, _all: None,
+    is_lenient: bool = False,
+    is_left: Callable[[SliceId], bool] = lambda _: False,
 ) -> CompactReport:
-    """Merge the records of every chunk of the volume."""
+    """Merge the records of every chunk of the volume; those that show a slice to leave stay.
+
+    Raises CorruptRecord for a chunk that does not parse; if lenient, such a one stays as it is and
+    is a failure.
+    """
+    unread: list[Problem] = []
     with client.meta.engine.scan() as scans:
-        return _compact(client, scans.all_chunks(), threads, progress)
+        if is_lenient:
+            tell_damage(scans, unread.append)
+        report = _compact(client, scans.all_chunks(), threads, progress, is_left)
+    if not unread:
+        return report
+    named = [problem.what for problem in unread]
+    return replace(
+        report,
+        failed=report.failed + len(unread),
+        failures=(*report.failures, *named)[:FAILURES_KEPT_MAX],
+        damaged=True,
+    )
 
 
 def _files(scans: Scans, top: Ino) -> Iterator[Ino]:
@@ -79,22 +102,30 @@ def _chunks_of(scans: Scans, files: Iterable[Ino]) -> Iterator[ChunkSlices]:
 
 
 def _compact(
-    client: VolumeClient, chunks: Iterable[ChunkSlices], threads: int, progress: Progress
+    client: VolumeClient,
+    chunks: Iterable[ChunkSlices],
+    threads: int,
+    progress: Progress,
+    is_left: Callable[[SliceId], bool] = lambda _: False,
 ) -> CompactReport:
     seen = merged = gone = failed = 0
     failures: list[str] = []
     damaged = False
     window: deque[tuple[ChunkSlices, Future[int]]] = deque()
 
+    def leave(chunk: ChunkSlices, why: RoostError | str) -> None:
+        nonlocal failed, damaged
+        failed += 1
+        damaged |= isinstance(why, Damage | str)
+        if len(failures) < FAILURES_KEPT_MAX:
+            failures.append(f"inode {chunk.ino} chunk {chunk.chunk_no}: {why}")
+
     def take(chunk: ChunkSlices, future: Future[int]) -> None:
-        nonlocal merged, gone, failed, damaged
+        nonlocal merged, gone
         try:
             records = future.result()
         except RoostError as error:  # the others are merged all the same
-            failed += 1
-            damaged |= isinstance(error, Damage)
-            if len(failures) < FAILURES_KEPT_MAX:
-                failures.append(f"inode {chunk.ino} chunk {chunk.chunk_no}: {error}")
+            leave(chunk, error)
             return
         merged += records > 0
         gone += records
@@ -104,6 +135,9 @@ def _compact(
             if len(chunk.slices) < RECORDS_MIN:
                 continue
             seen += 1
+            if why := _doubt(chunk, is_left):
+                leave(chunk, why)
+                continue
             if len(window) >= threads * _WAITING_PER_THREAD:
                 take(*window.popleft())
                 progress(seen, 0)
@@ -113,3 +147,14 @@ def _compact(
             take(*window.popleft())
     progress(seen, seen)
     return CompactReport(seen, merged, gone, failed, tuple(failures), damaged)
+
+
+def _doubt(chunk: ChunkSlices, is_left: Callable[[SliceId], bool]) -> str:
+    """Return what is wrong with the records of a chunk, so that it is better left; or nothing."""
+    for one in chunk.slices:
+        shown = one.offset + one.length if one.id else 0
+        if one.pos + one.length > CHUNK_BYTES or shown > one.size:
+            return f"a record reaches beyond its chunk or its slice: {one}"
+        if one.id and is_left(one.id):
+            return f"slice {one.id} counts fewer references than there are"
+    return ""

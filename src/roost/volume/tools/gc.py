@@ -15,7 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -28,6 +28,7 @@ from roost.volume.client import VolumeClient
 from roost.volume.layout import CHUNK_BYTES
 from roost.volume.meta.check_slices import SliceTables, counts_every_slice, undercounted
 from roost.volume.meta.clone import clean_detached
+from roost.volume.meta.damage import ignore, tell_damage
 from roost.volume.meta.effects import PutDeletedFile
 from roost.volume.meta.open_volume import OpenVolume, open_volume
 from roost.volume.meta.reads import Scans
@@ -35,8 +36,9 @@ from roost.volume.meta.scan_pages import NODE, node_pages
 from roost.volume.meta.txn import Txn
 from roost.volume.model import DeletedFile, Ino, SliceId, SliceRef
 from roost.volume.sorted_records import SortedRecords, ranges
-from roost.volume.tools.compacting import CompactReport, compact_all
+from roost.volume.tools.compacting import compact_all
 from roost.volume.tools.drafts import drafts
+from roost.volume.tools.gc_report import GcReport
 from roost.volume.tools.objects import OBJECT, Listing, Match, StoredSizes, match, object_ref
 from roost.volume.tools.steps import Progress, Steps
 
@@ -75,39 +77,6 @@ class GcOptions:
     leak_age_s: int = LEAK_AGE_S
 
 
-@dataclass(slots=True)
-class Counted:
-    """A number of things and their bytes, as stored."""
-
-    count: int = 0
-    bytes: int = 0
-
-
-@dataclass(slots=True)
-class GcReport:
-    """What was found, and what was done about it."""
-
-    objects: Counted = field(default_factory=Counted)
-    valid: Counted = field(default_factory=Counted)
-    compacted: Counted = field(default_factory=Counted)  # replaced, kept by the trash
-    pending: Counted = field(default_factory=Counted)  # of slices without a reference
-    leaked: Counted = field(default_factory=Counted)
-    young: Counted = field(default_factory=Counted)  # unknown, but too young to be called leaked
-    drafts: Counted = field(default_factory=Counted)  # unfinished files of a directory, not young
-    drafts_removed: int = 0
-    strange: int = 0  # objects whose names no block has; never touched
-    leaked_keys: list[str] = field(default_factory=list)  # the first of them
-    deleted_files: int = 0  # files whose data waits to be removed
-    delayed_slices: int = 0  # replaced slices that the trash keeps
-    detached_nodes: int = 0  # unfinished clones
-    lost_chunks: int = 0  # inodes that have data but do not exist
-    compaction: CompactReport | None = None
-    deleted: Counted = field(default_factory=Counted)  # leaked objects
-    slices_removed: int = 0
-    miscounted: int = 0  # slices with fewer references than records that show them; never removed
-    failed: int = 0
-
-
 def collect_garbage(
     client: VolumeClient,
     options: GcOptions | None = None,
@@ -118,7 +87,8 @@ def collect_garbage(
     """Look for garbage, and do what the options say.
 
     A removal that fails is counted and left for the next time.
-    Raises CorruptRecord for records that do not parse, Unavailable.
+    Raises Unavailable; CorruptRecord for records that do not parse, unless nothing but a compaction
+    is asked for: then all other chunks are compacted, and the report says what did not parse.
     """
     return _Collection(client, options or GcOptions(), progress, clock or SystemClock()).run()
 
@@ -142,12 +112,16 @@ class _Collection:
         """As collect_garbage."""
         tables = SliceTables()
         try:
-            lost = self._read(tables)
+            try:
+                lost = self._read(tables)
+            except CorruptRecord as error:
+                if self._options.delete or not self._options.compact:
+                    raise
+                self._compact_the_rest(error)
+                return self._report
             if self._options.compact:
-                self._report.compaction = compact_all(
-                    self._client, threads=self._options.threads, progress=self._steps
-                )
-                self._steps.next()
+                self._note_miscounted(tables)
+                self._compact()
                 tables.close()
                 tables = SliceTables()
                 lost = self._read(tables)
@@ -162,6 +136,28 @@ class _Collection:
         finally:
             tables.close()
         return self._report
+
+    def _compact(self, *, is_lenient: bool = False) -> None:
+        self._report.compaction = compact_all(
+            self._client,
+            threads=self._options.threads,
+            progress=self._steps,
+            is_lenient=is_lenient,
+            is_left=self._is_miscounted,
+        )
+        self._steps.next()
+
+    def _compact_the_rest(self, error: CorruptRecord) -> None:
+        tables = SliceTables()
+        try:
+            with self._client.meta.engine.scan() as scans:
+                tell_damage(scans, ignore)
+                tables.read(scans, told=ignore)
+            self._note_miscounted(tables)
+        finally:
+            tables.close()
+        self._report.damage = str(error)
+        self._compact(is_lenient=True)
 
     def _ask_the_time(self) -> None:
         """Let the store's clock decide as well how old its objects are."""
@@ -200,7 +196,7 @@ class _Collection:
             undercounted(used, counted, counts_every=counts_every)
             for used, counted in ranges(tables.used, tables.counted)
         ]
-        self._miscounted = np.concatenate([self._miscounted, *found])
+        self._miscounted = np.concatenate([np.empty(0, np.uint64), *found])
         self._report.miscounted = len(self._miscounted)
 
     # ---- metadata that waits for removal

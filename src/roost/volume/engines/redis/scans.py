@@ -9,6 +9,7 @@ sorted, and their records then read in batches.  So memory grows by eight bytes 
 sixteen for a chunk, and by the entries of the one directory being read.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -180,7 +181,22 @@ class RedisScans(SmallScans):
     def all_chunks(self) -> Iterator[ChunkSlices]:
         """As in Scans."""
         for places in self._chunk_places():
-            yield from self._chunks(places)
+            if self._damage.told is None:
+                yield from self._chunks(places)
+            else:
+                yield from self._readable_chunks(places)
+
+    def _readable_chunks(self, places: Sequence[tuple[int, int]]) -> list[ChunkSlices]:
+        """Return the chunks that parse, and tell of the others."""
+        with contextlib.suppress(CorruptRecord):
+            return list(self._chunks(places))
+        found: list[ChunkSlices] = []
+        for place in places:
+            try:
+                found += self._chunks([place])
+            except CorruptRecord as error:
+                self._damage.take(error, place[0])
+        return found
 
     def _chunk_places(self) -> Iterator[list[tuple[int, int]]]:
         """Yield the numbers behind the keys of chunks, in order, a batch at a time."""
