@@ -1,8 +1,10 @@
 """Plans of reads against a flat buffer."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from roost.errors import CorruptRecord
 from roost.volume.data.plan import parts_of
 from roost.volume.model import Slice, SliceId
 
@@ -52,3 +54,11 @@ def test_the_size_in_a_block_name_comes_from_the_whole_slice(slices: list[Slice]
         if part.ref is not None:
             whole = sizes[part.ref.slice_id]
             assert part.ref.size_bytes == min(BLOCK, whole - part.ref.block_no * BLOCK)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(("offset", "length"), [(5, 1), (6, 1), (0, 6), (7, 3), (1 << 31, 1)])
+def test_a_record_that_shows_more_than_its_slice_has_is_damage(offset: int, length: int) -> None:
+    record = Slice(0, SliceId(7), 5, offset, length)
+    with pytest.raises(CorruptRecord, match=r"slice 7: .* it has 5"):
+        parts_of([record], 0, length, BLOCK)

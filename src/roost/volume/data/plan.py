@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from roost.errors import CorruptRecord
 from roost.volume import layout, overlay
 from roost.volume.data.blocks import BlockRef
 from roost.volume.model import Slice
@@ -19,7 +20,10 @@ class Part:
 
 
 def parts_of(records: Iterable[Slice], start: int, end: int, block_bytes: int) -> list[Part]:
-    """Return the parts that make up [start, end) of a chunk, in order and without a gap."""
+    """Return the parts that make up [start, end) of a chunk, in order and without a gap.
+
+    Raises CorruptRecord for a record that shows more than its slice has.
+    """
     parts: list[Part] = []
     for piece in overlay.cover(records, start, end):
         if piece.id == 0:
@@ -33,6 +37,9 @@ def _parts_of_slice(piece: Slice, block_bytes: int) -> list[Part]:
     parts = []
     position, offset = piece.pos, piece.offset
     end = piece.offset + piece.length
+    if end > piece.size:
+        why = f"a record shows its bytes {offset} to {end}, it has {piece.size}"
+        raise CorruptRecord(f"slice {piece.id}", why)
     while offset < end:
         block_no, inside = divmod(offset, block_bytes)
         size_bytes = layout.block_size(piece.size, block_no, block_bytes)
