@@ -14,7 +14,9 @@ from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.client import VolumeClient
 from roost.volume.data.compact import compact_chunk
 from roost.volume.data.settings import DataSettings
+from roost.volume.errors import FsError
 from roost.volume.model import ChunkNo, SliceId
+from roost.volume.vfs.handles import VolumeFile
 
 
 def test_a_restored_database_empties_the_whole_file_cache(
@@ -267,3 +269,52 @@ def test_a_compaction_reads_nothing_of_what_may_be_another_clients(
     assert on_redis.store.calls["put"] == puts, "it does not even begin"
     for client in (ours, theirs, on_redis.open(cache="third")):
         assert_theirs(client, ["/t"])
+
+
+@pytest.mark.parametrize("is_noticed_before", [True, False])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda file: (file.pwrite(200, b"o" * 100), file.fsync()),
+        lambda file: (file.append(b"o"), file.fsync()),
+        lambda file: file.truncate(1),
+        lambda file: file.fallocate(0, 1 << 20),
+        lambda file: file.copy_from(file, 0, 200, 100),
+        lambda file: file.pread(0, 100),
+        lambda file: file.stat(),
+    ],
+    ids=["write", "append", "truncate", "fallocate", "copy", "read", "stat"],
+)
+def test_what_was_opened_changes_no_file_that_has_its_number_now(
+    redis_server: RedisServer,
+    on_redis: TestVolume,
+    change: Callable[[VolumeFile], object],
+    is_noticed_before: bool,
+) -> None:
+    ours, theirs = on_redis.open(cache="ours"), on_redis.open(cache="theirs")
+    file = ours.open_file("/ours", "w+")
+    file.pwrite(0, b"o" * 100)
+    file.fsync()
+    ino = ours.node("/ours").ino
+    ours.core.meta.new_slice_id()
+    with redis_server.client(int(on_redis.meta_url.rpartition("/")[2])) as outside:
+        outside.hdel("d1", "ours")
+        outside.delete(f"i{ino}", f"c{ino}_0")
+        outside.set("nextinode", ino - 1)
+        for key in outside.scan_iter("roost:*"):
+            if outside.type(key) == b"hash":
+                outside.hdel(key, "nextInode")
+    theirs.write("/theirs", b"t" * 10000)
+    assert theirs.node("/theirs").ino == ino, "as things were to be shown"
+    cut(redis_server, on_redis)
+    if is_noticed_before:
+        wait_until(lambda: ours.meta._opened.inos.is_doubtful(ino))
+    with pytest.raises(FsError, match="Stale file handle"):
+        change(file)
+    with pytest.raises(FsError, match="Stale file handle"):
+        ours.read("/theirs")
+    file.discard()
+    for client in (ours, theirs, on_redis.open(cache="third")):
+        assert client.stat("/theirs").length == 10000
+        assert_theirs(client, ["/theirs"])
+    ours.append("/theirs", b"t")

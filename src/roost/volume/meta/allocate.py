@@ -45,7 +45,7 @@ def fallocate(
         charge(txn, volume, attr, after, accounts)
         return after
 
-    return volume.engine.run(apply)
+    return volume.run_held(apply, ino)
 
 
 def _check(ino: Ino, flags: FallocateFlag, offset: int, length: int) -> None:

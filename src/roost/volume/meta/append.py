@@ -49,4 +49,4 @@ def append_slice(
         charge(txn, volume, attr, after, accounts)
         return Appended(offset, after)
 
-    return volume.engine.run(append)
+    return volume.run_held(append, ino)

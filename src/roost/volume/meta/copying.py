@@ -73,7 +73,7 @@ def copy_range(volume: OpenVolume, copy: Copy, caller: Caller) -> Copied:
         charge(txn, volume, target, after, accounts)
         return Copied(length, after)
 
-    return volume.engine.run(apply)
+    return volume.run_held(apply, copy.source, copy.target)
 
 
 def _check(copy: Copy) -> None:

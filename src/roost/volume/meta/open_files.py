@@ -4,15 +4,20 @@ The question "is it open?" is asked by a rule before its commit, and the answer 
 the commit is done.  So a removal claims the inode: an `opened` of a claimed inode waits until the
 removal has settled, and then finds the node gone or kept.
 
+An inode whose number may be another file's by now is stale until all who had it open closed it:
+nobody may write to another's file through what was opened before.
+
 Invariant: an inode is in `_claimed` only while a `removal()` block of some thread is open.
 One lock (inside the condition); nothing else is called under it.
 """
 
+import errno
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from roost.volume.errors import FsError
 from roost.volume.model import Ino
 
 
@@ -41,10 +46,12 @@ class OpenFiles:
         self._claimed: Counter[Ino] = Counter()
         self._kept: set[Ino] = set()
         self._nameable: set[Ino] = set()  # made without a name, so `link` may give one
+        self._stale: set[Ino] = set()  # open, and perhaps another file's number by now
 
     def opened(self, ino: Ino) -> None:
-        """Count one open; waits for a removal in flight."""
+        """Count one open; waits for a removal in flight.  Raises as demand_held."""
         with self._changed:
+            self.demand_held(ino)
             while self._claimed[ino]:
                 self._changed.wait()
             self._opens[ino] += 1
@@ -55,6 +62,16 @@ class OpenFiles:
             self._opens[ino] += 1
             self._kept.add(ino)
             self._nameable.add(ino)
+
+    def doubt(self, start: int, end: int) -> None:
+        """Make stale what is open of the inodes `start` to `end`."""
+        with self._changed:
+            self._stale.update(ino for ino in self._opens if start <= ino < end)
+
+    def demand_held(self, ino: Ino) -> None:
+        """Raise FsError ESTALE if the inode is stale."""
+        if ino in self._stale:
+            raise FsError(errno.ESTALE, ino)
 
     def is_nameable(self, ino: Ino) -> bool:
         """True for a file made without a name that is still open here."""
@@ -67,7 +84,10 @@ class OpenFiles:
             self._nameable.discard(ino)
 
     def closed(self, ino: Ino) -> bool:
-        """Undo one open; True if it was the last of a file that is kept without a name."""
+        """Undo one open; True if it was the last of a file that is kept without a name.
+
+        A stale one is kept by nobody: it may have become another's.
+        """
         with self._changed:
             assert self._opens[ino] > 0, "closed more often than opened"
             self._opens[ino] -= 1
@@ -75,10 +95,10 @@ class OpenFiles:
                 return False
             del self._opens[ino]
             self._nameable.discard(ino)
-            if ino in self._kept:
-                self._kept.discard(ino)
-                return True
-            return False
+            is_kept = ino in self._kept and ino not in self._stale
+            self._kept.discard(ino)
+            self._stale.discard(ino)
+            return is_kept
 
     def keep(self, ino: Ino) -> bool:
         """Note that the nameless file is kept; False if it was closed meanwhile."""

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from roost.clock import Clock
 from roost.errors import Unavailable
@@ -12,8 +13,10 @@ from roost.volume.meta.effects import PutCounter
 from roost.volume.meta.open_files import OpenFiles
 from roost.volume.meta.quotas import NO_QUOTAS, QuotaTable
 from roost.volume.meta.txn import Engine, Txn
-from roost.volume.model import SessionId, SliceId
+from roost.volume.model import Ino, SessionId, SliceId
 from roost.volume.settings import VolumeSettings
+
+T = TypeVar("T")
 
 NEXT_INO = "nextInode"
 NEXT_SLICE = "nextChunk"
@@ -115,6 +118,20 @@ class OpenVolume:
         """Unix seconds."""
         return self.clock.wall_ns() // 1_000_000_000
 
+    def run_held(self, rule: Callable[[Txn], T], *inos: Ino) -> T:
+        """Run a rule that changes what files contain.  Raises FsError ESTALE of one that is stale.
+
+        They are looked at after its reads, which may be what meets the database again.
+        """
+
+        def held(txn: Txn) -> T:
+            made = rule(txn)
+            for ino in inos:
+                self.opens.demand_held(ino)
+            return made
+
+        return self.engine.run(held)
+
     def demand_ours(self, slice_id: SliceId) -> None:
         """Raise Unavailable if a slice of ours may show what another client stores by now."""
         if self.slice_ids.is_doubtful(slice_id):
@@ -128,13 +145,15 @@ def open_volume(engine: Engine, settings: VolumeSettings, clock: Clock) -> OpenV
     """Return the shared state of a volume just opened, without a session."""
     inos = Ids(engine, NEXT_INO, FIRST_INO, INOS_AT_ONCE)
     slice_ids = Ids(engine, NEXT_SLICE, FIRST_SLICE, SLICES_AT_ONCE)
+    opens = OpenFiles()
+    inos.tell(opens.doubt)
     engine.hold(Claim(settings.uuid, (inos, slice_ids)))
     return OpenVolume(
         engine=engine,
         settings=settings,
         sid=SessionId(0),
         clock=clock,
-        opens=OpenFiles(),
+        opens=opens,
         inos=inos,
         slice_ids=slice_ids,
     )

@@ -66,7 +66,7 @@ def write_slice(
         charge(txn, volume, attr, after, accounts)
         return after
 
-    return volume.engine.run(append)
+    return volume.run_held(append, ino)
 
 
 def truncate(volume: OpenVolume, ino: Ino, length: int, caller: Caller) -> Attr:
@@ -97,7 +97,7 @@ def truncate(volume: OpenVolume, ino: Ino, length: int, caller: Caller) -> Attr:
         charge(txn, volume, attr, after, accounts)
         return after
 
-    return volume.engine.run(cut)
+    return volume.run_held(cut, ino)
 
 
 def check_record(record: Slice) -> None:

@@ -231,6 +231,7 @@ class OpenFile:
         self._demand_position(min(offset, size_bytes or 0))
         with self._lock:
             self.flush()
+            self._core.meta.demand_held(self.ino)
             attr = self._attr
             now_s = self._core.clock.monotonic_s()
             fresh = attr is not None and now_s - self._attr_s < ATTR_FRESH_S
@@ -246,6 +247,7 @@ class OpenFile:
     def _asked(self) -> Attr:
         asked_s = self._core.clock.monotonic_s()
         attr = self._core.meta.getattr(self.ino)
+        self._core.meta.demand_held(self.ino)
         self._attr, self._attr_s = attr, asked_s
         self._noted = not self._core.notes_access
         return attr

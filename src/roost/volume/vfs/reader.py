@@ -131,7 +131,9 @@ class FileReader:
         if records is None:
             if len(self._chunks) >= CHUNKS_KEPT_MAX:
                 self._chunks.clear()
-            records = self._chunks[chunk_no] = self._core.meta.read_chunk(self._ino, chunk_no)
+            records = self._core.meta.read_chunk(self._ino, chunk_no)
+            self._core.meta.demand_held(self._ino)
+            self._chunks[chunk_no] = records
             if self.compacts:
                 self._core.compaction.seen(self._ino, chunk_no, records)
         return records

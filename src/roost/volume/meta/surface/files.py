@@ -103,7 +103,8 @@ class Files(VolumeHandle):
     def open(self, ino: Ino) -> Attr:
         """Keep the file's data while this process has it open; count one open.
 
-        Raises FsError ENOENT.  Permissions are the caller's affair.
+        Raises FsError: ENOENT; ESTALE while a handle is open that is stale, see demand_held.
+        Permissions are the caller's affair.
         """
         volume = self._volume
         volume.opens.opened(ino)
@@ -119,6 +120,14 @@ class Files(VolumeHandle):
         if not volume.opens.closed(ino):
             return None
         return remove.delete_sustained(volume, volume.sid, ino)
+
+    def demand_held(self, ino: Ino) -> None:
+        """Raise FsError ESTALE if what is open here may be another client's file by now.
+
+        So it is, until all have closed it, once the metadata forgot that this client has the
+        number.  What changes a file's content asks by itself; ask after a read.
+        """
+        self._opened.opens.demand_held(ino)
 
     # ---- data
     def new_slice_id(self) -> SliceId:
