@@ -9,7 +9,7 @@ from roost.volume.engines.sql.rows import Row
 
 CONNECT_WAIT_S = 5
 ANSWER_WAIT_S = 60
-LOCK_WAIT_S = 10  # for another client's row; then the operation begins again
+LOCK_WAIT_S = 3  # for another client's row; then the operation begins again
 IDLE_TRANSACTION_S = 60  # the server ends a transaction whose client vanished
 
 
@@ -18,17 +18,26 @@ class Failed(Enum):
 
     GUARD = auto()  # a predicate of the commit does not hold
     DUPLICATE = auto()  # a key is taken
-    BUSY = auto()  # deadlock, lock wait, serialization: the same again may work
+    BUSY = auto()  # deadlock, serialization: the same again may work
+    HELD = auto()  # another transaction kept a row for LOCK_WAIT_S: the same again may work
+    CROWDED = auto()  # the server, or the user, has as many connections as are allowed
     LOST = auto()  # the connection is gone; what it did last is unknown
     TOO_LONG = auto()  # a value does not fit its column
     OUT_OF_RANGE = auto()  # a number does not fit its column
     BAD_TEXT = auto()  # bytes that the column's character set does not have
     FULL = auto()  # no space
+    READ_ONLY = auto()  # the server takes no writes
+    DENIED = auto()  # who is connecting, or what it may do
     OTHER = auto()
 
 
 COMMIT: Statement = ("COMMIT", ())
 ROLLBACK: Statement = ("ROLLBACK", ())
+
+
+def one_line(message: str) -> str:
+    """Return the message with its lines joined."""
+    return " ".join(message.split())
 
 
 class SqlError(Exception):
@@ -87,7 +96,7 @@ class Server(Protocol):
         ...
 
     def connect(self) -> Connection:
-        """Open a connection in autocommit mode.  Raises SqlError LOST."""
+        """Open a connection in autocommit mode.  Raises SqlError."""
         ...
 
     def begin(self) -> list[Statement]:

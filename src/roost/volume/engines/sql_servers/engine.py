@@ -44,8 +44,9 @@ from roost.volume.engines.sql_servers.fetch import (
 )
 from roost.volume.engines.sql_servers.group import GroupCommit, Job, OvertakenError
 from roost.volume.engines.sql_servers.guard import Guard, guard_of
+from roost.volume.engines.sql_servers.patience import Pause
 from roost.volume.engines.sql_servers.pool import Pool
-from roost.volume.engines.sql_servers.session import TOKEN_DAYS_KEPT, Pause, Session
+from roost.volume.engines.sql_servers.session import TOKEN_DAYS_KEPT, Session
 from roost.volume.errors import FsError
 from roost.volume.meta.claim import Claim
 from roost.volume.meta.effects import UseDirectory
@@ -58,6 +59,7 @@ LOCKED_ATTEMPTS = 50
 FETCHES_MAX = 4  # before a read gets a transaction of its own
 LOST_MAX = 2  # connections that break, or keys that are taken, under locks
 PAUSE_MS_MAX = 200
+HELD_FOR_S = 30.0  # then no other try of an operation begins
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -82,6 +84,7 @@ class _Attempt:
     asked: Asked = field(default_factory=dict)
     failed: int = 0
     overtaken: int = 0
+    until_s: float = 0.0
 
     def is_final(self, reads: AttemptReads) -> bool:
         """True if what was read is of one moment after the call began."""
@@ -108,7 +111,7 @@ class ServerEngine:
         self._read_only = read_only
         self._pause = pause
         self._claims = Claims()
-        self._pool = Pool(self._session, server.place)
+        self._pool = Pool(self._session, server.place, clock)
         self._cache = RecordCache(clock)
         self._group = GroupCommit(self._commit_together)
         with self._lent() as session:
@@ -158,18 +161,12 @@ class ServerEngine:
     @contextmanager
     def scan(self) -> Iterator[Scans]:
         """As in Engine.scan; a connection of its own holds the snapshot."""
-        session = self._session()
-
-        def rows(text: str, *values: Value) -> list[Row]:
-            return session.run([(text, values)])[0]
-
         try:
-            session.begin_snapshot()
-            yield SqlScans(rows)
+            with self._pool.separate() as session:
+                session.begin_snapshot()
+                yield SqlScans(partial(_rows, session))
         except SqlError as error:
             raise failure(error, self._server.place) from error
-        finally:
-            session.drop()
 
     @contextmanager
     def _snapshot(self, session: Session) -> Iterator[Callable[[Asked], Records]]:
@@ -185,7 +182,7 @@ class ServerEngine:
         if self._read_only:
             raise FsError(errno.EROFS)
         self._claims.demand()
-        attempt = _Attempt()
+        attempt = _Attempt(until_s=self._clock.monotonic_s() + HELD_FOR_S)
         while attempt.failed < OPTIMISTIC_ATTEMPTS and attempt.overtaken < OVERTAKEN_MAX:
             reads = self._reads(attempt)
             txn = Txn(reads, self._clock.wall_ns())
@@ -208,7 +205,7 @@ class ServerEngine:
                 break
             if self._try(commit, guard, attempt, reads):
                 return answer
-        return self._run_locked(rule, attempt.asked)
+        return self._run_locked(rule, attempt.asked, attempt.until_s)
 
     def _reads(self, attempt: "_Attempt") -> AttemptReads:
         match attempt.source:
@@ -236,7 +233,7 @@ class ServerEngine:
             return False
         except SqlError as error:
             self._cache.forget(reads.asked)
-            if error.kind not in RETRIED:
+            if error.kind not in RETRIED or self._is_over(error, attempt.until_s):
                 raise failure(error, self._server.place, commit) from error
             attempt.asked = reads.asked
             attempt.source = _Source.NOW
@@ -280,7 +277,7 @@ class ServerEngine:
         self._cache.committed(commit)
         self._claims.committed(commit.effects)
 
-    def _run_locked(self, rule: Callable[[Txn], T], asked: Asked) -> T:
+    def _run_locked(self, rule: Callable[[Txn], T], asked: Asked, until_s: float) -> T:
         """Run the rule in a transaction that locks what it reads."""
         last: SqlError | None = None
         lost = taken = 0
@@ -309,8 +306,14 @@ class ServerEngine:
                 taken += error.kind is Failed.DUPLICATE
                 if error.kind not in (*RETRIED, Failed.LOST) or max(lost, taken) > LOST_MAX:
                     break
+                if self._is_over(error, until_s):
+                    break
         assert last is not None
         raise failure(last, self._server.place, commit) from last
+
+    def _is_over(self, error: SqlError, until_s: float) -> bool:
+        """True if another client was waited for long enough."""
+        return error.kind is Failed.HELD and self._clock.monotonic_s() >= until_s
 
     def _locking_fetch(self, session: Session) -> Callable[[Asked], Records]:
         begin = self._server.begin()
@@ -355,3 +358,7 @@ class ServerEngine:
                 yield session
         except SqlError as error:
             raise failure(error, self._server.place) from error
+
+
+def _rows(session: Session, text: str, *values: Value) -> list[Row]:
+    return session.run([(text, values)])[0]

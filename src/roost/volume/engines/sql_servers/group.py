@@ -23,6 +23,7 @@ from roost.volume.meta.txn import Commit
 LANES = 2
 JOBS_AT_ONCE = 64
 EFFECTS_AT_ONCE = 2000
+_OF_NOBODY = (Failed.LOST, Failed.CROWDED, Failed.BUSY, Failed.HELD)
 
 
 class OvertakenError(Exception):
@@ -147,4 +148,4 @@ class GroupCommit:
 
 def _is_of_one(error: Exception) -> bool:
     """True if one commit may be at fault and the others may be right."""
-    return isinstance(error, SqlError) and error.kind not in (Failed.LOST, Failed.BUSY)
+    return isinstance(error, SqlError) and error.kind not in _OF_NOBODY

@@ -29,6 +29,7 @@ from roost.volume.engines.sql_servers.driver import (
     Connection,
     Failed,
     SqlError,
+    one_line,
 )
 
 PORT = 5432
@@ -38,27 +39,47 @@ _KINDS = {
     "23505": Failed.DUPLICATE,
     "40001": Failed.BUSY,
     "40P01": Failed.BUSY,
-    "55P03": Failed.BUSY,
+    "55P03": Failed.HELD,
     "57014": Failed.BUSY,
     "22001": Failed.TOO_LONG,
     "22003": Failed.OUT_OF_RANGE,
     "22021": Failed.BAD_TEXT,
     "22P05": Failed.BAD_TEXT,
     "53100": Failed.FULL,
+    "53300": Failed.CROWDED,
+    "25006": Failed.READ_ONLY,
+    "28000": Failed.DENIED,
+    "28P01": Failed.DENIED,
+    "42501": Failed.DENIED,
 }
 _LOST_CLASSES = ("08", "57")  # connection; operator intervention
-_LOST = ("53300", "25P03")  # too many connections; idle in a transaction for too long
+_LOST = ("25P03",)  # idle in a transaction for too long
+_REFUSALS = (
+    ("too many connections", Failed.CROWDED),
+    ("too many clients", Failed.CROWDED),
+    ("connection slots are reserved", Failed.CROWDED),
+    ("authentication failed", Failed.DENIED),
+    ("pg_hba.conf", Failed.DENIED),
+    ("permission denied", Failed.DENIED),
+    ("is not permitted to log in", Failed.DENIED),
+)
 _TEXT, _BINARY = 0, 1
 _DONE = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK)
 
 
 def _failed(state: str | None, message: str) -> SqlError:
-    text = message.strip() or "the connection failed"
+    text = one_line(message) or "the connection failed"
     if state in _KINDS:
         return SqlError(_KINDS[state], text)
     if state is None or state[:2] in _LOST_CLASSES or state in _LOST:
         return SqlError(Failed.LOST, text)
     return SqlError(Failed.OTHER, text)
+
+
+def _refused(message: str) -> SqlError:
+    """Return why connecting failed; libpq tells no SQLSTATE then, only words."""
+    kinds = [kind for words, kind in _REFUSALS if words in message]
+    return SqlError(kinds[0] if kinds else Failed.LOST, one_line(message))
 
 
 class PostgresConnection:
@@ -173,7 +194,8 @@ class PostgresConnection:
 
 def _failure_of(result: PGresult) -> SqlError:
     state = result.error_field(pq.DiagnosticField.SQLSTATE)
-    return _failed((state or b"").decode(), result.error_message.decode(errors="replace"))
+    text = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or result.error_message
+    return _failed((state or b"").decode(), text.decode(errors="replace"))
 
 
 def _parameter(value: Value) -> bytes | None:
@@ -216,7 +238,7 @@ class PostgresServer:
                 self.address, autocommit=True, connect_timeout=CONNECT_WAIT_S, options=options
             )
         except psycopg.Error as error:
-            raise _failed(error.sqlstate, str(error)) from error
+            raise _refused(str(error)) from error
         return PostgresConnection(raw, self.dialect)
 
     def begin(self) -> list[Statement]:

@@ -30,9 +30,9 @@ from roost.volume.engines.sql_servers.driver import (
 )
 from roost.volume.engines.sql_servers.fetch import Asked, Part, Records, parts_of
 from roost.volume.engines.sql_servers.guard import Condition, joined
+from roost.volume.engines.sql_servers.patience import Patience, Pause
 
-CONNECTS_MAX = 8
-PAUSE_S = 0.05  # doubled each time: about six seconds in all
+RESOLVE_FOR_S = 15.0  # the lost connection may hold the row until it is ended
 TOKEN_DAYS_KEPT = 7
 TOKEN_LIFE_S = 86_400  # a row that nobody renews is not relied on for longer
 _UNUSABLE = -1
@@ -47,7 +47,7 @@ _RAISE = (
     " ON CONFLICT (client) DO UPDATE SET batch = excluded.batch, at = excluded.at"
 )
 
-Pause = Callable[[float], None]
+_AGAIN = (Failed.LOST, Failed.CROWDED, Failed.BUSY, Failed.HELD)
 log = logging.getLogger(__name__)
 
 
@@ -77,22 +77,29 @@ class Session:
         self._token_s: int | None = None  # when the row was last written; None: there is none
 
     # ---- connecting
-    def _connected(self) -> Connection:
+    @property
+    def is_connected(self) -> bool:
+        """True if there is a connection, as far as this side knows."""
+        return self._connection is not None
+
+    def connect(self) -> Connection:
+        """Return the connection; make it if there is none, in one try.  Raises SqlError."""
         if self._connection is None:
-            self._connection = self._connect()
+            self._connection = self._settled(self._server.connect())
         return self._connection
 
-    def _connect(self) -> Connection:
-        for attempt in range(CONNECTS_MAX):
-            if attempt:
-                self._pause(PAUSE_S * 2 ** (attempt - 1))
+    def _connected(self) -> Connection:
+        patience = self._patience()
+        while True:
             try:
-                return self._settled(self._server.connect())
+                return self.connect()
             except SqlError as error:
-                if error.kind is not Failed.LOST or attempt == CONNECTS_MAX - 1:
+                if error.kind not in (Failed.LOST, Failed.CROWDED) or not patience.again():
                     raise
                 log.debug("connecting again to %s: %s", self._server.place, error)
-        raise AssertionError
+
+    def _patience(self) -> Patience:
+        return Patience(self._clock, self._pause)
 
     def _settled(self, connection: Connection) -> Connection:
         try:
@@ -132,15 +139,14 @@ class Session:
     # ---- reading
     def ask(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """Execute statements that change nothing, again on a new connection if one is lost."""
-        for attempt in range(CONNECTS_MAX):
+        patience = self._patience()
+        while True:
             try:
-                return self._connected().run(statements)
+                return self.connect().run(statements)
             except SqlError as error:
                 self.drop()  # whatever transaction they had begun ends with it
-                if error.kind not in (Failed.LOST, Failed.BUSY) or attempt == CONNECTS_MAX - 1:
+                if error.kind not in _AGAIN or not patience.again():
                     raise
-                self._pause(PAUSE_S * attempt)
-        raise AssertionError
 
     def begin_snapshot(self) -> None:
         """Begin a transaction that reads one moment, until `end`."""
@@ -245,25 +251,29 @@ class Session:
 
     def _resolve(self, batch: int, server_id: int, lost: SqlError) -> None:
         """Return if the commit was done; raise SqlError BUSY if not, or CommitUnknown."""
+        patience = Patience(self._clock, self._pause, RESOLVE_FOR_S)
         is_held = False
-        for attempt in range(CONNECTS_MAX):
+        while True:
             self.drop()
             try:
-                connection = self._connected()
+                connection = self.connect()
                 if is_held:
                     connection.run([self._server.kill(server_id)])
                 if self._was_done(connection, batch):
                     return
+                self._token_s = None
+                break
             except SqlError as error:
                 log.debug("asking again what became of a commit: %s", error)
                 # Its row is locked: the lost connection is in the middle of the transaction.
-                is_held = error.kind is Failed.BUSY
-                self._pause(PAUSE_S * attempt)
-                continue
-            self._token_s = None
-            raise SqlError(Failed.BUSY, f"nothing was committed: {lost}")
-        self._token_s = None
-        raise CommitUnknown(f"the answer of a commit to {self._server.place} was lost: {lost}")
+                is_held = error.kind in (Failed.BUSY, Failed.HELD)
+                if not patience.again():
+                    self._token_s = None
+                    raise CommitUnknown(
+                        f"the answer of a commit to {self._server.place} was lost: {lost}",
+                        hint="Look whether the change is there before you repeat it.",
+                    ) from lost
+        raise SqlError(Failed.BUSY, f"nothing was committed: {lost}")
 
     def _was_done(self, connection: Connection, batch: int) -> bool:
         client = (self._client,)
