@@ -10,6 +10,7 @@ from roost.errors import CommitUnknown
 from roost.volume.engines.sql_servers.driver import Failed, SqlError
 from roost.volume.engines.sql_servers.group import (
     JOBS_AT_ONCE,
+    LANES,
     GroupCommit,
     Job,
     OvertakenError,
@@ -262,3 +263,68 @@ def test_who_is_interrupted_while_waiting_does_not_keep_the_lane(
     last.join(20)
     assert not last.is_alive()
     assert lane.batches == [1, 1]
+
+
+class Held:
+    """A database where commits that touch `row` wait until `release`."""
+
+    def __init__(self, row: Ino) -> None:
+        self.row = row
+        self.release = threading.Event()
+        self.entered = threading.Semaphore(0)
+        self.batches: list[int] = []
+
+    def commit(self, jobs: Sequence[Job]) -> None:
+        self.batches.append(len(jobs))
+        checks = [check for job in jobs for check in job.commit.checks]
+        if any(isinstance(check, NodeIs) and check.ino == self.row for check in checks):
+            self.entered.release()
+            assert self.release.wait(20)
+
+
+def test_who_waits_for_a_row_does_not_keep_others_from_working() -> None:
+    """Another client holds a directory; both lanes wait for it."""
+    held = Held(Ino(5))
+    group = GroupCommit(held.commit)
+    waiting = Commit((NodeIs(Ino(5), ()),), ())
+    threads = [
+        threading.Thread(target=group.run, args=(waiting, Guard()), daemon=True)
+        for _ in range(LANES)
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert held.entered.acquire(timeout=20)
+    for number in range(5):
+        other = threading.Thread(
+            target=group.run, args=(adding(b"%d" % number), Guard()), daemon=True
+        )
+        other.start()
+        other.join(10)
+        assert not other.is_alive()
+    held.release.set()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+def test_who_met_a_held_row_goes_on_alone(lane: Lane) -> None:
+    group = GroupCommit(lane.commit, lanes=1)
+    first = threading.Thread(target=group.run, args=(adding(b"first"), Guard()))
+    first.start()
+    assert lane.entered.wait(20)
+    threads = [
+        threading.Thread(
+            target=group.run, args=(adding(b"%d" % n), Guard()), kwargs={"alone": n == 1}
+        )
+        for n in range(4)
+    ]
+    for number, thread in enumerate(threads, 1):
+        thread.start()
+        while len(group._waiting) < number:
+            pass
+    lane.release.set()
+    for thread in (first, *threads):
+        thread.join(20)
+        assert not thread.is_alive()
+    assert sorted(lane.batches) == [1, 1, 3]

@@ -84,6 +84,7 @@ class _Attempt:
     asked: Asked = field(default_factory=dict)
     failed: int = 0
     overtaken: int = 0
+    held: bool = False  # another client kept a row that it needs
     until_s: float = 0.0
 
     def is_final(self, reads: AttemptReads) -> bool:
@@ -113,7 +114,7 @@ class ServerEngine:
         self._claims = Claims()
         self._pool = Pool(self._session, server.place, clock)
         self._cache = RecordCache(clock)
-        self._group = GroupCommit(self._commit_together)
+        self._group = GroupCommit(self._commit_together, monotonic_s=clock.monotonic_s)
         with self._lent() as session:
             if not read_only:
                 self._prepare(session)
@@ -225,7 +226,7 @@ class ServerEngine:
     def _try(self, commit: Commit, guard: Guard, attempt: "_Attempt", reads: AttemptReads) -> bool:
         """Commit; False if the rule is to run again.  Raises what a caller hears."""
         try:
-            self._group.run(commit, guard)
+            self._group.run(commit, guard, alone=attempt.held)
             return True
         except OvertakenError:
             attempt.overtaken += 1
@@ -238,6 +239,7 @@ class ServerEngine:
             attempt.asked = reads.asked
             attempt.source = _Source.NOW
             attempt.failed += 1
+            attempt.held = error.kind is Failed.HELD
             if error.kind is Failed.BUSY:
                 self._wait(attempt.failed)
             return False
