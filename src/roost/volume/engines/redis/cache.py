@@ -48,10 +48,11 @@ class RecordCache:
 
     def __init__(self, prefix: bytes) -> None:
         self._prefix = prefix
+        self._setting = prefix + b"setting"
         self._lock = threading.Lock()
         self.values: dict[Record, Any] = {}  # to look into; changed only here
         self._of_folder: dict[int, set[Record]] = {}  # the entries known of each directory
-        self.was_flushed = False  # the database may be empty, or another volume's
+        self.was_flushed = False  # or the settings changed: it may be empty, or another volume's
 
     def get(self, record: Record, default: object) -> Any:
         """Return the raw value (None: known to be absent), or `default` if it is not known."""
@@ -104,10 +105,13 @@ class RecordCache:
 
     # ---- invalidation
     def on_push(self, push: list[Any]) -> None:
-        """Take the server's word that keys have changed; no keys means all of them."""
+        """Take the server's word that keys have changed; no keys means all of them.
+
+        It names keys without their database: settings changed in another one look the same here.
+        """
         if push[0] != b"invalidate":
             return
-        if push[1] is None:
+        if push[1] is None or self._setting in push[1]:
             self.was_flushed = True
             self.clear()
             return
