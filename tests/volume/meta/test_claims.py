@@ -84,7 +84,7 @@ def test_a_batch_is_never_reserved_below_what_the_client_used(two: tuple[Meta, M
     ours, _ = two
     taken = {ours.new_slice_id()}
     put_back(ours, NEXT_SLICE, FIRST_SLICE)
-    ours._opened.slice_ids.let_go(0)
+    ours._opened.slice_ids.let_go(0, 0)
     again = ours.new_slice_id()
     assert again >= max(taken) + 4095, "past the whole batch"
 
@@ -127,6 +127,21 @@ def test_another_volume_is_refused_by_the_first_call_of_a_new_connection(
             ours.create(ROOT, b"b")
         with pytest.raises(VolumeReplaced, match="holds volume"):
             ours.getattr(ROOT)
+    assert [entry.name for entry in theirs.readdir(ROOT)] == [b"a"]
+
+
+@pytest.mark.parametrize("meta_url", ["mysql", "postgres"], indirect=True)
+def test_a_session_that_lost_its_row_looks_whose_the_database_is(two: tuple[Meta, Meta]) -> None:
+    """Over a connection that stayed: who emptied the table may have put another volume there."""
+    ours, theirs = two
+    ours.create(ROOT, b"a")
+    other = encode_settings(new_settings("another", bucket="/b", trash_days=0))
+    theirs.engine.run(lambda txn: txn.do(PutSetting(other)))
+    engine: Any = ours.engine
+    for session in engine._pool._idle.queue:
+        session._token_s = None
+    with pytest.raises(VolumeReplaced, match="holds volume"):
+        ours.create(ROOT, b"b")
     assert [entry.name for entry in theirs.readdir(ROOT)] == [b"a"]
 
 

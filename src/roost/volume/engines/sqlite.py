@@ -33,7 +33,7 @@ from typing import TypeVar
 from roost.clock import Clock
 from roost.errors import CommitUnknown, RoostError, Unavailable
 from roost.volume.engines.forks import Origin
-from roost.volume.engines.sql.claimed import Claims
+from roost.volume.engines.sql.claimed import SqlClaims
 from roost.volume.engines.sqlite_connecting import Connect, open_connection
 from roost.volume.engines.sqlite_forks import GATE
 from roost.volume.engines.sqlite_jobs import Job, fail_all, not_done
@@ -70,7 +70,7 @@ class SqliteEngine:
         self._clock = clock
         self._connect = connect
         self._read_only = read_only
-        self._claims = Claims()
+        self._claims = SqlClaims()
         self._readers: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         self._readers_allowed = threading.BoundedSemaphore(READ_CONNECTIONS_MAX)
         self._lock = threading.Lock()

@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from roost.errors import Unavailable
-from roost.volume.engines.sql.claimed import Claims
+from roost.volume.engines.sql.claimed import SqlClaims
 from roost.volume.engines.sql.dialect import SQLITE, Statement
 from roost.volume.engines.sql.rows import Row
 
@@ -16,7 +16,7 @@ Connect = Callable[..., sqlite3.Connection]
 
 
 def open_connection(
-    connect: Connect, path: Path, claims: Claims, *, writing: bool, read_only: bool
+    connect: Connect, path: Path, claims: SqlClaims, *, writing: bool, read_only: bool
 ) -> sqlite3.Connection:
     """Return a connection to the claimed volume.  Raises Unavailable, VolumeReplaced.
 

@@ -5,16 +5,13 @@ another volume when it is reached again.  So an engine asks each claim at every 
 before anything is read or committed through it.
 """
 
-import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from roost.errors import CorruptRecord
 from roost.volume.errors import VolumeReplaced
 from roost.volume.meta.effects import Effect, PutCounter
 from roost.volume.settings import VolumeSettings, decode_settings
-
-log = logging.getLogger(__name__)
 
 
 class Numbers(Protocol):
@@ -30,10 +27,12 @@ class Numbers(Protocol):
         """One more than the highest number this client may have used."""
         ...
 
-    def let_go(self, stored: int) -> None:
-        """Use no more of what is reserved: the database forgot that, and may have given it again.
+    def let_go(self, known: int, stored: int) -> None:
+        """Use no more of what is reserved: the database may have forgotten some of it.
 
-        `stored` is its counter now.  Takes no lock: an engine calls it while it connects.
+        It still knows of our numbers below `known`, and others were given none from `stored` on:
+        what lies between may be another client's too.  Takes no lock: an engine calls it while it
+        connects.
         """
         ...
 
@@ -43,35 +42,12 @@ class Claim:
 
     def __init__(self, uuid: str, numbers: Sequence[Numbers]) -> None:
         self._uuid = uuid
-        self._numbers = numbers
+        self.numbers = tuple(numbers)
         self.counters = tuple(each.counter for each in numbers)
 
     def check(self, setting: str | None) -> None:
         """Raise VolumeReplaced unless these are the settings of the claimed volume."""
         own_settings(self._uuid, setting)
-
-    def to_raise(
-        self, stored: Mapping[str, int], forgotten: Collection[str] = ()
-    ) -> dict[str, int]:
-        """Return which counters must be raised, to what, so that nobody gets our numbers again.
-
-        A batch that the database does not know any more is let go of: of a counter that is behind,
-        or of one of the `forgotten`, whose reservations are gone although it is not: then another
-        client may have been given the same numbers since.
-        """
-        behind = {}
-        for each in self._numbers:
-            is_behind = stored[each.counter] < each.end
-            if is_behind or (each.end and each.counter in forgotten):
-                log.warning(
-                    "the database lost commits that it had answered:"
-                    " the rest of %s up to %d is not used, its counter is %d",
-                    each.counter, each.end, stored[each.counter],
-                )  # fmt: skip
-                each.let_go(stored[each.counter])
-            if is_behind:
-                behind[each.counter] = each.end
-        return behind
 
 
 def reservation(claims: Iterable[Claim], effects: Sequence[Effect]) -> PutCounter | None:

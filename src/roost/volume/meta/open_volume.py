@@ -24,6 +24,7 @@ FIRST_INO = 2
 FIRST_SLICE = 1
 INOS_AT_ONCE = 1024  # as JuiceFS reserves them
 SLICES_AT_ONCE = 4096
+RESERVATIONS_MAX = 10  # of which a connection made meanwhile makes all but the last useless
 SKIP_DIR_MTIME_S = 0.1  # the default of JuiceFS's --skip-dir-mtime
 
 
@@ -40,6 +41,7 @@ class Ids:
         self._at_once = at_once
         self._lock = threading.Lock()
         self._next = 0
+        self._lowest = 0  # ever reserved
         self._is_let_go = False
         self._doubtful: tuple[tuple[int, int], ...] = ()  # ranges that others may have too
         self._listeners: list[Callable[[int, int], None]] = []
@@ -48,28 +50,26 @@ class Ids:
         self.end = 0
 
     def take(self) -> int:
-        """Return the next number; one commit per batch."""
+        """Return the next number; one commit per batch.  Raises what the engine does."""
         with self._lock:
             if self._next == self.end or self._is_let_go:
-                self._is_let_go = False  # before the commit, which may connect anew
-                self._next = self._engine.run(self._reserve)
-                self.end = self._next + self._at_once
-                self._gap = 0
+                self._reserve_batch()
             self._next += 1
             return self._next - 1
 
-    def let_go(self, stored: int) -> None:
+    def let_go(self, known: int, stored: int) -> None:
         """As in claim.Numbers."""
-        start = self.end - self._at_once
+        # First of all: either `take` sees it, or the end of the batch that it gives from is here.
         self._is_let_go = True
-        if stored > start:
-            self._doubt(start, min(stored, self.end))
+        start, end = max(known, self._lowest), min(stored, self.end)
+        if start < end:
+            self._doubt(start, end)
 
     def tell(self, listener: Callable[[int, int], None]) -> None:
         """Call `listener` with each range [start, end) that becomes doubtful, once it is.
 
-        It ends before anything is read through the new connection, runs while the engine connects,
-        and so must neither raise nor ask the metadata.
+        Others' numbers may lie in between.  It ends before anything is read through the new
+        connection, runs while the engine connects, and so must neither raise nor ask the metadata.
         """
         self._listeners.append(listener)
 
@@ -85,9 +85,24 @@ class Ids:
                 self._is_let_go = True
 
     def _doubt(self, start: int, end: int) -> None:
-        self._doubtful = (*self._doubtful, (start, end))
+        apart = [known for known in self._doubtful if known[1] < start or end < known[0]]
+        touched = [known for known in self._doubtful if known not in apart]
+        lowest = min([start, *(known[0] for known in touched)])
+        highest = max([end, *(known[1] for known in touched)])
+        self._doubtful = (*apart, (lowest, highest))
         for listener in self._listeners:
             listener(start, end)
+
+    def _reserve_batch(self) -> None:
+        for _ in range(RESERVATIONS_MAX):
+            self._is_let_go = False  # before the commit, which may connect anew
+            start = self._engine.run(self._reserve)
+            self._lowest = self._lowest or start
+            self._next, self.end = start, start + self._at_once
+            self._gap = 0
+            if not self._is_let_go:
+                return
+        raise Unavailable("the connection to the database is lost again and again")
 
     def _reserve(self, txn: Txn) -> int:
         # Past what this client used before, even where the database forgot that.

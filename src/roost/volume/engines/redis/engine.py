@@ -291,19 +291,19 @@ class RedisEngine:
         encode_effects(encoded, commit.effects)
         if encoded.hints:
             self._hints.note_deleted(encoded.hints)
-        token, reserves = next(self._numbers), self._link.claims.reserves(commit.effects)
-        if reserves is not None:  # its token stays, to be found after the next connection
-            answer = self._send(encoded, reserves, token)
+        made, settled = self._link.claims.reservation(commit.effects), self._link.claims.settled
+        if made is not None:  # its token stays, to be found after the next connection
+            answer = self._send(encoded, made.name, made.value)
         else:
             slot = self._slots.get()
             try:
-                answer = self._send(encoded, slot, token)
+                answer = self._send(encoded, slot, next(self._numbers))
             finally:
                 self._slots.put(slot)
         if answer is None:
             return False
-        if reserves is not None:
-            self._link.claims.reserved(reserves, token)
+        if made is not None and not self._link.claims.reserved(made, settled):
+            self._link.claims.drop(commit.effects)
         for (what, ino), value in zip(encoded.results, answer[1:], strict=False):
             if what == "usage" and value != 1:
                 upkeep.compute_usage(self._link, ino, is_broken=value == 2)

@@ -12,16 +12,17 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import hiredis
 
 from roost.errors import RoostError, Unavailable
+from roost.volume.engines.claims import Doubt, Held
 from roost.volume.engines.redis import places
 from roost.volume.engines.redis.cache import RecordCache
-from roost.volume.engines.redis.claimed import Claims
+from roost.volume.engines.redis.claimed import RedisClaims
 from roost.volume.engines.redis.commit_script import COMMIT_SCRIPT, LOOKUP_SCRIPT
 from roost.volume.engines.redis.connection import Command, Connection
 from roost.volume.engines.redis.errors import (
@@ -31,7 +32,7 @@ from roost.volume.engines.redis.errors import (
     failure,
     is_forbidden,
 )
-from roost.volume.engines.redis.keys import Keys
+from roost.volume.engines.redis.keys import Keys, counter_offset
 from roost.volume.engines.redis.places import Place
 from roost.volume.engines.redis.stream import Address, connect
 from roost.volume.engines.redis.watch import Spares
@@ -89,7 +90,7 @@ class Link:
         self._closing = threading.Event()
         self._fence = 0
         self._tried_s = 0.0
-        self.claims = Claims()
+        self.claims = RedisClaims()
         self.keys = Keys()
         self.spares = Spares(self.open_connection)
         self._live: Live | None = self._connect_live()
@@ -119,7 +120,9 @@ class Link:
             self.claims.demand()
             if live is not None:
                 if live.cache.was_flushed:
-                    log.info("a database of %s was flushed; connecting again", self.place)
+                    log.info(
+                        "settings at %s changed, or were flushed; connecting again", self.place
+                    )
                 else:
                     log.warning("the connection to %s is lost; connecting again", self.place)
                 live.connection.close()
@@ -214,26 +217,44 @@ class Link:
         Nothing is written to a database that is not as claimed.
         """
         try:
-            counters = self.claims.counters
-            keys = [self.keys.setting, *map(self.keys.counter, counters)]
+            held = self.claims.begin()
+            keys = [self.keys.setting, *map(self.keys.counter, held.ends)]
             setting: bytes | None
             setting, *raw = self._must(connection, ("MGET", *keys))
             self.claims.verify(setting)
             if not self._read_only:
                 self._raise_fence(connection)
-                self._raise_counters(connection, dict(zip(counters, raw, strict=True)))
+                self._raise_counters(connection, held, raw)
         except BaseException:
             connection.close()
             raise
         return setting
 
-    def _raise_counters(self, connection: Connection, raw: dict[str, bytes | None]) -> None:
+    def _raise_counters(
+        self, connection: Connection, held: Held, raw: Sequence[bytes | None]
+    ) -> None:
         """Raise counters that the server lost commits of; by addition, since others add too."""
-        if not raw:
+        if not held.ends:
             return
-        slots = self._must(connection, ("HMGET", self.keys.tokens(self.client), *raw))
-        for name, by in self.claims.to_add(raw, dict(zip(raw, slots, strict=True))).items():
-            self._must(connection, ("INCRBY", self.keys.counter(name), by))
+        tokens = self._must(connection, ("HMGET", self.keys.tokens(self.client), *held.ends))
+        for doubt, by in self.claims.to_raise(held, raw, tokens):
+            try:
+                stored = self._raise_counter(connection, doubt, by)
+            except BaseException:
+                self.claims.unsure(doubt)
+                raise
+            self.claims.lost(doubt, stored)
+
+    def _raise_counter(self, connection: Connection, doubt: Doubt, by: int) -> int:
+        """Return the counter as it was just before; in the same step it is proved what is ours."""
+        raised = ("INCRBY", self.keys.counter(doubt.counter), by)
+        proved = ("HSET", self.keys.tokens(self.client), doubt.counter, doubt.end)
+        replies = connection.call([("MULTI",), raised, proved, ("EXEC",)])
+        for reply in replies:
+            self._check(reply)
+        after, proof = replies[-1]
+        self._check(proof)
+        return int(self._check(after)) - by + counter_offset(doubt.counter)
 
     def _greeted(self, on_push: Any, *, shared: bool) -> tuple[Connection, bytes]:
         """Return a connection to the right server, logged in, and the prefix of its keys."""

@@ -21,12 +21,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from roost.clock import Clock
 from roost.errors import RoostError
-from roost.volume.engines.sql.claimed import Claims
-from roost.volume.engines.sql.dialect import Statement, Value
+from roost.volume.engines.sql.claimed import SqlClaims
+from roost.volume.engines.sql.dialect import Value
 from roost.volume.engines.sql.rows import Row
 from roost.volume.engines.sql.scans import SqlScans
 from roost.volume.engines.sql.tables import COMMIT_TABLE, create_commit_table, table_names
@@ -111,7 +112,7 @@ class ServerEngine:
         self._clock = clock
         self._read_only = read_only
         self._pause = pause
-        self._claims = Claims()
+        self._claims = SqlClaims()
         self._pool = Pool(self._session, server.place, clock)
         self._cache = RecordCache(clock)
         self._group = GroupCommit(self._commit_together, monotonic_s=clock.monotonic_s)
@@ -260,24 +261,30 @@ class ServerEngine:
             for effect in effects
             if isinstance(effect, UseDirectory) and self._cache.has_usage(effect.ino)
         }
+        now_s = self._now_s()
         with self._pool.session() as session:
+            settled = self._claims.settled
+            proofs = [self._claims.proof(job.commit.effects, now_s) for job in jobs]
             session.commit(
                 guard.conditions(counted),
                 guard.later,
-                [
-                    *statements(effects, self._server.dialect, counted),
-                    *(proof for job in jobs for proof in self._proof(job.commit)),
-                ],
+                [*statements(effects, self._server.dialect, counted), *chain(*proofs)],
             )
-        for job in jobs:
-            self._committed(job.commit)
+            for job in jobs:
+                self._committed(job.commit, now_s, settled, session)
 
-    def _proof(self, commit: Commit) -> list[Statement]:
-        return self._claims.proof(commit.effects, self._clock.wall_ns() // 1_000_000_000)
-
-    def _committed(self, commit: Commit) -> None:
+    def _committed(self, commit: Commit, now_s: int, settled: int, session: Session) -> None:
         self._cache.committed(commit)
-        self._claims.committed(commit.effects)
+        if self._claims.committed(commit.effects, now_s, settled):
+            return
+        try:
+            self._claims.settle(session.ask, writing=True)
+        except SqlError as error:
+            log.debug("a batch is not used, it may have been lost: %s", error)
+            self._claims.drop(commit.effects)
+
+    def _now_s(self) -> int:
+        return self._clock.wall_ns() // 1_000_000_000
 
     def _run_locked(self, rule: Callable[[Txn], T], asked: Asked, until_s: float) -> T:
         """Run the rule in a transaction that locks what it reads."""
@@ -289,15 +296,16 @@ class ServerEngine:
             try:
                 with self._pool.session() as session:
                     session.renew_token()
+                    now_s, settled = self._now_s(), self._claims.settled
                     reads = OpenReads(self._locking_fetch(session), asked)
                     txn = Txn(reads, self._clock.wall_ns())
                     answer = rule(txn)
                     commit = txn.commit
                     if commit.effects:
                         written = statements(commit.effects, self._server.dialect)
-                        proof = self._proof(commit)
+                        proof = self._claims.proof(commit.effects, now_s)
                         session.commit((), (), [*written, *proof], is_open=True)
-                        self._committed(commit)
+                        self._committed(commit, now_s, settled, session)
                     else:
                         session.end()
                     return answer
@@ -335,7 +343,7 @@ class ServerEngine:
     # ---- the volume as a whole
     def _prepare(self, session: Session) -> None:
         """Make the private table, and forget tokens of clients long gone."""
-        old_s = self._clock.wall_ns() // 1_000_000_000 - TOKEN_DAYS_KEPT * 86_400
+        old_s = self._now_s() - TOKEN_DAYS_KEPT * 86_400
         session.ask([(create_commit_table(self._server.dialect), ())])
         session.ask([(f"DELETE FROM {COMMIT_TABLE} WHERE at < ?", (old_s,))])
 
