@@ -12,10 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from roost.errors import InvalidArgument
+from roost.errors import InvalidArgument, Unavailable
 from roost.volume.errors import FsError
 from roost.volume.layout import CHUNK_BYTES, align_4k
 from roost.volume.meta import rules
+from roost.volume.meta.claim import Claim
 from roost.volume.meta.effects import (
     AddCounter,
     AddEdge,
@@ -80,6 +81,7 @@ def make_files(
         raise InvalidArgument(f"bulk files have 0 to {CHUNK_BYTES} bytes")
     inos = Ids(volume.engine, NEXT_INO, FIRST_INO, wanted.per_directory + 1)
     slice_ids = Ids(volume.engine, NEXT_SLICE, FIRST_SLICE, wanted.per_directory)
+    volume.engine.hold(Claim(volume.settings.uuid, (inos, slice_ids)))
     store = _Objects(volume, wanted.length)
     done = directories = 0
     while done < wanted.count:
@@ -88,16 +90,23 @@ def make_files(
         if wanted.with_objects:
             store.write(ids)
         name = f"{wanted.prefix}{directories:05d}".encode()
-        _add_directory(volume, name, [Ino(inos.take()) for _ in range(files + 1)], ids, wanted)
+        numbers = [Ino(inos.take()) for _ in range(files + 1)]
+        _add_directory(volume, name, numbers, ids, wanted, slice_ids)
         done, directories = done + files, directories + 1
         progress(done, wanted.count)
     return directories
 
 
 def _add_directory(
-    volume: OpenedVolume, name: bytes, inos: list[Ino], ids: list[SliceId], wanted: FilesWanted
+    volume: OpenedVolume,
+    name: bytes,
+    inos: list[Ino],
+    ids: list[SliceId],
+    wanted: FilesWanted,
+    reserved: Ids,
 ) -> None:
     def add(txn: Txn) -> None:
+        _demand_ours(reserved, ids)
         rules.found(ROOT, txn.node(ROOT))
         if txn.edge(ROOT, name) is not None:
             raise FsError(errno.EEXIST, ROOT, name)
@@ -121,6 +130,12 @@ def _add_directory(
             )
 
     volume.engine.run(add)
+    _demand_ours(reserved, ids)  # the commit itself may have connected anew
+
+
+def _demand_ours(reserved: Ids, ids: list[SliceId]) -> None:
+    if any(map(reserved.is_doubtful, ids)):
+        raise Unavailable("the database lost commits, and slices may be another client's now")
 
 
 def _file_effects(
