@@ -47,7 +47,7 @@ def lose_connections(meta: Meta) -> None:
     if hasattr(engine, "_link"):
         engine._link._live.connection.close()
     elif hasattr(engine, "_pool"):
-        for session in engine._pool._idle.queue:
+        for session in engine._pool._idle:
             session.drop()
     else:
         for reader in engine._readers.queue:
@@ -138,7 +138,7 @@ def test_a_session_that_lost_its_row_looks_whose_the_database_is(two: tuple[Meta
     other = encode_settings(new_settings("another", bucket="/b", trash_days=0))
     theirs.engine.run(lambda txn: txn.do(PutSetting(other)))
     engine: Any = ours.engine
-    for session in engine._pool._idle.queue:
+    for session in engine._pool._idle:
         session._token_s = None
     with pytest.raises(VolumeReplaced, match="holds volume"):
         ours.create(ROOT, b"b")

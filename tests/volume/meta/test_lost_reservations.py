@@ -82,7 +82,7 @@ def lose_one_connection(meta: Meta) -> None:
     with pool.session() as one, pool.session() as other:
         one.renew_token()
         other.renew_token()
-    pool._idle.queue[-1].drop()
+    pool._idle[-1].drop()
 
 
 def use_up(meta: Meta) -> None:
