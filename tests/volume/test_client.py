@@ -285,6 +285,25 @@ def test_a_change_by_an_ordinary_user_takes_setuid_away(
         assert other.stat("/f").mode == 0o777
 
 
+def test_setuid_that_is_set_while_a_file_is_open_is_taken_away_too(
+    volume: TestVolume, client: VolumeClient
+) -> None:
+    client.setattr("/", AttrChange(mode=0o777))
+    with VolumeClient.open(
+        volume.meta_url, cache_dir=volume.folder / "other", caller=Caller(1000, 1000)
+    ) as other:
+        with other.open_file("/f", "w") as file:
+            for _ in range(2):
+                file.write(b"x")
+                other.setattr("/f", AttrChange(mode=0o4777))
+                file.write(b"y")
+                file.fsync()
+                assert other.stat("/f").mode == 0o777
+        other.setattr("/f", AttrChange(mode=0o4777))
+        with other.open_file("/f", "w"):
+            assert other.stat("/f").mode == 0o777, "its cut is a change already"
+
+
 def test_an_immutable_file_is_not_written(client: VolumeClient) -> None:
     client.write("/a", b"x")
     client.setattr("/a", AttrChange(flags=Flag.APPEND_ONLY))

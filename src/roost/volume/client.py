@@ -207,12 +207,13 @@ class VolumeClient(Tree):
         if not compact:
             file.never_compact()
         drop_set_id: Callable[[], None] | None = None
-        if self._caller.uid and node.attr.mode & (stat.S_ISUID | stat.S_ISGID):
+        if self._caller.uid and mode != "r":
             drop_set_id = partial(self.meta.drop_set_id, node.ino, self._caller)
         try:
             if mode[0] == "w" and not is_new:
-                if drop_set_id is not None:
+                if drop_set_id is not None and node.attr.mode & (stat.S_ISUID | stat.S_ISGID):
                     drop_set_id()
+                    file.forget_attr()
                 file.truncate(0)
         except BaseException:
             self._table.close(file, flush=False)

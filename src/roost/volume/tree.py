@@ -173,7 +173,12 @@ class Tree:
 
     def setattr(self, path: str, change: AttrChange, *, follow: bool = True) -> Attr:
         """Change mode, owner, times or flags.  Source: chmod(2), chown(2), utimensat(2)."""
-        return self.meta.setattr(self._paths.resolve(path, follow=follow).ino, change, self._caller)
+        ino = self._paths.resolve(path, follow=follow).ino
+        attr = self.meta.setattr(ino, change, self._caller)
+        file = self._table.find(ino)
+        if file is not None:
+            file.forget_attr()  # whoever has it open goes by the new mode
+        return attr
 
     def getxattr(self, path: str, name: str) -> bytes:
         """Return an extended attribute.  Raises FsError ENODATA."""

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from roost.errors import RoostError, Unavailable
 from roost.testing.volumes import TestVolume, make_test_volume
 from roost.volume.client import VolumeClient
 from roost.volume.data.settings import DataSettings
@@ -153,3 +154,36 @@ def test_nothing_lies_before_the_start_of_a_file(client: VolumeClient) -> None:
                 call()
         file.fsync()
     assert client.read("/a") == b"hello"
+
+
+def test_a_block_that_ends_tells_one_failure_once(volume: TestVolume) -> None:
+    """The error under way is what the close would only repeat; another one it tells itself."""
+    client = volume.open()
+
+    def refuse(verb: str, _key: str) -> None:
+        if verb == "put":
+            raise Unavailable("the store is away")
+
+    volume.store.before_call = refuse
+    told: list[RoostError] = []
+
+    def sync_in_a_block() -> None:
+        with client.open_file("/a", "w") as file:
+            file.write(b"x")
+            try:
+                file.fsync()
+            except RoostError as error:
+                told.append(error)
+                raise
+
+    def fail_otherwise() -> None:
+        with client.open_file("/b", "w") as file:
+            file.write(b"x")
+            raise KeyError("of the block")
+
+    with pytest.raises(Unavailable) as caught:
+        sync_in_a_block()
+    assert told == [caught.value]
+    with pytest.raises(Unavailable, match="away") as caught:
+        fail_otherwise()
+    assert isinstance(caught.value.__context__, KeyError)

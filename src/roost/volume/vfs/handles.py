@@ -6,6 +6,7 @@ Lock order: a handle's lock before its file's lock.
 import errno
 import itertools
 import os
+import stat
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -38,13 +39,18 @@ class VolumeFile:
         appends: bool,
         before_change: Callable[[], None] | None = None,
     ) -> None:
-        """Wrap an open file; `before_change` is called once, before the first change of bytes."""
+        """Wrap an open file.
+
+        `before_change` is called before bytes change while the file has setuid or setgid; what it
+        leaves of them stays.
+        """
         self._table = table
         self._file = file
         self._readable = readable
         self._writable = writable
         self._appends = appends
         self._before_change = before_change
+        self._left_mode = -1  # by `before_change`
         self._lock = threading.RLock()
         self._position = 0
         self._closed = False
@@ -270,9 +276,13 @@ class VolumeFile:
 
     def _check_change(self) -> None:
         self._check("writing", self._writable)
-        if self._before_change is not None:
+        if self._before_change is None:
+            return
+        mode = self._file.known_mode()
+        if mode & (stat.S_ISUID | stat.S_ISGID) and mode != self._left_mode:
             self._before_change()
-            self._before_change = None
+            self._file.forget_attr()
+            self._left_mode = self._file.known_mode()
 
     def _check(self, what: str, allowed: bool) -> None:
         if self._closed:

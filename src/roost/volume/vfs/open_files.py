@@ -64,6 +64,16 @@ class OpenFile:
         with self._lock:
             self._know(attr)
 
+    def known_mode(self) -> int:
+        """Return the mode as last seen by this client, which costs nothing."""
+        with self._lock:
+            return (self._attr or self._asked()).mode
+
+    def forget_attr(self) -> None:
+        """Ask for the attributes anew: they were changed here by another way."""
+        with self._lock:
+            self._attr = None
+
     def never_compact(self) -> None:
         """Leave the records of this file as they are, until all have closed it (H17)."""
         self._reader.compacts = self._writer.compacts = False
