@@ -57,6 +57,11 @@ class FaultyConnection:
         """As in Connection."""
         return self._inner.server_id
 
+    @property
+    def descriptor(self) -> int:
+        """As in Connection."""
+        return self._inner.descriptor
+
     def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """As in Connection."""
         return self._trip(statements, self._inner.run)

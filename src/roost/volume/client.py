@@ -25,6 +25,7 @@ from roost.volume.bucket import demand_not_anothers
 from roost.volume.data.settings import DataSettings
 from roost.volume.data.staging import Staged
 from roost.volume.data.transfer import Progress, nobody
+from roost.volume.engines.forks import Origin
 from roost.volume.errors import FsError
 from roost.volume.following_store import FollowingStore
 from roost.volume.local_files import LocalFiles
@@ -69,6 +70,7 @@ class VolumeClient(Tree):
 
         `caller` is whose permissions count; default: this process's user.
         """
+        self._origin = Origin()
         core = Core(meta, store, cache_dir, clock or SystemClock(), data or DataSettings())
         super().__init__(
             meta,
@@ -134,8 +136,12 @@ class VolumeClient(Tree):
     def close(self) -> None:
         """Store what is pending, wait for background work, end the session.  May be repeated.
 
-        Every file is tried; raises what the last failing one raised.
+        Every file is tried; raises what the last failing one raised.  In a forked child that
+        inherited it nothing is stored or ended: that is its parent's to do.
         """
+        if not self._origin.is_here:
+            self.meta.engine.close()
+            return
         with contextlib.ExitStack() as closing:
             closing.callback(self.meta.close)
             closing.callback(self._core.close)

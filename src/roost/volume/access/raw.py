@@ -11,6 +11,7 @@ import threading
 from typing_extensions import Buffer
 
 from roost.volume.access.errors import as_os_errors
+from roost.volume.engines.forks import Origin
 from roost.volume.vfs.handles import VolumeFile
 
 _MODES = {"r": "rb", "r+": "rb+", "w": "wb", "w+": "rb+", "a": "ab", "a+": "ab+"}
@@ -26,6 +27,7 @@ class RawFile(io.RawIOBase):
     def __init__(self, file: VolumeFile, path: str, mode: str) -> None:
         """Wrap `file`, which was opened with the client's `mode`."""
         super().__init__()
+        self._origin = Origin()
         self.name = path
         self.mode = _MODES.get(mode) or ("xb+" if mode.endswith("+") else "xb")
         self._file = file
@@ -161,8 +163,9 @@ class RawFile(io.RawIOBase):
         try:
             super().close()
         finally:
-            with as_os_errors(self.name):
-                self._file.close()
+            if self._origin.is_here:
+                with as_os_errors(self.name):
+                    self._file.close()
 
     def discard(self) -> None:
         """Close without storing what nobody synced."""
@@ -170,9 +173,11 @@ class RawFile(io.RawIOBase):
         super().close()
 
     def _check_open(self) -> None:
+        """Raise also in a forked child: the threads that fetch and store are its parent's."""
         if self.closed:
             raise ValueError("I/O operation on closed file")
 
     def _demand(self, allowed: bool, what: str) -> None:
+        self._origin.demand(f"which {self.name!r} is open")
         if not allowed:
             raise io.UnsupportedOperation(f"not open for {what}: {self.name}")

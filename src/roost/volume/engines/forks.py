@@ -34,6 +34,17 @@ class Origin:
             )
 
 
+def forsake(descriptor: int) -> None:
+    """Let this process's copy of a socket lead nowhere: whatever closes it says no goodbye."""
+    if descriptor < 0:
+        return
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.dup2(nowhere, descriptor, inheritable=False)
+    finally:
+        os.close(nowhere)
+
+
 def _count() -> None:
     global _generation
     _generation += 1

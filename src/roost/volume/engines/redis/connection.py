@@ -127,6 +127,11 @@ class Connection:
             finally:
                 self._lead_lock.release()
 
+    def forsake(self) -> None:
+        """Let go of a connection that a forked child inherited; its parent keeps it."""
+        self.is_broken = True
+        self._stream.forsake()
+
     # ---- sending
     def _send(self, data: bytes, pending: Pending) -> None:
         with self._send_lock:

@@ -20,6 +20,7 @@ import hiredis
 
 from roost.errors import RoostError, Unavailable
 from roost.volume.engines.claims import Doubt, Held
+from roost.volume.engines.forks import Origin
 from roost.volume.engines.redis import places
 from roost.volume.engines.redis.cache import RecordCache
 from roost.volume.engines.redis.claimed import RedisClaims
@@ -82,6 +83,7 @@ class Link:
 
     def __init__(self, place: Place, *, read_only: bool) -> None:
         """Connect.  Raises Unavailable, Unsupported."""
+        self._origin = Origin()
         self.place = place
         self.client = random.SystemRandom().getrandbits(62)  # names the hash of tokens
         self.can = Abilities()
@@ -108,6 +110,7 @@ class Link:
         Raises Unavailable if one try just failed; VolumeReplaced; ConnectionLost is for who uses
         it.
         """
+        self._origin.demand(self.place)
         live = self._live
         if live is not None and not live.is_over:
             return live
@@ -141,6 +144,7 @@ class Link:
 
         Raises Unavailable, VolumeReplaced.
         """
+        self._origin.demand(self.place)
         live = self._live
         if live is not None and not live.is_over:
             return live
@@ -171,6 +175,7 @@ class Link:
 
     def open_connection(self, on_push: Callable[[list[Any]], None] | None = None) -> Connection:
         """Return a connection of one's own, without tracking.  Raises Unavailable."""
+        self._origin.demand(self.place)
         try:
             connection, _ = self._greeted(on_push or [].append, shared=False)
         except (OSError, ConnectionLost, NotNow) as error:
@@ -178,7 +183,13 @@ class Link:
         return connection
 
     def close(self) -> None:
-        """Close the shared connection and stop the pinging.  May be repeated."""
+        """Close the shared connection and stop the pinging.  May be repeated.
+
+        In a forked child that inherited it: let go of the copies, without a goodbye.
+        """
+        if not self._origin.is_here:
+            self._forsake()
+            return
         self._closing.set()
         with self._lock:
             live, self._live = self._live, None
@@ -191,6 +202,11 @@ class Link:
             live.connection.close()
         self.spares.close()
         self._pinging.join()
+
+    def _forsake(self) -> None:
+        if self._live is not None:
+            self._live.connection.forsake()
+        self.spares.forsake()
 
     # ---- making connections
     def _connect_live(self) -> Live:

@@ -46,6 +46,10 @@ class Stream(Protocol):
         """End both directions; a thread in `receive` wakes with OSError.  May be repeated."""
         ...
 
+    def forsake(self) -> None:
+        """Close a forked child's copy, which its parent does not feel."""
+        ...
+
 
 class PlainStream:
     """A socket."""
@@ -74,6 +78,10 @@ class PlainStream:
     def close(self) -> None:
         """As in Stream."""
         _close(self._socket)
+
+    def forsake(self) -> None:
+        """As in Stream."""
+        self._socket.close()  # TLS's says no goodbye either
 
 
 class TlsStream:
@@ -123,6 +131,10 @@ class TlsStream:
     def close(self) -> None:
         """As in Stream."""
         _close(self._socket)
+
+    def forsake(self) -> None:
+        """As in Stream."""
+        self._socket.close()  # TLS's says no goodbye either
 
 
 def connect(address: Address, tls: ssl.SSLContext | None) -> Stream:

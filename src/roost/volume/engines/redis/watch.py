@@ -68,6 +68,11 @@ class Spares:
         while not self._free.empty():
             self._free.get_nowait().close()
 
+    def forsake(self) -> None:
+        """Let go of those that a forked child inherited."""
+        for connection in self._free.queue:  # past its lock, which a thread may have held
+            connection.forsake()
+
 
 @dataclass(frozen=True, slots=True)
 class _Step:

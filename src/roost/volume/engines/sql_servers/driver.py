@@ -57,6 +57,11 @@ class Connection(Protocol):
         """The number by which the server knows it, for `Server.kill`."""
         ...
 
+    @property
+    def descriptor(self) -> int:
+        """The number of its socket; less than 0 if it is closed."""
+        ...
+
     def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """Execute statements in one round trip and return the rows of each.
 

@@ -149,6 +149,7 @@ class ServerEngine:
     # ---- reading
     def read(self, rule: Callable[[Reads], T]) -> T:
         """As in Engine.read: one round trip for what the rule asks together, no cache."""
+        self._pool.demand_here()
         self._claims.demand()
         asked: Asked = {}
         with self._lent() as session:
@@ -183,6 +184,7 @@ class ServerEngine:
         """As in Engine.run; one round trip if the records at hand are right."""
         if self._read_only:
             raise FsError(errno.EROFS)
+        self._pool.demand_here()
         self._claims.demand()
         attempt = _Attempt(until_s=self._clock.monotonic_s() + HELD_FOR_S)
         while attempt.failed < OPTIMISTIC_ATTEMPTS and attempt.overtaken < OVERTAKEN_MAX:

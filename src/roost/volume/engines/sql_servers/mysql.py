@@ -123,6 +123,12 @@ class MysqlConnection:
         """As in Connection."""
         return self._server_id
 
+    @property
+    def descriptor(self) -> int:
+        """As in Connection."""
+        connected = self._raw._sock  # type: ignore[attr-defined]  # there is no other way to it
+        return -1 if connected is None else int(connected.fileno())
+
     def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """As in Connection; the statements are one text."""
         return self._run("; ".join(map(self._render, statements)))

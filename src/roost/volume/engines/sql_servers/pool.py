@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from roost.clock import Clock
 from roost.errors import Unavailable
+from roost.volume.engines.forks import Origin
 from roost.volume.engines.sql_servers.driver import Failed, SqlError
 from roost.volume.engines.sql_servers.session import Session
 
@@ -26,6 +27,7 @@ class Pool:
     """Safe from many threads.  Who waits for a session waits for whoever has one."""
 
     def __init__(self, make: Callable[[], Session], place: str, clock: Clock) -> None:
+        self._origin = Origin()
         self._make = make
         self._place = place
         self._clock = clock
@@ -40,6 +42,7 @@ class Pool:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Lend a session; it must come back outside of any transaction.  Raises Unavailable."""
+        self.demand_here()
         session = self._take()
         try:
             yield session
@@ -55,6 +58,7 @@ class Pool:
     @contextmanager
     def separate(self) -> Iterator[Session]:
         """Lend a session that the bound does not count, for as long as the caller likes."""
+        self.demand_here()
         session = self._make()
         try:
             try:
@@ -64,10 +68,24 @@ class Pool:
                     self._make_room()
             yield session
         finally:
-            session.drop()
+            if self._origin.is_here:
+                session.drop()
+            else:
+                session.forsake()
+
+    def demand_here(self) -> None:
+        """Raise Unavailable in a forked child that inherited this."""
+        self._origin.demand(self._place)
 
     def close(self) -> None:
-        """Close what is idle; what is lent is closed when it comes back."""
+        """Close what is idle; what is lent is closed when it comes back.
+
+        In a forked child that inherited it: let go of the copies, without a goodbye.
+        """
+        if not self._origin.is_here:  # the lock may be held by a thread that the child lacks
+            for session in self._idle:
+                session.forsake()
+            return
         with self._changed:
             self._closed = True
             idle, self._idle = self._idle, []

@@ -102,6 +102,14 @@ class PostgresConnection:
         """As in Connection."""
         return self._server_id
 
+    @property
+    def descriptor(self) -> int:
+        """As in Connection."""
+        try:
+            return int(self._pg.socket)
+        except psycopg.Error:
+            return -1
+
     def run(self, statements: Sequence[Statement]) -> list[list[Row]]:
         """As in Connection."""
         try:

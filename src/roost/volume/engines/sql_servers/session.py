@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from roost.clock import Clock
 from roost.errors import CommitUnknown
+from roost.volume.engines.forks import forsake
 from roost.volume.engines.sql.claimed import Run
 from roost.volume.engines.sql.dialect import Statement
 from roost.volume.engines.sql.rows import Row
@@ -135,6 +136,11 @@ class Session:
             except SqlError as error:
                 log.debug("a commit token stays behind: %s", error)
         self.drop()
+
+    def forsake(self) -> None:
+        """Let go of a connection that a forked child inherited; its parent keeps it."""
+        if self._connection is not None:
+            forsake(self._connection.descriptor)
 
     # ---- reading
     def ask(self, statements: Sequence[Statement]) -> list[list[Row]]:
