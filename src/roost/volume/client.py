@@ -161,6 +161,11 @@ class VolumeClient(Tree):
         self.close()
 
     @property
+    def is_here(self) -> bool:
+        """False in a forked child that inherited it."""
+        return self._origin.is_here
+
+    @property
     def settings(self) -> VolumeSettings:
         """The volume's settings."""
         return self.meta.settings

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from roost.errors import Unavailable
 from roost.volume.data import courtesy
 from roost.volume.data.pool import BoundedPool
 
@@ -69,3 +70,11 @@ def test_closing_does_not_wait_for_threads_that_stay_away(monkeypatch: pytest.Mo
     pool.close()
     assert last.result(0) == 7
     assert next(waits) == 4e6, "each task was looked at, before and after"
+
+
+def test_a_closed_pool_refuses_with_a_word() -> None:
+    pool = BoundedPool("closed", 1, 1)
+    pool.close()
+    assert pool.try_submit(lambda: None) is None
+    with pytest.raises(Unavailable, match="closed"):
+        pool.submit(lambda: None)

@@ -27,6 +27,7 @@ class ReadingFile(io.BufferedReader):
         super().__init__(raw, buffer_bytes)
         self.fs = fs
         self.path = path
+        fs.volume.watch(self)
 
     @property
     def size(self) -> int:
@@ -45,6 +46,7 @@ class WritingFile(io.BufferedWriter):
         super().__init__(raw, buffer_bytes)
         self.fs = fs
         self.path = path
+        fs.volume.watch(self)
 
     def commit(self) -> None:
         """Nothing to do: what was closed is there."""

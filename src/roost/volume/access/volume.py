@@ -12,7 +12,9 @@ the OSError that `os` would raise (FileNotFoundError …); what the outside coul
 are RoostErrors with a hint.  No mount and no privileges are needed.
 """
 
+import contextlib
 import errno
+import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +27,7 @@ from roost.volume.access import copying, tree
 from roost.volume.access.attributes import Attributes, PathLike
 from roost.volume.access.entries import Entry
 from roost.volume.access.errors import as_os_errors
+from roost.volume.access.left_open import LeftOpen
 from roost.volume.access.opening import check_layers, client_mode, layered
 from roost.volume.access.raw import RawFile
 from roost.volume.client import VolumeClient
@@ -47,6 +50,7 @@ class Volume(Attributes):
         where = None if cache_dir is None else Path(cache_dir)
         self.client = VolumeClient.open(meta_url, read_only=read_only, cache_dir=where)
         self.device = int(self.client.settings.uuid[:8], 16)
+        self._left_open = LeftOpen()
 
     @classmethod
     def over(cls, client: VolumeClient) -> "Volume":
@@ -54,11 +58,23 @@ class Volume(Attributes):
         volume = cls.__new__(cls)
         volume.client = client
         volume.device = int(client.settings.uuid[:8], 16)
+        volume._left_open = LeftOpen()
         return volume
 
     def close(self) -> None:
-        """Store what is pending in open files, and end the session.  May be repeated."""
-        self.client.close()
+        """Close the files that are still open, and end the session.  May be repeated.
+
+        Each file that was open for writing is stored and a ResourceWarning.  All are tried; raises
+        what the last failing one raised.
+        """
+        with contextlib.ExitStack() as closing:
+            closing.callback(self.client.close)
+            if self.client.is_here:
+                closing.callback(self._left_open.close)
+
+    def watch(self, file: io.IOBase | IO[Any]) -> None:
+        """Close `file`, the outermost layer of an open file, with the volume at the latest."""
+        self._left_open.add(file)
 
     def __enter__(self) -> "Volume":
         return self
@@ -99,10 +115,12 @@ class Volume(Attributes):
         check_layers(mode, buffering, encoding, errors, newline)
         raw = self.open_raw(path, mode, permissions=permissions)
         try:
-            return layered(raw, mode, buffering, encoding, errors, newline)
+            file = layered(raw, mode, buffering, encoding, errors, newline)
         except BaseException:
             raw.discard()
             raise
+        self.watch(file)
+        return file
 
     def open_raw(self, path: PathLike, mode: str = "r", *, permissions: int = 0o644) -> RawFile:
         """Open a file without a buffer.  Raises OSError."""

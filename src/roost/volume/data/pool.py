@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
+from roost.errors import Unavailable
 from roost.volume.data.courtesy import Courtesy
 
 T = TypeVar("T")
@@ -28,16 +29,19 @@ class BoundedPool:
     def submit(self, task: Callable[[], T]) -> "Future[T]":
         """Run `task` on the pool; waits while the queue is full (back-pressure).
 
-        Never call it from a task of the same pool.
+        Never call it from a task of the same pool.  Raises Unavailable once it is closed.
         """
         self._places.acquire()
         return self._start(task)
 
     def try_submit(self, task: Callable[[], T]) -> "Future[T] | None":
-        """Run `task` on the pool, or return None if the queue is full."""
+        """Run `task` on the pool, or return None if the queue is full, or closed."""
         if not self._places.acquire(blocking=False):
             return None
-        return self._start(task)
+        try:
+            return self._start(task)
+        except Unavailable:
+            return None
 
     def close(self) -> None:
         """Wait for the tasks under way and stop the threads."""
@@ -49,8 +53,8 @@ class BoundedPool:
         run = task if self._courtesy is None else partial(self._courtesy.run, task)
         try:
             future = self._executor.submit(run)
-        except RuntimeError:
+        except RuntimeError as error:
             self._places.release()
-            raise
+            raise Unavailable("the volume is closed") from error
         future.add_done_callback(lambda _done: self._places.release())
         return future
