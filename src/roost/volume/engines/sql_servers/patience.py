@@ -6,9 +6,10 @@ from roost.clock import Clock
 
 Pause = Callable[[float], None]
 
-TRIES_MAX = 9
-PAUSE_S = 0.05  # before the third try, doubled each time: about six seconds in all
-TRY_FOR_S = 7.0  # no try begins later, however long each one takes
+TRIES_MAX = 15
+PAUSE_S = 0.05  # before the third try, doubled each time
+PAUSE_S_MAX = 1.0  # about ten seconds in all: a restart or a fail-over, and as long as for Redis
+TRY_FOR_S = 10.5  # no try begins later, however long each one takes
 
 
 class Patience:
@@ -25,6 +26,6 @@ class Patience:
         if self._tries >= TRIES_MAX or self._clock.monotonic_s() >= self._until_s:
             return False
         if self._tries > 1:  # the first failure is mostly an idle connection that was closed
-            self._pause(PAUSE_S * 2 ** (self._tries - 2))
+            self._pause(min(PAUSE_S * 2 ** (self._tries - 2), PAUSE_S_MAX))
         self._tries += 1
         return True
