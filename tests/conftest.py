@@ -3,6 +3,7 @@
 A server that is not installed skips the tests that need it; in CI (CI=true) they fail.
 """
 
+import logging
 import signal
 from collections.abc import Iterator
 
@@ -22,6 +23,15 @@ from roost.testing.servers import (
 def _interruptible() -> None:
     """Tests interrupt themselves; a shell that starts them in the background ignores SIGINT."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _as_much_is_logged() -> Iterator[None]:
+    """A command that a test runs in this process sets how much all later ones would log."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -76,6 +76,8 @@ def _remove_unused(path: Path) -> None:
 
 
 def _remove_if_empty(path: Path) -> None:
+    if not path.exists():
+        return  # what failed was to make it
     try:
         connection = sqlite3.connect(_uri(path, "rw"), uri=True, timeout=0, isolation_level=None)
         try:
